@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: ISC */
+#include "action.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
+
+/* From SIGTERM to SIGKILL. */
+#define GRACE_MS 5000
+
+/* Looks at the rest of a process group whose leader has ended. */
+#define GROUP_LOOK_MS 50
+
+/* The child runs on it until execve(2): a few small frames. */
+#define CHILD_STACK_BYTES 16384
+
+enum base_variable {
+	VARIABLE_PATH,
+	VARIABLE_HOME,
+	VARIABLE_USER,
+	VARIABLE_LOGNAME,
+	VARIABLE_SHELL,
+	VARIABLE_ACCOUNT,
+	VARIABLE_SOURCE,
+	VARIABLES
+};
+
+struct environment {
+	char text[VARIABLES][sizeof("NMNOTIFY_ACCOUNT=") + USER_TEXT_MAX];
+	char *variable[VARIABLES + CONF_ENV_MAX + 1];
+	unsigned count;
+};
+
+struct child {
+	const struct action *action;
+	struct environment environment;
+	pid_t parent;
+	volatile bool reached_exec; /* written by the child, in memory that both have */
+	volatile int error;	    /* likewise: errno of what failed, 0 if nothing did */
+};
+
+/* ---- Signals ---- */
+
+/* The mask of ignored signals from /proc/self/status: one read instead of a call a signal. All
+ * ones if it cannot be had. */
+static uint64_t ignored_signals(void)
+{
+	static char text[4096];
+	const char *field;
+	ssize_t length;
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return UINT64_MAX;
+	length = read(fd, text, sizeof(text) - 1);
+	(void)close(fd); /* was only read */
+	text[length > 0 ? length : 0] = '\0';
+	field = strstr(text, "\nSigIgn:");
+	return field == NULL ? UINT64_MAX : strtoull(field + strlen("\nSigIgn:"), NULL, 16);
+}
+
+bool action_signals_reset(void)
+{
+	struct sigaction standard = { .sa_handler = SIG_DFL };
+	uint64_t ignored = ignored_signals();
+	sigset_t none;
+
+	/* Fails for SIGKILL, SIGSTOP and those that libc keeps: none of them can be ignored. */
+	for (int number = 1; number <= 64; number++)
+		if (ignored >> (number - 1) & 1)
+			(void)sigaction(number, &standard, NULL);
+	(void)sigemptyset(&none); /* sigsetops(3): fails for no valid set */
+	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
+static void supervisor_signals(sigset_t *set)
+{
+	static const int watched[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP };
+
+	(void)sigemptyset(set);
+	for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+		(void)sigaddset(set, watched[i]);
+}
+
+/* ---- Environment ---- */
+
+static bool is_same_name(const char *a, const char *b)
+{
+	size_t length = strcspn(a, "=");
+
+	return strncmp(a, b, length + 1) == 0;
+}
+
+/* Adds a variable; a later one of the same name takes an earlier one's place. */
+static void environment_put(struct environment *environment, char *text)
+{
+	for (unsigned i = 0; i < environment->count; i++) {
+		if (is_same_name(environment->variable[i], text)) {
+			environment->variable[i] = text;
+			return;
+		}
+	}
+	environment->variable[environment->count++] = text;
+}
+
+static void environment_make(struct environment *environment, const struct action *action)
+{
+	const struct user *user = action->user;
+	const struct conf *conf = action->conf;
+	const struct {
+		const char *name, *value;
+	} base[VARIABLES] = {
+		[VARIABLE_PATH] = { "PATH", PATH_DEFAULT },
+		[VARIABLE_HOME] = { "HOME", user->home },
+		[VARIABLE_USER] = { "USER", user->name },
+		[VARIABLE_LOGNAME] = { "LOGNAME", user->name },
+		[VARIABLE_SHELL] = { "SHELL", user->shell },
+		[VARIABLE_ACCOUNT] = { "NMNOTIFY_ACCOUNT", action->account->name },
+		[VARIABLE_SOURCE] = { "NMNOTIFY_SOURCE", action->source },
+	};
+
+	for (unsigned i = 0; i < VARIABLES; i++) {
+		(void)snprintf(environment->text[i], sizeof(environment->text[i]), "%s=%s",
+			base[i].name, base[i].value);
+		environment_put(environment, environment->text[i]);
+	}
+	for (unsigned i = 0; i < conf->variables_count; i++)
+		if (conf_variable_is_of(conf, &conf->variables[i], action->account))
+			environment_put(environment, conf->variables[i].text);
+	environment->variable[environment->count] = NULL;
+}
+
+/* ---- The child ---- */
+
+/* Its output goes where our log may go; never to the other end. */
+static bool child_descriptors(const struct log *log)
+{
+	int output = log->stderr_usable ? STDERR_FILENO : STDIN_FILENO;
+
+	return dup2(output, STDOUT_FILENO) >= 0 && dup2(output, STDERR_FILENO) >= 0;
+}
+
+/*
+ * Runs in our memory while we are suspended (CLONE_VM and CLONE_VFORK), with descriptors of its
+ * own. Until execve(2) closes its copy of the turn file, that copy keeps the lock `running`, even
+ * if we are killed now: so `action` is written before anybody else can take that lock.
+ */
+static int child_main(void *argument)
+{
+	struct child *child = argument;
+	const struct action *action = child->action;
+	const struct user *user = action->user;
+	char *const *words = (char *const *)action->conf->words + action->account->action.start;
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	/* If we died before prctl(2), no signal will come: see it by the parent's number. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == child->parent &&
+		setsid() >= 0 && child_descriptors(action->log) &&
+		sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
+		(chdir(user->home) == 0 || chdir("/") == 0)) {
+		turn_action_is(action->turn, getpid());
+		child->reached_exec = true;
+		(void)execve(words[0], words, child->environment.variable);
+	}
+	child->error = errno;
+	_exit(STATUS_NOT_FOUND); /* the parent says which it is */
+}
+
+/* Returns the child's process number once it has executed the action or failed to; -1: errno. */
+static pid_t child_start(struct child *child)
+{
+	static _Alignas(16) char stack[CHILD_STACK_BYTES];
+
+	return clone(child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+}
+
+/* ---- The supervisor ---- */
+
+struct supervision {
+	pid_t child;
+	uint64_t begun;	    /* CLOCK_MONOTONIC, ms: a machine that sleeps runs no action */
+	const char *reason; /* why we end it, or NULL */
+};
+
+/* Waits for the child's end until `deadline`. True: it has ended, *status is wait(2)'s. A signal
+ * that asks us to end cuts the wait short. */
+static bool child_await(struct supervision *run, uint64_t deadline, int *status)
+{
+	sigset_t set;
+
+	supervisor_signals(&set);
+	for (;;) {
+		uint64_t now = clock_milliseconds(CLOCK_MONOTONIC);
+		uint64_t rest = deadline > now ? deadline - now : 0;
+		struct timespec timeout = { .tv_sec = (time_t)(rest / 1000),
+			.tv_nsec = (long)(rest % 1000 * 1000000) };
+		int got = sigtimedwait(&set, NULL, &timeout);
+
+		if (waitpid(run->child, status, WNOHANG) == run->child)
+			return true;
+		if (got < 0 && errno == EAGAIN)
+			return false;
+		if (got > 0 && got != SIGCHLD && run->reason == NULL) {
+			run->reason = "signal";
+			return false;
+		}
+	}
+}
+
+/* The action's group outlives it for as long as GRACE_MS, then it is killed. */
+static void group_end(pid_t group, uint64_t deadline)
+{
+	struct timespec look = { .tv_nsec = GROUP_LOOK_MS * 1000000L };
+
+	while (kill(-group, 0) == 0) {
+		if (clock_milliseconds(CLOCK_MONOTONIC) >= deadline) {
+			(void)kill(-group, SIGKILL); /* it may have gone by itself: as well */
+			return;
+		}
+		(void)nanosleep(&look, NULL); /* cut short: looks sooner */
+	}
+}
+
+static int supervise(struct supervision *run, struct span timeout)
+{
+	uint64_t deadline;
+	int status;
+
+	if (child_await(run, run->begun + timeout.ms, &status))
+		return status;
+	if (run->reason == NULL)
+		run->reason = "timeout";
+	(void)kill(-run->child, SIGTERM); /* our child, not waited for yet: it is there */
+	deadline = clock_milliseconds(CLOCK_MONOTONIC) + GRACE_MS;
+	if (child_await(run, deadline, &status)) {
+		group_end(run->child, deadline);
+		return status;
+	}
+	(void)kill(-run->child, SIGKILL);
+	while (waitpid(run->child, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static int exit_status(int status)
+{
+	return WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int not_executed(const struct action *action, int error)
+{
+	const char *path = action->conf->words[action->account->action.start];
+	int status = error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
+
+	log_run_failed(action->log, status, path, error);
+	return status;
+}
+
+int action_run(const struct action *action)
+{
+	static struct child child;
+	struct supervision run = { .reason = NULL };
+	sigset_t set;
+	int status;
+
+	child.action = action;
+	child.parent = getpid();
+	environment_make(&child.environment, action);
+	supervisor_signals(&set);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return not_executed(action, errno);
+	(void)turn_start(action->turn);
+	run.begun = clock_milliseconds(CLOCK_MONOTONIC);
+	run.child = child_start(&child);
+	if (run.child < 0)
+		return not_executed(action, errno);
+	if (child.error == 0 && child.reached_exec)
+		turn_executed(action->turn);
+	status = supervise(&run, action->account->timeout);
+	turn_ended(action->turn);
+	if (child.error != 0 || !child.reached_exec)
+		return not_executed(action, child.error != 0 ? child.error : ECANCELED);
+	log_run_ended(action->log, exit_status(status),
+		clock_milliseconds(CLOCK_MONOTONIC) - run.begun, run.reason);
+	return exit_status(status);
+}

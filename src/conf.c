@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "confine.h"
+
+#define MESSAGE_MAX 256
+
+struct words {
+	char *word[CONF_LINE_WORDS];
+	unsigned count;
+};
+
+__attribute__((format(printf, 2, 3))) static void wrong(
+	struct conf *conf, const char *format, ...)
+{
+	char message[MESSAGE_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	conf->wrong++;
+	conf->report(conf->context, conf->file, conf->line, message);
+}
+
+/* ---- Values ---- */
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Digits at *text, at most `most`; moves *text behind them. */
+static bool number_parse(const char **text, uint64_t most, uint64_t *number)
+{
+	const char *c = *text;
+
+	if (!is_digit(*c))
+		return false;
+	for (*number = 0; is_digit(*c); c++) {
+		*number = *number * 10 + (uint64_t)(*c - '0');
+		if (*number > most)
+			return false;
+	}
+	*text = c;
+	return true;
+}
+
+/* Milliseconds of a unit; 0: no such unit. */
+static uint64_t unit_milliseconds(const char *unit)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }
+	};
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(unit, units[i].name) == 0)
+			return units[i].ms;
+	return 0;
+}
+
+static void span_set(struct conf *conf, const char *keyword, const char *text, uint32_t least_ms,
+	struct span *span)
+{
+	const char *c = text;
+	uint64_t number, unit;
+
+	if (!number_parse(&c, SPAN_MAX_MS, &number) || (unit = unit_milliseconds(c)) == 0) {
+		wrong(conf, "%s: '%s' is not a time such as 500ms, 10s, 5m, 2h or 1d", keyword,
+			text);
+		return;
+	}
+	if (number * unit > SPAN_MAX_MS || number * unit < least_ms) {
+		wrong(conf, "%s: '%s' is not between %ums and 7d", keyword, text, least_ms);
+		return;
+	}
+	span->ms = (uint32_t)(number * unit);
+}
+
+/* COUNT/PERIOD with PERIOD a unit, perhaps with a number before it: 12/m, 1/90s. */
+static bool rate_parse(const char *text, uint64_t *count, uint64_t *period)
+{
+	uint64_t number = 1, unit;
+
+	if (!number_parse(&text, UINT32_MAX, count) || *count == 0 || *text++ != '/')
+		return false;
+	if (is_digit(*text) && (!number_parse(&text, SPAN_MAX_MS, &number) || number == 0))
+		return false;
+	unit = unit_milliseconds(text);
+	*period = number * unit;
+	return unit != 0;
+}
+
+static void set_limit(struct conf *conf, struct account *block, const struct words *words)
+{
+	uint64_t count, period, emission, burst = 1;
+	const char *c = words->count == 4 ? words->word[3] : "1";
+
+	if ((words->count != 2 && words->count != 4) ||
+		(words->count == 4 && strcmp(words->word[2], "burst") != 0) ||
+		!rate_parse(words->word[1], &count, &period) ||
+		!number_parse(&c, UINT32_MAX, &burst) || *c != '\0' || burst == 0) {
+		wrong(conf, "limit: expected COUNT/PERIOD, such as 12/m, and perhaps burst NUMBER");
+		return;
+	}
+	emission = (period + count - 1) / count; /* up: never more than was asked for */
+	if (emission * (burst + 1) > SPAN_MAX_MS) {
+		wrong(conf, "limit: burst %llu at this rate takes more than 7d to recover",
+			(unsigned long long)burst);
+		return;
+	}
+	block->limit.emission.ms = (uint32_t)emission;
+	block->limit.burst = (uint32_t)burst;
+}
+
+/* ---- Keywords: each takes the words of its line, the first being the keyword ---- */
+
+static void set_state(struct conf *conf, struct account *block, const struct words *words)
+{
+	(void)block;
+	if (words->word[1][0] != '/')
+		wrong(conf, "state: '%s' is not an absolute path", words->word[1]);
+	else
+		conf->state = words->word[1];
+}
+
+static void set_log(struct conf *conf, struct account *block, const struct words *words)
+{
+	static const char *const targets[] = {
+		[LOG_TARGET_AUTO] = "auto",
+		[LOG_TARGET_JOURNAL] = "journal",
+		[LOG_TARGET_SYSLOG] = "syslog",
+		[LOG_TARGET_STDERR] = "stderr",
+	};
+
+	(void)block;
+	for (unsigned i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+		if (strcmp(words->word[1], targets[i]) == 0) {
+			conf->log = (enum log_target)i;
+			return;
+		}
+	}
+	wrong(conf, "log: '%s' is not auto, journal, syslog or stderr", words->word[1]);
+}
+
+static bool name_is_good(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length > CONF_NAME_MAX || !(is_letter(*name) || is_digit(*name)))
+		return false;
+	for (const char *c = name; *c != '\0'; c++)
+		if (!is_letter(*c) && !is_digit(*c) && strchr("._-", *c) == NULL)
+			return false;
+	return true;
+}
+
+static struct account *account_add(struct conf *conf, const char *name)
+{
+	struct account *account = &conf->accounts[conf->accounts_count++];
+
+	account->name = name;
+	account->file = conf->file;
+	account->line = conf->line;
+	return account;
+}
+
+static void set_account(struct conf *conf, struct account *block, const struct words *words)
+{
+	const char *name = words->word[1];
+
+	(void)block;
+	if (!name_is_good(name))
+		wrong(conf,
+			"account: '%s' is not a name: a letter or digit, then letters, digits, "
+			"'.', '_' and '-', %d at most",
+			name, CONF_NAME_MAX);
+	for (unsigned i = 0; i < conf->accounts_count; i++)
+		if (strcmp(name, conf->accounts[i].name) == 0)
+			wrong(conf, "account: '%s' is there already", name);
+	if (conf->accounts_count == CONF_ACCOUNTS_MAX) {
+		wrong(conf, "account: more than %d", CONF_ACCOUNTS_MAX);
+		return;
+	}
+	conf->block = account_add(conf, name);
+}
+
+static void set_networks(struct conf *conf, struct slice *slice, const struct words *words,
+	bool address_only)
+{
+	slice->start = conf->networks_count;
+	for (unsigned i = 1; i < words->count; i++) {
+		struct network network;
+		const char *message;
+
+		if (conf->networks_count == CONF_NETWORKS_MAX) {
+			wrong(conf, "%s: more than %d networks in all", words->word[0],
+				CONF_NETWORKS_MAX);
+			return;
+		}
+		message = network_parse(words->word[i], &network);
+		if (message == NULL && address_only && network.kind != NETWORK_ADDRESS)
+			message = "not an address or network";
+		if (message != NULL)
+			wrong(conf, "%s: '%s': %s", words->word[0], words->word[i], message);
+		else
+			conf->networks[conf->networks_count++] = network;
+	}
+	slice->count = conf->networks_count - slice->start;
+}
+
+static void set_from(struct conf *conf, struct account *block, const struct words *words)
+{
+	set_networks(conf, &block->from, words, false);
+}
+
+static void set_to(struct conf *conf, struct account *block, const struct words *words)
+{
+	set_networks(conf, &block->to, words, true);
+}
+
+static void set_interval(struct conf *conf, struct account *block, const struct words *words)
+{
+	span_set(conf, words->word[0], words->word[1], 0, &block->interval);
+}
+
+static void set_timeout(struct conf *conf, struct account *block, const struct words *words)
+{
+	span_set(conf, words->word[0], words->word[1], 1, &block->timeout);
+}
+
+static void set_read_timeout(struct conf *conf, struct account *block, const struct words *words)
+{
+	span_set(conf, words->word[0], words->word[1], 1, &block->read_timeout);
+}
+
+static void set_bare_lf(struct conf *conf, struct account *block, const struct words *words)
+{
+	block->bare_lf = strcmp(words->word[1], "yes") == 0;
+	if (!block->bare_lf && strcmp(words->word[1], "no") != 0)
+		wrong(conf, "bare-lf: '%s' is not yes or no", words->word[1]);
+}
+
+static void set_user(struct conf *conf, struct account *block, const struct words *words)
+{
+	(void)conf;
+	block->user = words->word[1];
+}
+
+static void set_confine(struct conf *conf, struct account *block, const struct words *words)
+{
+	if (policy_find(words->word[1]) == NULL)
+		wrong(conf, "confine: there is no policy '%s'", words->word[1]);
+	block->confine = words->word[1];
+}
+
+static bool env_name_is_good(const char *text)
+{
+	size_t length = strcspn(text, "=");
+
+	if (text[length] != '=' || !(is_letter(*text) || *text == '_'))
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (!is_letter(text[i]) && !is_digit(text[i]) && text[i] != '_')
+			return false;
+	return true;
+}
+
+static void variable_add(struct conf *conf, const struct account *block, char *text)
+{
+	if (!env_name_is_good(text))
+		wrong(conf, "env: '%s' is not NAME=value", text);
+	else if (strncmp(text, "NMNOTIFY_", 9) == 0)
+		wrong(conf, "env: '%s': NMNOTIFY_ is ours to set", text);
+	else if (conf->variables_count == CONF_ENV_MAX)
+		wrong(conf, "env: more than %d variables in all", CONF_ENV_MAX);
+	else
+		conf->variables[conf->variables_count++] =
+			(struct variable){ .block = block, .text = text };
+}
+
+static void set_env(struct conf *conf, struct account *block, const struct words *words)
+{
+	for (unsigned i = 1; i < words->count; i++)
+		variable_add(conf, block, words->word[i]);
+}
+
+static void set_action(struct conf *conf, struct account *block, const struct words *words)
+{
+	struct slice *action = &block->action;
+
+	if (words->word[1][0] != '/')
+		wrong(conf, "action: '%s' is not an absolute path", words->word[1]);
+	if (conf->words_count + words->count > CONF_WORDS_MAX) {
+		wrong(conf, "action: more than %d words in all", CONF_WORDS_MAX);
+		return;
+	}
+	action->start = conf->words_count;
+	action->count = words->count - 1;
+	for (unsigned i = 1; i < words->count; i++)
+		conf->words[conf->words_count++] = words->word[i];
+	conf->words[conf->words_count++] = NULL;
+}
+
+static const struct {
+	const char *name;
+	void (*set)(struct conf *conf, struct account *block, const struct words *words);
+	unsigned most; /* words after the keyword; at least one */
+	bool global;   /* belongs before the first account */
+	bool repeats;  /* lines of a block add up */
+} keywords[KEYWORDS] = {
+	[KEYWORD_STATE] = { "state", set_state, 1, .global = true },
+	[KEYWORD_LOG] = { "log", set_log, 1, .global = true },
+	[KEYWORD_ACCOUNT] = { "account", set_account, 1, .repeats = true },
+	[KEYWORD_FROM] = { "from", set_from, CONF_LINE_WORDS },
+	[KEYWORD_TO] = { "to", set_to, CONF_LINE_WORDS },
+	[KEYWORD_LIMIT] = { "limit", set_limit, 3 },
+	[KEYWORD_INTERVAL] = { "interval", set_interval, 1 },
+	[KEYWORD_TIMEOUT] = { "timeout", set_timeout, 1 },
+	[KEYWORD_READ_TIMEOUT] = { "read-timeout", set_read_timeout, 1 },
+	[KEYWORD_BARE_LF] = { "bare-lf", set_bare_lf, 1 },
+	[KEYWORD_USER] = { "user", set_user, 1 },
+	[KEYWORD_ENV] = { "env", set_env, CONF_LINE_WORDS, .repeats = true },
+	[KEYWORD_CONFINE] = { "confine", set_confine, 1 },
+	[KEYWORD_ACTION] = { "action", set_action, CONF_LINE_WORDS },
+};
+
+/* ---- Lines ---- */
+
+/* Takes one character of a word from *from to *to, undoing quotes as sh(1) does. `quote` is the
+ * quote that is open, or 0. False at a backslash with nothing behind it. */
+static bool character_take(char **from, char **to, char *quote)
+{
+	char c = *(*from)++;
+
+	if (*quote != 0 && c == *quote) {
+		*quote = 0;
+		return true;
+	}
+	if (*quote == 0 && (c == '\'' || c == '"')) {
+		*quote = c;
+		return true;
+	}
+	if (c == '\\' && *quote != '\'') {
+		/* Within "", a backslash is one unless a character that it can protect follows. */
+		if (*quote == '"' && strchr("\"\\$`", **from) == NULL) {
+			*(*to)++ = c;
+			return true;
+		}
+		if (**from == '\0')
+			return false;
+		c = *(*from)++;
+	}
+	*(*to)++ = c;
+	return true;
+}
+
+/* Takes the word at *text, in place, and ends it with a NUL. NULL, or what is wrong. */
+static const char *word_take(char **text)
+{
+	char *from = *text, *to = *text, quote = 0;
+
+	while (*from != '\0' && (quote != 0 || (*from != ' ' && *from != '\t')))
+		if (!character_take(&from, &to, &quote))
+			return "a backslash ends the line";
+	if (quote != 0)
+		return "a quote is not closed";
+	*text = *from == '\0' ? from : from + 1;
+	*to = '\0';
+	return NULL;
+}
+
+static bool line_split(struct conf *conf, char *text, struct words *words)
+{
+	words->count = 0;
+	for (;;) {
+		const char *message;
+		char *word;
+
+		text += strspn(text, " \t");
+		if (*text == '\0' || *text == '#')
+			return true;
+		if (words->count == CONF_LINE_WORDS) {
+			wrong(conf, "more than %d words", CONF_LINE_WORDS);
+			return false;
+		}
+		word = text;
+		message = word_take(&text);
+		if (message != NULL) {
+			wrong(conf, "%s", message);
+			return false;
+		}
+		words->word[words->count++] = word;
+	}
+}
+
+static bool has_control(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' && *text != '\t')
+			return true;
+	return false;
+}
+
+static enum keyword keyword_find(const char *name)
+{
+	enum keyword keyword = 0;
+
+	while (keyword < KEYWORDS && strcmp(name, keywords[keyword].name) != 0)
+		keyword++;
+	return keyword;
+}
+
+static void keyword_apply(struct conf *conf, enum keyword keyword, const struct words *words)
+{
+	struct account *block = conf->block;
+	struct account scratch = { .name = NULL };
+
+	if (words->count < 2 || words->count - 1 > keywords[keyword].most) {
+		wrong(conf, "%s: %s", words->word[0],
+			words->count < 2 ? "a value is missing" : "too many words");
+		return;
+	}
+	if (keywords[keyword].global && block != &conf->defaults) {
+		wrong(conf, "%s belongs before the first account", words->word[0]);
+		return;
+	}
+	if (block->pinned[keyword] && !conf->command_line) {
+		/* The command line has said it: check the file's word, then forget it. */
+		const char *state = conf->state;
+		enum log_target target = conf->log;
+
+		keywords[keyword].set(conf, &scratch, words);
+		conf->state = state;
+		conf->log = target;
+		return;
+	}
+	if (block->set[keyword] && !keywords[keyword].repeats) {
+		wrong(conf, "%s is said twice", words->word[0]);
+		return;
+	}
+	block->set[keyword] = true;
+	block->pinned[keyword] = conf->command_line && !keywords[keyword].repeats;
+	keywords[keyword].set(conf, block, words);
+}
+
+static void line_apply(struct conf *conf, char *text)
+{
+	struct words words;
+	enum keyword keyword;
+
+	if (has_control(text)) {
+		wrong(conf, "a control character");
+		return;
+	}
+	if (!line_split(conf, text, &words) || words.count == 0)
+		return;
+	keyword = keyword_find(words.word[0]);
+	if (keyword == KEYWORDS)
+		wrong(conf, "there is no keyword '%s'", words.word[0]);
+	else
+		keyword_apply(conf, keyword, &words);
+}
+
+/* ---- The whole ---- */
+
+void conf_begin(struct conf *conf, conf_report *report, void *context)
+{
+	conf->report = report;
+	conf->context = context;
+	conf->block = &conf->defaults;
+	conf->defaults.limit = (struct rate){ .emission = { .ms = 5000 }, .burst = 6 };
+	conf->defaults.interval.ms = 10000;
+	conf->defaults.timeout.ms = 5 * 60000;
+	conf->defaults.read_timeout.ms = 5000;
+	conf->defaults.confine = "mail";
+}
+
+void conf_option(struct conf *conf, const char *text, unsigned number)
+{
+	size_t length = strlen(text) + 1;
+	char *copy = conf->text + conf->text_length;
+
+	conf->file = "-o";
+	conf->line = number;
+	if (length > sizeof(conf->text) - conf->text_length) {
+		wrong(conf, "the configuration is longer than %d bytes", CONF_BYTES_MAX);
+		return;
+	}
+	memcpy(copy, text, length);
+	conf->text_length += length;
+	conf->command_line = true;
+	line_apply(conf, copy);
+	conf->command_line = false;
+}
+
+static bool file_is_trusted(struct conf *conf, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		wrong(conf, "cannot examine: %s", strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		wrong(conf, "not a regular file");
+	else if (st.st_uid != 0 && st.st_uid != geteuid())
+		wrong(conf, "owned by neither root nor the running user");
+	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+		wrong(conf, "others than its owner may write it");
+	else
+		return true;
+	return false;
+}
+
+/* Reads all of fd behind the text that is there. -1: reported. */
+static ssize_t file_read(struct conf *conf, int fd)
+{
+	char *text = conf->text + conf->text_length;
+	size_t room = sizeof(conf->text) - conf->text_length, length = 0;
+	ssize_t got;
+
+	do {
+		got = read(fd, text + length, room - length);
+		if (got > 0)
+			length += (size_t)got;
+	} while ((got > 0 && length < room) || (got < 0 && errno == EINTR));
+	if (got < 0)
+		wrong(conf, "cannot read: %s", strerror(errno));
+	else if (length == room) /* one byte less is needed for the last line's NUL */
+		wrong(conf, "the configuration is longer than %d bytes", CONF_BYTES_MAX);
+	else
+		return (ssize_t)length;
+	return -1;
+}
+
+static void file_lines(struct conf *conf, size_t length)
+{
+	char *text = conf->text + conf->text_length, *end = text + length;
+
+	*end = '\0';
+	if (strlen(text) != length) {
+		wrong(conf, "a NUL byte");
+		return;
+	}
+	while (text < end) {
+		char *newline = strchr(text, '\n');
+		char *next = newline == NULL ? end : newline + 1;
+
+		if (newline != NULL)
+			*newline = '\0';
+		conf->line++;
+		line_apply(conf, text);
+		text = next;
+	}
+	conf->text_length += length + 1;
+}
+
+void conf_file(struct conf *conf, const char *path, bool optional)
+{
+	/* O_NONBLOCK: a fifo in its place must not hold us. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t length;
+
+	conf->file = path;
+	conf->line = 0;
+	conf->block = &conf->defaults;
+	if (fd < 0) {
+		if (!optional || errno != ENOENT)
+			wrong(conf, "cannot open: %s", strerror(errno));
+		return;
+	}
+	if (file_is_trusted(conf, fd)) {
+		length = file_read(conf, fd);
+		if (length >= 0)
+			file_lines(conf, (size_t)length);
+	}
+	(void)close(fd); /* was only read */
+}
+
+/* Fills in what the account does not say itself. */
+static void account_inherit(struct account *account, const struct account *defaults)
+{
+	struct account own = *account;
+
+	*account = *defaults;
+	account->name = own.name;
+	account->file = own.file;
+	account->line = own.line;
+	if (own.set[KEYWORD_FROM])
+		account->from = own.from;
+	if (own.set[KEYWORD_TO])
+		account->to = own.to;
+	if (own.set[KEYWORD_LIMIT])
+		account->limit = own.limit;
+	if (own.set[KEYWORD_INTERVAL])
+		account->interval = own.interval;
+	if (own.set[KEYWORD_TIMEOUT])
+		account->timeout = own.timeout;
+	if (own.set[KEYWORD_READ_TIMEOUT])
+		account->read_timeout = own.read_timeout;
+	if (own.set[KEYWORD_BARE_LF])
+		account->bare_lf = own.bare_lf;
+	if (own.set[KEYWORD_USER])
+		account->user = own.user;
+	if (own.set[KEYWORD_CONFINE])
+		account->confine = own.confine;
+	if (own.set[KEYWORD_ACTION])
+		account->action = own.action;
+}
+
+static void account_check(struct conf *conf, const struct account *account)
+{
+	conf->file = account->file;
+	conf->line = account->line;
+	if (account->from.count == 0)
+		wrong(conf, "account %s has no 'from'", account->name);
+	if (account->action.count == 0)
+		wrong(conf, "account %s has no 'action'", account->name);
+	if (account->user == NULL && geteuid() == 0)
+		wrong(conf, "account %s has no 'user', which root must have", account->name);
+}
+
+bool conf_end(struct conf *conf)
+{
+	/* With anything wrong, what else is missing is likely to be so for that reason. */
+	if (conf->wrong == 0 && conf->accounts_count == 0) {
+		conf->line = 0;
+		conf->block = account_add(conf, "default");
+	}
+	for (unsigned i = 0; i < conf->accounts_count && conf->wrong == 0; i++) {
+		account_inherit(&conf->accounts[i], &conf->defaults);
+		account_check(conf, &conf->accounts[i]);
+	}
+	return conf->wrong == 0;
+}
+
+static bool slice_holds(
+	const struct conf *conf, const struct slice *slice, const struct source *source)
+{
+	for (unsigned i = 0; i < slice->count; i++)
+		if (network_holds(&conf->networks[slice->start + i], source))
+			return true;
+	return false;
+}
+
+const struct account *conf_account(
+	const struct conf *conf, const struct source *source, const struct source *to)
+{
+	for (unsigned i = 0; i < conf->accounts_count; i++) {
+		const struct account *account = &conf->accounts[i];
+
+		if (slice_holds(conf, &account->from, source) &&
+			(account->to.count == 0 || slice_holds(conf, &account->to, to)))
+			return account;
+	}
+	return NULL;
+}
+
+bool conf_variable_is_of(
+	const struct conf *conf, const struct variable *variable, const struct account *account)
+{
+	return variable->block == &conf->defaults || variable->block == account;
+}
+
+bool conf_needs_to(const struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->accounts_count; i++)
+		if (conf->accounts[i].to.count != 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration, nmnotify.conf(5): read whole at start-up into a structure of fixed size,
+ * checked whole, and refused whole if anything in it is wrong. Strings point into its own buffer.
+ */
+#ifndef NMNOTIFY_CONF_H
+#define NMNOTIFY_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "clock.h"
+#include "limiter.h"
+#include "source.h"
+
+/* Bounds: far more than a person writes, and small enough to be static. Pages that a
+ * configuration does not reach cost nothing. */
+#define CONF_BYTES_MAX	  65536
+#define CONF_ACCOUNTS_MAX 64
+#define CONF_NETWORKS_MAX 1024
+#define CONF_WORDS_MAX	  2048 /* of all actions */
+#define CONF_ENV_MAX	  512  /* variables */
+#define CONF_LINE_WORDS	  256
+#define CONF_NAME_MAX	  32 /* of an account: it is a directory's name too */
+
+enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
+
+enum keyword {
+	KEYWORD_STATE,
+	KEYWORD_LOG,
+	KEYWORD_ACCOUNT,
+	KEYWORD_FROM,
+	KEYWORD_TO,
+	KEYWORD_LIMIT,
+	KEYWORD_INTERVAL,
+	KEYWORD_TIMEOUT,
+	KEYWORD_READ_TIMEOUT,
+	KEYWORD_BARE_LF,
+	KEYWORD_USER,
+	KEYWORD_ENV,
+	KEYWORD_CONFINE,
+	KEYWORD_ACTION,
+	KEYWORDS
+};
+
+/* A run of entries in one of the pools of struct conf. */
+struct slice {
+	unsigned start, count;
+};
+
+struct account {
+	const char *name;
+	unsigned line;	    /* where it begins, for messages */
+	const char *file;   /* likewise */
+	struct slice from;  /* of conf.networks */
+	struct slice to;    /* likewise; empty: any local address */
+	struct slice action; /* of conf.words; a NULL follows the last */
+	struct rate limit;
+	struct span interval, timeout, read_timeout;
+	bool bare_lf;
+	const char *user;    /* NULL: the running user */
+	const char *confine; /* the policy's name */
+	bool set[KEYWORDS];  /* said in this block, not inherited */
+	bool pinned[KEYWORDS]; /* defaults only: said on the command line */
+};
+
+/* `env NAME=value`, and the block that says it. */
+struct variable {
+	const struct account *block;
+	char *text;
+};
+
+/* Is told of each thing that is wrong. `line` is 0 where a message is about the whole file. */
+typedef void conf_report(void *context, const char *file, unsigned line, const char *message);
+
+struct conf {
+	const char *state; /* base directory; NULL: state_default() */
+	enum log_target log;
+	struct account defaults;
+	struct account accounts[CONF_ACCOUNTS_MAX];
+	unsigned accounts_count;
+	struct network networks[CONF_NETWORKS_MAX];
+	unsigned networks_count;
+	char *words[CONF_WORDS_MAX];
+	unsigned words_count;
+	struct variable variables[CONF_ENV_MAX];
+	unsigned variables_count;
+	char text[CONF_BYTES_MAX];
+	size_t text_length;
+
+	/* While reading. */
+	const char *file;
+	unsigned line;
+	struct account *block;
+	bool command_line;
+	unsigned wrong; /* how many messages were reported */
+	conf_report *report;
+	void *context;
+};
+
+/* `conf` must be all zeros. */
+void conf_begin(struct conf *conf, conf_report *report, void *context);
+
+/* One -o argument, the `number`th; before conf_file(). */
+void conf_option(struct conf *conf, const char *text, unsigned number);
+
+/*
+ * The file. One that cannot be read, or that somebody other than root and the running user owns
+ * or may write, is reported and not looked at. If `optional`, a missing file is an empty one.
+ */
+void conf_file(struct conf *conf, const char *path, bool optional);
+
+/* Ends the reading: inherits the defaults, checks that every account is whole. True if nothing
+ * was wrong: only then may the rest of conf be used. */
+bool conf_end(struct conf *conf);
+
+/* The first account that takes connections of `source` to the local address `to`; or NULL. */
+const struct account *conf_account(
+	const struct conf *conf, const struct source *source, const struct source *to);
+
+/* Is a variable of an account's environment: the defaults' or its own? */
+bool conf_variable_is_of(
+	const struct conf *conf, const struct variable *variable, const struct account *account);
+
+/* Does any account look at the local address? If not, nobody needs to find it out. */
+bool conf_needs_to(const struct conf *conf);
+
+#endif

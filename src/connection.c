@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC */
+#include "connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_FALLBACK_MAX 65536
+
+static bool is_internet(int family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool is_stream(const struct stat *st)
+{
+	return S_ISSOCK(st->st_mode) || S_ISFIFO(st->st_mode);
+}
+
+/*
+ * May what is written to fd reach the other end? Surely if it is the connection itself or any
+ * internet socket. A wrapper that hands over pipes has the other end on descriptor 1.
+ */
+static bool leads_out(int fd, const struct stat st[3])
+{
+	if (!is_stream(&st[fd]))
+		return false;
+	if (is_same_file(&st[fd], &st[0]))
+		return true;
+	if (S_ISSOCK(st[fd].st_mode))
+		return socket_option(fd, SO_DOMAIN) != AF_UNIX ||
+		       (fd == STDERR_FILENO && is_same_file(&st[fd], &st[1]));
+	if (!is_stream(&st[0]) || is_internet(socket_option(STDIN_FILENO, SO_DOMAIN)))
+		return false;
+	return fd == STDOUT_FILENO || is_same_file(&st[fd], &st[1]);
+}
+
+static bool null_take(int fd)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0)
+		return false;
+	if (null == fd)
+		return true;
+	if (dup2(null, fd) < 0)
+		return false;
+	(void)close(null); /* /dev/null has nothing to lose */
+	return true;
+}
+
+static void close_above_stderr(void)
+{
+	struct rlimit limit = { .rlim_cur = DESCRIPTORS_FALLBACK_MAX };
+
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0) == 0)
+		return;
+#endif
+	/* Before Linux 5.9. getrlimit cannot fail here; if it did, the bound above stands. */
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	for (int fd = STDERR_FILENO + 1;
+		fd < DESCRIPTORS_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
+		(void)close(fd);
+}
+
+bool connection_guard(struct connection *connection)
+{
+	struct stat st[3];
+	bool usable[3] = { false, true, true };
+
+	if (fstat(STDIN_FILENO, &st[0]) != 0)
+		return false;
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fstat(fd, &st[fd]) != 0) {
+			usable[fd] = false;
+			st[fd] = (struct stat){ .st_mode = S_IFCHR };
+		}
+	}
+	connection->is_socket = S_ISSOCK(st[0].st_mode);
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		usable[fd] = usable[fd] && !leads_out(fd, st);
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (!usable[fd] && !null_take(fd))
+			return false;
+	connection->stdout_usable = usable[STDOUT_FILENO];
+	connection->stderr_usable = usable[STDERR_FILENO];
+	close_above_stderr();
+	return true;
+}
+
+static const char *identify_by_environment(struct connection *connection)
+{
+	const char *source = getenv("TCPREMOTEIP"), *to = getenv("TCPLOCALIP");
+
+	if (source == NULL)
+		source = getenv("REMOTE_ADDR");
+	connection->source.kind = SOURCE_LOCAL;
+	connection->to.kind = SOURCE_LOCAL;
+	if (source != NULL && !source_parse(source, &connection->source))
+		return "TCPREMOTEIP or REMOTE_ADDR is not an address";
+	if (to != NULL && !source_parse(to, &connection->to))
+		return "TCPLOCALIP is not an address";
+	return NULL;
+}
+
+const char *connection_identify(struct connection *connection, bool needs_to)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	if (!connection->is_socket)
+		return identify_by_environment(connection);
+	if (getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0) {
+		if (socket_option(STDIN_FILENO, SO_ACCEPTCONN) != 0)
+			return "descriptor 0 is a listening socket, not a connection";
+		if (socket_option(STDIN_FILENO, SO_TYPE) != SOCK_STREAM)
+			return "descriptor 0 is a datagram socket, not a connection";
+		connection->source.kind = SOURCE_UNKNOWN; /* it was reset already */
+		return NULL;
+	}
+	if (!is_internet(address.ss_family))
+		return identify_by_environment(connection);
+	connection->source = source_of_sockaddr(&address);
+	length = sizeof(address);
+	if (needs_to) {
+		if (getsockname(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0)
+			return "the local address is not known";
+		connection->to = source_of_sockaddr(&address);
+	}
+	return NULL;
+}
+
+bool connection_close(void)
+{
+	/* The lowest free descriptor is the one that open(2) gives. */
+	(void)close(STDIN_FILENO); /* nothing was written: nothing can be lost */
+	return open("/dev/null", O_RDWR) == STDIN_FILENO;
+}

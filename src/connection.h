@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The connection that a super-server hands over on descriptor 0, and what descriptors 1 and 2
+ * are: under inetd all three are the network. Nothing is ever written to the other end (G7).
+ */
+#ifndef NMNOTIFY_CONNECTION_H
+#define NMNOTIFY_CONNECTION_H
+
+#include <stdbool.h>
+
+#include "source.h"
+
+struct connection {
+	bool is_socket;	    /* descriptor 0 is a socket of any kind */
+	bool stdout_usable; /* does not lead to the other end, as far as can be told */
+	bool stderr_usable; /* likewise */
+	struct source source, to;
+};
+
+/*
+ * First of all: makes sure that descriptors 1 and 2 do not lead to the other end (/dev/null takes
+ * their place), and closes all above 2. False with errno set: descriptor 0 is not there, or
+ * there is no /dev/null.
+ */
+bool connection_guard(struct connection *connection);
+
+/*
+ * Who is there, and, if `needs_to`, which local address was connected to. For an internet socket
+ * the kernel says it; else UCSPI's TCPREMOTEIP and TCPLOCALIP, or systemd's REMOTE_ADDR, if set;
+ * else it is local. NULL, or what is wrong.
+ */
+const char *connection_identify(struct connection *connection, bool needs_to);
+
+/* Closes it: /dev/null takes its place. False with errno set. */
+bool connection_close(void);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Why concurrent charges are never lost, though a TAT is several words and no lock is held. A
+ * charge reads all cells, finds the least, and computes the new TAT from it. It first raises the
+ * other cells to the new TAT, and last of all moves the least one by compare-and-swap: that is
+ * the charge, and it fails if anybody moved that cell meanwhile. So at the moment of a charge
+ * every cell is at least its new TAT. A later charge is a successful compare-and-swap from a
+ * value that it read in one of these cells, which is therefore at least that TAT: it counts the
+ * earlier one. A charge that dies or fails half-way has raised some cells and granted nothing:
+ * the error is on the safe side.
+ *
+ * Cells are read before the clock. A good cell is never beyond the window of the moment at which
+ * it was written, thus not beyond that of any later moment; read the other way round, a process
+ * that was held up between the two would take a fresh TAT for damage and ignore it.
+ */
+#include "limiter.h"
+
+#include <sys/random.h>
+
+#include "siphash.h"
+
+struct tat {
+	uint32_t word[LIMITER_CELLS]; /* as read */
+	unsigned least;		      /* which cell the TAT is in */
+	struct moment now;
+	struct moment at;
+};
+
+struct span rate_window(struct rate rate)
+{
+	return (struct span){ .ms = (rate.burst + 1) * rate.emission.ms };
+}
+
+/* tau of the GCRA: how far the TAT may be ahead of a conforming arrival. */
+static struct span rate_tolerance(struct rate rate)
+{
+	return (struct span){ .ms = (rate.burst - 1) * rate.emission.ms };
+}
+
+bool limiter_key(struct state *state)
+{
+	uint32_t fresh[4], none;
+
+	if (atomic_load_explicit(&state->key[3], memory_order_relaxed) != 0)
+		return true;
+	if (getrandom(fresh, sizeof(fresh), 0) != (ssize_t)sizeof(fresh))
+		return false;
+	/* Word by word, the first to write wins: all processes end up with the same key. The
+	 * last word is set last (release, pairs with the acquire in limiter_locate). */
+	for (unsigned i = 0; i < 4; i++) {
+		none = 0;
+		(void)atomic_compare_exchange_strong_explicit(&state->key[i], &none, fresh[i] | 1,
+			memory_order_release, memory_order_relaxed);
+	}
+	return true;
+}
+
+struct cells limiter_locate(struct state *state, const struct source *source)
+{
+	uint8_t identity[SOURCE_IDENTITY_MAX];
+	size_t length = source_identity(source, identity);
+	struct cells cells = { .count = LIMITER_CELLS };
+	uint64_t key[2], hash;
+	uint32_t word[4];
+	unsigned used = 0;
+
+	/* Acquire: pairs with the release in limiter_key; the last word is read first. */
+	for (unsigned i = 4; i-- > 0;)
+		word[i] = atomic_load_explicit(&state->key[i], memory_order_acquire);
+	key[0] = (uint64_t)word[1] << 32 | word[0];
+	key[1] = (uint64_t)word[3] << 32 | word[2];
+	hash = siphash(key, identity, length);
+
+	/* The upper half picks the line, four bits each of the lower half a cell not yet taken. */
+	struct state_line *line = &state->line[(hash >> 32) * STATE_LINES >> 32];
+	for (unsigned i = 0; i < LIMITER_CELLS; i++) {
+		unsigned index = hash >> 4 * i & (STATE_LINE_CELLS - 1);
+
+		while (used & 1u << index)
+			index = (index + 1) % STATE_LINE_CELLS;
+		used |= 1u << index;
+		cells.cell[i] = &line->cell[index];
+	}
+	return cells;
+}
+
+/* A cell outside (now, now + window] is of the past, or damaged: it reads as empty. */
+static struct moment cell_read(uint32_t word, struct moment now, struct span window)
+{
+	struct moment at = moment_of_word(word);
+
+	return moment_within(at, now, window) ? at : now;
+}
+
+static struct tat tat_read(const struct cells *cells, struct rate rate)
+{
+	struct tat tat;
+
+	/* Acquire: pairs with the releases in tat_move; whoever sees a charge sees the raised
+	 * cells that came before it, and reads the clock after it. */
+	for (unsigned i = 0; i < cells->count; i++)
+		tat.word[i] = atomic_load_explicit(cells->cell[i], memory_order_acquire);
+	tat.now = moment_now();
+	tat.least = 0;
+	tat.at = cell_read(tat.word[0], tat.now, rate_window(rate));
+	for (unsigned i = 1; i < cells->count; i++) {
+		struct moment at = cell_read(tat.word[i], tat.now, rate_window(rate));
+
+		if (moment_later(tat.at, at)) {
+			tat.at = at;
+			tat.least = i;
+		}
+	}
+	return tat;
+}
+
+static void cell_raise(atomic_word *cell, uint32_t word, struct moment now, struct moment to,
+	struct span window)
+{
+	/* Release: pairs with the acquire in tat_read. */
+	while (moment_later(to, cell_read(word, now, window)) &&
+		!atomic_compare_exchange_strong_explicit(
+			cell, &word, to.ms, memory_order_release, memory_order_acquire))
+		now = moment_now(); /* the word is newer than the clock that we had read */
+}
+
+/* The charge. False if another process moved the TAT since it was read: then read it again. */
+static bool tat_move(
+	const struct cells *cells, struct tat *tat, struct moment to, struct span window)
+{
+	for (unsigned i = 0; i < cells->count; i++)
+		if (i != tat->least)
+			cell_raise(cells->cell[i], tat->word[i], tat->now, to, window);
+	/* Release: pairs with the acquire in tat_read; orders the raised cells before it. */
+	return atomic_compare_exchange_strong_explicit(cells->cell[tat->least],
+		&tat->word[tat->least], to.ms, memory_order_release, memory_order_relaxed);
+}
+
+static struct moment conforms_at(const struct tat *tat, struct rate rate)
+{
+	return moment_latest(tat->now, moment_sub(tat->at, rate_tolerance(rate)));
+}
+
+struct moment limiter_peek(const struct cells *cells, struct rate rate)
+{
+	struct tat tat = tat_read(cells, rate);
+
+	return conforms_at(&tat, rate);
+}
+
+struct moment limiter_take(const struct cells *cells, struct rate rate)
+{
+	struct tat tat;
+	struct moment at;
+
+	do {
+		tat = tat_read(cells, rate);
+		at = conforms_at(&tat, rate);
+		if (moment_later(at, tat.now))
+			return at;
+	} while (!tat_move(cells, &tat, moment_add(tat.at, rate.emission), rate_window(rate)));
+	return at;
+}
+
+/* Moves the TAT ahead by `by`, but not further than `most` from now: a TAT beyond the window
+ * would read as empty. */
+static void tat_advance(const struct cells *cells, struct rate rate, struct span by,
+	struct span most)
+{
+	struct tat tat;
+	struct moment to;
+
+	do {
+		tat = tat_read(cells, rate);
+		to = moment_earliest(moment_add(tat.at, by), moment_add(tat.now, most));
+		if (!moment_later(to, tat.at))
+			return;
+	} while (!tat_move(cells, &tat, to, rate_window(rate)));
+}
+
+void limiter_charge_ahead(const struct cells *cells, struct rate rate)
+{
+	tat_advance(cells, rate, rate.emission, rate_window(rate));
+}
+
+void limiter_delay(const struct cells *cells, struct rate rate, struct span late)
+{
+	/* The most that a GCRA's TAT can be ahead just after it admitted an arrival. */
+	struct span most = { .ms = rate.burst * rate.emission.ms };
+
+	if (late.ms != 0)
+		tat_advance(cells, rate, late, most);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: ISC */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "limiter.h"
+
+#define FIELDS_MAX    8
+#define VALUE_MAX     256
+#define LINE_MAX_TEXT 1024
+
+/* Ten lines of a kind at once, then one in ten seconds. */
+static const struct rate log_rate = { .emission = { .ms = 10000 }, .burst = 10 };
+
+struct field {
+	const char *key;
+	char value[VALUE_MAX];
+};
+
+struct record {
+	int priority; /* syslog(3) */
+	unsigned count;
+	struct field field[FIELDS_MAX];
+};
+
+struct text {
+	char bytes[LINE_MAX_TEXT];
+	size_t length;
+};
+
+static bool is_plain(char c)
+{
+	return c > ' ' && c <= '~' && c != '\\' && c != '"';
+}
+
+/* The text that a person and a program can both read back: what is not printable ASCII as \xHH. */
+static void value_escape(char value[static VALUE_MAX], const char *from)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t length = 0;
+
+	for (; *from != '\0' && length + 5 < VALUE_MAX; from++) {
+		unsigned char c = (unsigned char)*from;
+
+		if (is_plain(*from) || c == ' ') {
+			value[length++] = *from;
+			continue;
+		}
+		value[length++] = '\\';
+		value[length++] = 'x';
+		value[length++] = hex[c >> 4];
+		value[length++] = hex[c & 15];
+	}
+	value[length] = '\0';
+}
+
+static void field_add(struct record *record, const char *key, const char *value)
+{
+	struct field *field = &record->field[record->count];
+
+	if (value == NULL || record->count == FIELDS_MAX)
+		return;
+	record->count++;
+	field->key = key;
+	value_escape(field->value, value);
+}
+
+static void field_add_number(struct record *record, const char *key, unsigned long number)
+{
+	char digits[24];
+
+	(void)snprintf(digits, sizeof(digits), "%lu", number);
+	field_add(record, key, digits);
+}
+
+__attribute__((format(printf, 2, 3))) static void text_add(
+	struct text *text, const char *format, ...)
+{
+	size_t room = sizeof(text->bytes) - text->length;
+	va_list arguments;
+	int wanted;
+
+	va_start(arguments, format);
+	wanted = vsnprintf(text->bytes + text->length, room, format, arguments);
+	va_end(arguments);
+	if (wanted > 0)
+		text->length += (size_t)wanted < room ? (size_t)wanted : room - 1;
+}
+
+/* key=value key="value with spaces" ... */
+static void text_add_record(struct text *text, const struct record *record)
+{
+	for (unsigned i = 0; i < record->count; i++) {
+		const struct field *field = &record->field[i];
+		const char *quote = strpbrk(field->value, " =") != NULL ? "\"" : "";
+
+		text_add(text, "%s%s=%s%s%s", i == 0 ? "" : " ", field->key, quote, field->value,
+			quote);
+	}
+}
+
+static bool datagram_send(const char *path, const struct text *text)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ssize_t sent;
+
+	if (fd < 0)
+		return false;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	sent = sendto(fd, text->bytes, text->length, MSG_DONTWAIT | MSG_NOSIGNAL,
+		(const struct sockaddr *)&address, sizeof(address));
+	/* Full is there all the same: the line is lost, and no other place is tried. */
+	if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
+		sent = 0;
+	(void)close(fd); /* a datagram is sent or not */
+	return sent >= 0;
+}
+
+/* systemd.io/JOURNAL_NATIVE_PROTOCOL: NAME=value lines; our values have no newline. */
+static bool journal_send(const struct log *log, const struct record *record)
+{
+	struct text text = { .length = 0 };
+
+	text_add(&text, "SYSLOG_IDENTIFIER=%s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\nMESSAGE=",
+		log->program, record->priority, LOG_DAEMON >> 3);
+	text_add_record(&text, record);
+	for (unsigned i = 0; i < record->count; i++) {
+		text_add(&text, "\nNMNOTIFY_");
+		for (const char *c = record->field[i].key; *c != '\0'; c++)
+			text_add(&text, "%c", *c - 'a' + 'A');
+		text_add(&text, "=%s", record->field[i].value);
+	}
+	text_add(&text, "\n");
+	return datagram_send("/run/systemd/journal/socket", &text);
+}
+
+/* RFC 3164 without the time, which the daemon adds; ours would need the time zone's file. */
+static bool syslog_send(const struct log *log, const struct record *record)
+{
+	struct text text = { .length = 0 };
+
+	text_add(&text, "<%d>%s[%d]: ", LOG_DAEMON | record->priority, log->program, getpid());
+	text_add_record(&text, record);
+	return datagram_send("/dev/log", &text);
+}
+
+static void stderr_send(const struct log *log, const struct record *record)
+{
+	struct text text = { .length = 0 };
+
+	if (!log->stderr_usable)
+		return;
+	text_add(&text, "%s[%d]: ", log->program, getpid());
+	text_add_record(&text, record);
+	text.bytes[text.length] = '\n'; /* text_add leaves room for a NUL */
+	/* Nowhere is left to say that this failed. */
+	if (write(STDERR_FILENO, text.bytes, text.length + 1) < 0)
+		return;
+}
+
+static void record_send(const struct log *log, const struct record *record)
+{
+	enum log_target target = log->target;
+
+	if (target == LOG_TARGET_STDERR && !log->stderr_usable)
+		target = LOG_TARGET_AUTO; /* under inetd it is the network */
+	if ((target == LOG_TARGET_AUTO || target == LOG_TARGET_JOURNAL) &&
+		journal_send(log, record))
+		return;
+	if ((target == LOG_TARGET_AUTO || target == LOG_TARGET_SYSLOG) && syslog_send(log, record))
+		return;
+	if (target == LOG_TARGET_AUTO || target == LOG_TARGET_STDERR)
+		stderr_send(log, record);
+}
+
+static void record_add_place(struct record *record, const struct log *log)
+{
+	field_add(record, "account", log->account);
+	field_add(record, "source", log->source);
+}
+
+static bool may_flood(enum verdict verdict)
+{
+	return verdict == VERDICT_DENIED || verdict == VERDICT_MALFORMED ||
+	       verdict == VERDICT_TIMEOUT || verdict == VERDICT_COALESCED;
+}
+
+/* May a line of this verdict be written? *suppressed: how many were not since the last. Counters
+ * are relaxed: nothing is concluded from one about another. */
+static bool limit_pass(struct state *state, enum verdict verdict, uint32_t *suppressed)
+{
+	struct cells cell = { .count = 1, .cell = { &state->log_tat[verdict] } };
+
+	if (moment_later(limiter_take(&cell, log_rate), moment_now())) {
+		atomic_fetch_add_explicit(&state->suppressed[verdict], 1, memory_order_relaxed);
+		return false;
+	}
+	*suppressed =
+		atomic_exchange_explicit(&state->suppressed[verdict], 0, memory_order_relaxed);
+	return true;
+}
+
+static int priority_of(enum verdict verdict)
+{
+	if (verdict == VERDICT_ERROR)
+		return LOG_ERR;
+	return may_flood(verdict) && verdict != VERDICT_COALESCED ? LOG_NOTICE : LOG_INFO;
+}
+
+void log_verdict(const struct log *log, enum verdict verdict, const char *reason)
+{
+	struct record record = { .priority = priority_of(verdict) };
+	uint32_t suppressed = 0;
+
+	if (log->state != NULL) {
+		atomic_fetch_add_explicit(&log->state->verdicts[verdict], 1, memory_order_relaxed);
+		if (may_flood(verdict) && !limit_pass(log->state, verdict, &suppressed))
+			return;
+	}
+	field_add(&record, "verdict", verdict_name(verdict));
+	record_add_place(&record, log);
+	field_add(&record, "reason", reason);
+	if (suppressed != 0)
+		field_add_number(&record, "suppressed", suppressed);
+	record_send(log, &record);
+}
+
+void log_error(const struct log *log, const char *format, ...)
+{
+	char reason[VALUE_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(reason, sizeof(reason), format, arguments);
+	va_end(arguments);
+	log_verdict(log, VERDICT_ERROR, reason);
+}
+
+void log_run_ended(const struct log *log, int status, uint64_t milliseconds, const char *reason)
+{
+	struct record record = { .priority = status == 0 ? LOG_INFO : LOG_WARNING };
+	char seconds[32];
+
+	(void)snprintf(seconds, sizeof(seconds), "%llu.%02u",
+		(unsigned long long)(milliseconds / 1000), (unsigned)(milliseconds % 1000 / 10));
+	field_add(&record, "run", "ended");
+	record_add_place(&record, log);
+	field_add_number(&record, "status", (unsigned long)status);
+	field_add(&record, "seconds", seconds);
+	field_add(&record, "reason", reason);
+	record_send(log, &record);
+}
+
+void log_run_failed(const struct log *log, int status, const char *path, int code)
+{
+	struct record record = { .priority = LOG_ERR };
+	char reason[VALUE_MAX];
+
+	(void)snprintf(reason, sizeof(reason), "%s: %s", path, strerror(code));
+	field_add(&record, "run", "failed");
+	record_add_place(&record, log);
+	field_add_number(&record, "status", (unsigned long)status);
+	field_add(&record, "reason", reason);
+	record_send(log, &record);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The log: one line a decision, `key=value`, to the journal (its native protocol, with a field
+ * NMNOTIFY_KEY for each key), to syslog, or to standard error. Never to the other end, and never
+ * waiting: a log that is full loses a line, not a connection. Lines that a flood can cause are
+ * limited through the shared state; the counters there are exact.
+ */
+#ifndef NMNOTIFY_LOG_H
+#define NMNOTIFY_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "state.h"
+#include "verdict.h"
+
+struct log {
+	const char *program;
+	enum log_target target;
+	bool stderr_usable;    /* it does not lead to the other end */
+	struct state *state;   /* where to count and limit; NULL before it is known */
+	const char *account;   /* NULL: not known, left out */
+	const char *source;    /* likewise */
+	char source_text[SOURCE_TEXT_MAX];
+};
+
+/* `verdict=...`, counted. `reason` may be NULL. */
+void log_verdict(const struct log *log, enum verdict verdict, const char *reason);
+
+/* `verdict=error reason=...`, with printf's format. */
+__attribute__((format(printf, 2, 3))) void log_error(
+	const struct log *log, const char *format, ...);
+
+/* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. */
+void log_run_ended(
+	const struct log *log, int status, uint64_t milliseconds, const char *reason);
+
+/* `run=failed`: the action could not be executed, errno value `code`. */
+void log_run_failed(const struct log *log, int status, const char *path, int code);
+
+#endif

@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * policy-compile TARGET FILE.policy... > policies.c
+ *
+ * Runs on the build machine and makes seccomp filters for the machine that the compiler's triplet
+ * (cc -dumpmachine) names. The language is described at the top of always.policy.
+ *
+ * Names and numbers of system calls are libseccomp's; the filter is not, because
+ *  - libseccomp has one answer for every call without a rule; here a call that was left out gets
+ *    EPERM, but one that was invented after the policy was written ENOSYS;
+ *  - its conditions say "allow if", never "refuse if not": what fails one gets the filter's
+ *    default answer;
+ *  - where there is a socketcall(), its rule for socket(AF_UNIX) also allows every other family
+ *    by that road;
+ *  - version 2.5.4 gets the byte order of some answers wrong when it cross builds for a big-endian
+ *    target;
+ *  - it compares with one number after the other. Runs of numbers with the same answer make a tree
+ *    of a third of the size, and every connection has to load it.
+ */
+#define _GNU_SOURCE
+#include "policy.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
+
+/* Policies are the project's own files: whoever meets one of these limits raises it. */
+enum {
+	MAX_RULES = 1024,      /* libseccomp knows some 500 names */
+	MAX_WORDS = 16,        /* of a line: NAME and two masked conditions are 13 */
+	MAX_VALUES = 8,        /* of a condition */
+	MAX_CONDITIONS = 2,    /* of a line: a socket's family and protocol */
+	MAX_INCLUDES = 8,      /* deep: ends a file that includes itself */
+	MAX_RUNS = 1024,       /* of call numbers with one answer; arm has most, about 200 */
+	WINDOW = 1000,         /* numbers that an architecture's table may span */
+	ARM_PRIVATE = 0xf0000, /* where arm keeps a few calls of its own (set_tls) */
+};
+
+/* The numbers that x86_64 skipped when all architectures' new calls were to go on alike from 424.
+ * What has been put there since (uretprobe) is younger than every `newest` written so far. */
+enum { X86_64_GAP_FIRST = 335, X86_64_GAP_LAST = 423 };
+
+/* From here on x86_64 has the x32 ABI's numbers: foreign, though the architecture is the same. */
+#define X32_FIRST 0x40000000u
+
+struct target {
+	const char *triplet; /* a pattern; the first that fits is it */
+	uint32_t arch;       /* SCMP_ARCH_*, as the kernel tells the filter; 0: can't be done */
+	uint32_t first;      /* number of the first call */
+	bool big_endian;
+	const char *defined; /* true for the preprocessor if it compiles for this target */
+};
+
+static const struct target targets[] = {
+	{ "x86_64*x32", 0, 0, false, NULL },
+	{ "x86_64*", SCMP_ARCH_X86_64, 0, false, "defined(__x86_64__) && !defined(__ILP32__)" },
+	{ "i[3-6]86*", SCMP_ARCH_X86, 0, false, "defined(__i386__)" },
+	{ "aarch64_be*", 0, 0, true, NULL },
+	{ "aarch64*", SCMP_ARCH_AARCH64, 0, false,
+	        "defined(__aarch64__) && defined(__AARCH64EL__)" },
+	{ "armeb*", 0, 0, true, NULL },
+	{ "arm*", SCMP_ARCH_ARM, 0, false, "defined(__ARM_EABI__) && defined(__ARMEL__)" },
+	{ "riscv64*", SCMP_ARCH_RISCV64, 0, false, "defined(__riscv) && __riscv_xlen == 64" },
+	{ "mips*64*el-*n32", SCMP_ARCH_MIPSEL64N32, 6000, false,
+	        "defined(__MIPSEL__) && _MIPS_SIM == _ABIN32" },
+	{ "mips*64*n32", SCMP_ARCH_MIPS64N32, 6000, true,
+	        "defined(__MIPSEB__) && _MIPS_SIM == _ABIN32" },
+	{ "mips*64*el-*", SCMP_ARCH_MIPSEL64, 5000, false,
+	        "defined(__MIPSEL__) && _MIPS_SIM == _ABI64" },
+	{ "mips*64*", SCMP_ARCH_MIPS64, 5000, true, "defined(__MIPSEB__) && _MIPS_SIM == _ABI64" },
+	{ "mips*el-*", SCMP_ARCH_MIPSEL, 4000, false,
+	        "defined(__MIPSEL__) && _MIPS_SIM == _ABIO32" },
+	{ "mips*", SCMP_ARCH_MIPS, 4000, true, "defined(__MIPSEB__) && _MIPS_SIM == _ABIO32" },
+	{ "powerpc64le*", SCMP_ARCH_PPC64LE, 0, false,
+	        "defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)" },
+	{ "powerpc64*", SCMP_ARCH_PPC64, 0, true,
+	        "defined(__powerpc64__) && defined(__BIG_ENDIAN__)" },
+	{ "powerpcle*", 0, 0, false, NULL },
+	{ "powerpc*", SCMP_ARCH_PPC, 0, true, "defined(__powerpc__) && !defined(__powerpc64__)" },
+	{ "s390x*", SCMP_ARCH_S390X, 0, true, "defined(__s390x__)" },
+	{ "s390*", SCMP_ARCH_S390, 0, true, "defined(__s390__) && !defined(__s390x__)" },
+	{ "hppa*", SCMP_ARCH_PARISC, 0, true, "defined(__hppa__) && !defined(__LP64__)" },
+#ifdef SCMP_ARCH_LOONGARCH64
+	{ "loongarch64*", SCMP_ARCH_LOONGARCH64, 0, false, "defined(__loongarch64)" },
+#endif
+};
+
+/* What a policy calls the values in its conditions. They are the same on all architectures. */
+static const struct {
+	const char *name;
+	uint32_t value;
+} constants[] = {
+	{ "AF_UNIX", AF_UNIX },
+	{ "AF_INET", AF_INET },
+	{ "AF_INET6", AF_INET6 },
+	{ "AF_NETLINK", AF_NETLINK },
+	{ "NETLINK_ROUTE", NETLINK_ROUTE },
+	/* Not CLONE_NEWTIME: clone() takes that bit for part of the exit signal. */
+	{ "CLONE_NEW*", CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID |
+	                        CLONE_NEWUSER | CLONE_NEWUTS },
+	{ "S_IFMT", S_IFMT },
+	{ "S_IFREG", S_IFREG },
+	{ "S_IFIFO", S_IFIFO },
+	{ "S_IFSOCK", S_IFSOCK },
+	/* Spelt as numbers, because the header says "this architecture's". */
+	{ "PER_LINUX32", 0x0008 },
+	{ "UNAME26", 0x20000 },
+	{ "PER_LINUX32_UNAME26", 0x20008 },
+	{ "PER_QUERY", 0xffffffff },
+};
+
+struct condition {
+	unsigned arg;
+	uint32_t mask;
+	bool none_of; /* != */
+	unsigned count;
+	uint32_t values[MAX_VALUES];
+};
+
+enum answer { ALLOW, REFUSE, ABSENT, KILL, ANSWERS };
+
+static const uint32_t actions[ANSWERS] = {
+	[ALLOW] = SECCOMP_RET_ALLOW,
+	[REFUSE] = SECCOMP_RET_ERRNO | EPERM,
+	[ABSENT] = SECCOMP_RET_ERRNO | ENOSYS,
+	[KILL] = SECCOMP_RET_KILL_PROCESS,
+};
+
+struct rule {
+	char *name;
+	enum answer answer;
+	unsigned conditions_count;
+	struct condition conditions[MAX_CONDITIONS];
+	const char *file; /* where it stands */
+	unsigned line;
+};
+
+struct text {
+	const struct target *target;
+	unsigned count;
+	struct rule rules[MAX_RULES];
+	bool others_said;
+	enum answer others;
+	int newest; /* x86_64's number; -1 until said */
+};
+
+/* Where the reader is, for messages. */
+struct place {
+	const char *file;
+	unsigned line;
+	unsigned depth;
+};
+
+__attribute__((noreturn, format(printf, 2, 3))) static void fail(
+        const struct place *at, const char *format, ...)
+{
+	va_list args;
+
+	if (at && at->line)
+		fprintf(stderr, "%s:%u: ", at->file, at->line);
+	else
+		fprintf(stderr, "%s: ", at ? at->file : "policy-compile");
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static void *checked(void *memory)
+{
+	if (!memory)
+		fail(NULL, "out of memory");
+	return memory;
+}
+
+/* ---- Reading a policy ---- */
+
+/* The terminal's ioctls are the one constant that differs between architectures. */
+static bool ioctl_value(const struct target *t, const char *name, uint32_t *value)
+{
+	bool mips = t->first != 0; /* nobody else's numbers start elsewhere */
+
+	if (strcmp(name, "TIOCSTI") == 0)
+		*value = mips ? 0x5472 : 0x5412;
+	else if (strcmp(name, "TIOCLINUX") == 0)
+		*value = mips ? 0x5483 : 0x541c;
+	else
+		return false;
+	return true;
+}
+
+static uint32_t constant(const struct place *at, const struct target *t, const char *word)
+{
+	uint32_t value;
+	unsigned long number;
+	char *end;
+
+	if (ioctl_value(t, word, &value))
+		return value;
+	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+		if (strcmp(constants[i].name, word) == 0)
+			return constants[i].value;
+	errno = 0;
+	number = strtoul(word, &end, 0);
+	if (end == word || *end || *word == '-' || errno || number > UINT32_MAX)
+		fail(at, "'%s' is neither a known constant nor a number of 32 bits", word);
+	return (uint32_t)number;
+}
+
+/* Reads `argN [& MASK] ==|!= A|B|C`; returns how many words that took. */
+static unsigned read_condition(
+        const struct place *at, const struct target *t, char **words, struct condition *c)
+{
+	unsigned n = 1;
+	char *rest, *word;
+
+	if (strncmp(words[0], "arg", 3) != 0 || words[0][3] < '0' || words[0][3] > '5' ||
+	        words[0][4])
+		fail(at, "'%s' is not one of arg0 ... arg5", words[0]);
+	*c = (struct condition) { .arg = (unsigned)(words[0][3] - '0'), .mask = UINT32_MAX };
+	if (words[n] && strcmp(words[n], "&") == 0 && words[n + 1]) {
+		c->mask = constant(at, t, words[n + 1]);
+		n += 2;
+	}
+	if (!words[n] || (strcmp(words[n], "==") != 0 && strcmp(words[n], "!=") != 0))
+		fail(at, "a condition needs == or !=");
+	c->none_of = words[n++][0] == '!';
+	if (!words[n])
+		fail(at, "a comparison with nothing");
+	for (word = strtok_r(words[n++], "|", &rest); word; word = strtok_r(NULL, "|", &rest)) {
+		if (c->count == MAX_VALUES)
+			fail(at, "more than %d values", MAX_VALUES);
+		c->values[c->count++] = constant(at, t, word);
+		if (c->values[c->count - 1] & ~c->mask)
+			fail(at, "'%s' can't be equal: it has bits outside the mask", word);
+	}
+	if (c->count == 0)
+		fail(at, "a comparison with nothing");
+	return n;
+}
+
+static void read_conditions(
+        const struct place *at, const struct target *t, char **words, struct rule *r)
+{
+	while (*words) {
+		if (r->conditions_count == MAX_CONDITIONS)
+			fail(at, "more than %d conditions", MAX_CONDITIONS);
+		words += read_condition(at, t, words, &r->conditions[r->conditions_count++]);
+		if (!*words)
+			break;
+		if (strcmp(*words, "and") != 0 || !words[1])
+			fail(at, "'%s' where a condition ends, or `and` and another follows",
+			        *words);
+		words++;
+	}
+}
+
+/* The same name may come again only as one more condition under which it is allowed. */
+static void refuse_second_mention(
+        const struct place *at, const struct text *text, const struct rule *new)
+{
+	for (unsigned i = 0; i < text->count; i++) {
+		const struct rule *old = &text->rules[i];
+
+		if (strcmp(old->name, new->name) != 0)
+			continue;
+		if (!old->conditions_count || !new->conditions_count)
+			fail(at, "%s has been decided in %s:%u", new->name, old->file, old->line);
+	}
+}
+
+static void read_rule(const struct place *at, struct text *text, enum answer answer, char **words)
+{
+	struct rule r = { .answer = answer, .file = at->file, .line = at->line };
+
+	/* A name that only other architectures have is a number below -1 here. */
+	if (seccomp_syscall_resolve_name(words[0]) == __NR_SCMP_ERROR)
+		fail(at, "libseccomp knows no system call '%s' on any architecture", words[0]);
+	read_conditions(at, text->target, words + 1, &r);
+	if (r.conditions_count && answer != ALLOW)
+		fail(at, "only allow takes a condition");
+	r.name = checked(strdup(words[0]));
+	refuse_second_mention(at, text, &r);
+	if (text->count == MAX_RULES)
+		fail(at, "more than %d rules", MAX_RULES);
+	text->rules[text->count++] = r;
+}
+
+static void read_newest(const struct place *at, struct text *text, const char *name)
+{
+	if (text->newest >= 0)
+		fail(at, "newest has been said before");
+	text->newest = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, name);
+	if (text->newest <= X86_64_GAP_LAST)
+		fail(at, "'%s' is no call of x86_64 that is newer than Linux 5.0", name);
+}
+
+static void read_others(const struct place *at, struct text *text, const char *answer)
+{
+	if (text->others_said)
+		fail(at, "others has been said before");
+	text->others_said = true;
+	if (strcmp(answer, "allow") == 0)
+		text->others = ALLOW;
+	else if (strcmp(answer, "refuse") == 0)
+		text->others = REFUSE;
+	else
+		fail(at, "others takes allow or refuse, not '%s'", answer);
+}
+
+static void read_file(const struct place *from, struct text *text, const char *path);
+
+/* A file is named as it is seen from the one that includes it. */
+static void include(const struct place *at, struct text *text, const char *name)
+{
+	const char *slash = strrchr(at->file, '/');
+	int folder = slash ? (int)(slash - at->file + 1) : 0;
+	char *path;
+
+	if (at->depth == MAX_INCLUDES)
+		fail(at, "files include each other more than %d deep", MAX_INCLUDES);
+	if (asprintf(&path, "%.*s%s", folder, at->file, name) < 0)
+		fail(NULL, "out of memory");
+	read_file(at, text, path); /* and path stays: rules point to it */
+}
+
+static void read_line(const struct place *at, struct text *text, char *line)
+{
+	char *words[MAX_WORDS + 1] = { NULL }, *rest;
+	unsigned count = 0;
+
+	line[strcspn(line, "#\n")] = '\0';
+	for (char *w = strtok_r(line, " \t", &rest); w; w = strtok_r(NULL, " \t", &rest)) {
+		if (count == MAX_WORDS)
+			fail(at, "more than %d words", MAX_WORDS);
+		words[count++] = w;
+	}
+	if (count == 0)
+		return;
+	if (count == 1)
+		fail(at, "'%s' needs something after it", words[0]);
+	if (strcmp(words[0], "allow") == 0)
+		read_rule(at, text, ALLOW, words + 1);
+	else if (strcmp(words[0], "refuse") == 0)
+		read_rule(at, text, REFUSE, words + 1);
+	else if (strcmp(words[0], "enosys") == 0)
+		read_rule(at, text, ABSENT, words + 1);
+	else if (count > 2)
+		fail(at, "'%s' is too much", words[2]);
+	else if (strcmp(words[0], "include") == 0)
+		include(at, text, words[1]);
+	else if (strcmp(words[0], "newest") == 0)
+		read_newest(at, text, words[1]);
+	else if (strcmp(words[0], "others") == 0)
+		read_others(at, text, words[1]);
+	else
+		fail(at, "'%s' is none of allow, refuse, enosys, include, newest, others",
+		        words[0]);
+}
+
+static void read_file(const struct place *from, struct text *text, const char *path)
+{
+	struct place at = { .file = path, .depth = from ? from->depth + 1 : 0 };
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!file)
+		fail(from, "%s: %s", path, strerror(errno));
+	while (getline(&line, &size, file) >= 0) {
+		at.line++;
+		read_line(&at, text, line);
+	}
+	if (ferror(file))
+		fail(from, "%s: %s", path, strerror(errno));
+	free(line);
+	fclose(file);
+}
+
+/* ---- What a policy says about a number ---- */
+
+struct decision {
+	const struct rule *conditional; /* its first rule; NULL: the answer is always the same */
+	enum answer answer;
+};
+
+/* Numbers that are decided alike: from `first` up to the next run's. */
+struct run {
+	uint32_t first;
+	struct decision decision;
+};
+
+struct runs {
+	unsigned count;
+	struct run list[MAX_RUNS];
+};
+
+/* Was there such a call when the policy was written? Not to depend on libseccomp's version. */
+static bool known_then(const struct text *text, const char *name)
+{
+	static const char *const later[] = { "riscv_hwprobe" }; /* and without a number on x86_64 */
+	int number = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, name);
+
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		if (strcmp(name, later[i]) == 0)
+			return false;
+	if (number < 0)
+		return true; /* only older ABIs have it */
+	return number < X86_64_GAP_FIRST || (number > X86_64_GAP_LAST && number <= text->newest);
+}
+
+static struct decision decide(const struct text *text, uint32_t number)
+{
+	char *name = seccomp_syscall_resolve_num_arch(text->target->arch, (int)number);
+	struct decision d = { .answer = ABSENT };
+
+	if (!name)
+		return d;
+	if (known_then(text, name))
+		d.answer = text->others;
+	for (unsigned i = 0; i < text->count; i++) {
+		const struct rule *r = &text->rules[i];
+
+		if (strcmp(r->name, name) != 0)
+			continue;
+		d.answer = r->answer;
+		d.conditional = r->conditions_count ? r : NULL;
+		break;
+	}
+	free(name);
+	return d;
+}
+
+static void add_run(struct runs *runs, uint32_t first, struct decision d)
+{
+	const struct decision *before = runs->count ? &runs->list[runs->count - 1].decision : NULL;
+
+	if (before && before->conditional == d.conditional && before->answer == d.answer)
+		return;
+	if (runs->count == MAX_RUNS)
+		fail(NULL, "more than %d runs of call numbers", MAX_RUNS);
+	runs->list[runs->count++] = (struct run) { .first = first, .decision = d };
+}
+
+static void add_window(struct runs *runs, const struct text *text, uint32_t first)
+{
+	for (uint32_t number = first; number < first + WINDOW; number++)
+		add_run(runs, number, decide(text, number));
+	add_run(runs, first + WINDOW, (struct decision) { .answer = ABSENT });
+}
+
+static void find_runs(struct runs *runs, const struct text *text)
+{
+	runs->count = 0;
+	add_run(runs, 0, (struct decision) { .answer = ABSENT });
+	add_window(runs, text, text->target->first);
+	if (text->target->arch == SCMP_ARCH_ARM)
+		add_window(runs, text, ARM_PRIVATE);
+	if (text->target->arch == SCMP_ARCH_X86_64)
+		add_run(runs, X32_FIRST, (struct decision) { .answer = KILL });
+}
+
+/* ---- The filter ---- */
+
+/*
+ * Built from its end to its beginning, so that every jump, which can only go forward, goes to what
+ * is there already. A label counts instructions from the end, its own included.
+ */
+typedef unsigned label;
+
+struct program {
+	const struct text *text;
+	label answers[ANSWERS]; /* the latest copy; 0: none yet */
+	unsigned length;
+	struct sock_filter reversed[BPF_MAXINSNS];
+};
+
+/* A jump crosses at most 255 instructions. An answer that has got further away than this is put
+ * again, which leaves room for what comes between here and the jump. */
+enum { FAR = 200 };
+
+static label put(struct program *p, unsigned code, uint32_t k, label if_true, label if_false)
+{
+	unsigned here = p->length;
+
+	if (here == BPF_MAXINSNS || here - if_true > UCHAR_MAX || here - if_false > UCHAR_MAX)
+		fail(NULL, "the filter takes more instructions than a jump can cross");
+	p->reversed[p->length++] = (struct sock_filter) {
+		.code = (unsigned short)code,
+		.jt = (unsigned char)(here - if_true),
+		.jf = (unsigned char)(here - if_false),
+		.k = k,
+	};
+	return p->length;
+}
+
+/* An instruction that does not jump. */
+static label put_plain(struct program *p, unsigned code, uint32_t k)
+{
+	return put(p, code, k, p->length, p->length);
+}
+
+static label put_load(struct program *p, size_t offset)
+{
+	return put_plain(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+}
+
+static label put_answer(struct program *p, enum answer a)
+{
+	if (!p->answers[a] || p->length - p->answers[a] > FAR)
+		p->answers[a] = put_plain(p, BPF_RET | BPF_K, actions[a]);
+	return p->answers[a];
+}
+
+static label put_condition(
+        struct program *p, const struct rule *r, const struct condition *c, label yes, label no)
+{
+	const struct target *t = p->text->target;
+	bool s390 = t->arch == SCMP_ARCH_S390 || t->arch == SCMP_ARCH_S390X;
+	label equal = c->none_of ? no : yes, next = c->none_of ? yes : no;
+	unsigned arg = c->arg;
+
+	/* clone(2), "C library/kernel differences": the stack comes first, then the flags. */
+	if (s390 && strcmp(r->name, "clone") == 0)
+		arg = arg == 0;
+	for (unsigned i = c->count; i-- > 0;)
+		next = put(p, BPF_JMP | BPF_JEQ | BPF_K, c->values[i], equal, next);
+	if (c->mask != UINT32_MAX)
+		put_plain(p, BPF_ALU | BPF_AND | BPF_K, c->mask);
+	return put_load(p, offsetof(struct seccomp_data, args) + 8 * arg + (t->big_endian ? 4 : 0));
+}
+
+/* Allowed if all conditions of one of the call's rules hold. */
+static label put_conditions(struct program *p, const char *name)
+{
+	label next = put_answer(p, REFUSE), allow = put_answer(p, ALLOW);
+
+	for (unsigned i = p->text->count; i-- > 0;) {
+		const struct rule *r = &p->text->rules[i];
+		label yes = allow;
+
+		if (strcmp(r->name, name) != 0)
+			continue;
+		for (unsigned c = r->conditions_count; c-- > 0;)
+			yes = put_condition(p, r, &r->conditions[c], yes, next);
+		next = yes;
+	}
+	return next;
+}
+
+static label put_tree(struct program *p, const struct run *list, unsigned count)
+{
+	unsigned half = count / 2;
+	label above, below;
+
+	if (count == 1 && list[0].decision.conditional)
+		return put_conditions(p, list[0].decision.conditional->name);
+	if (count == 1)
+		return put_answer(p, list[0].decision.answer);
+	above = put_tree(p, list + half, count - half);
+	below = put_tree(p, list, half);
+	return put(p, BPF_JMP | BPF_JGE | BPF_K, list[half].first, above, below);
+}
+
+static void put_filter(struct program *p)
+{
+	static struct runs runs;
+	label tree;
+
+	find_runs(&runs, p->text);
+	put_tree(p, runs.list, runs.count);
+	tree = put_load(p, offsetof(struct seccomp_data, nr));
+	/* Alone a number means nothing: 26 is msync for x86_64, but ptrace through int $0x80. */
+	put(p, BPF_JMP | BPF_JEQ | BPF_K, p->text->target->arch, tree, put_answer(p, KILL));
+	put_load(p, offsetof(struct seccomp_data, arch));
+}
+
+/* ---- Writing C ---- */
+
+/* Returns the filter's length. */
+static unsigned write_policy(const struct text *text, const char *name, unsigned index)
+{
+	static struct program p;
+
+	p = (struct program) { .text = text };
+	put_filter(&p);
+	printf("\n/* %s */\nstatic const struct sock_filter code_%u[] = {\n", name, index);
+	for (unsigned i = p.length; i-- > 0;) {
+		const struct sock_filter *f = &p.reversed[i];
+
+		printf("\t{ 0x%02x, %u, %u, 0x%08x },\n", f->code, f->jt, f->jf, f->k);
+	}
+	printf("};\n");
+	return p.length;
+}
+
+static char *name_of(const char *path)
+{
+	static const char ending[] = ".policy";
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	size_t length = strspn(base, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+
+	if (length == 0 || strcmp(base + length, ending) != 0)
+		fail(NULL, "%s: a policy's file is NAME.policy, its name of a-z, 0-9, _ and -",
+		        path);
+	return checked(strndup(base, length));
+}
+
+static unsigned compile(const struct target *t, const char *path, unsigned index)
+{
+	static struct text text;
+	struct place whole = { .file = path };
+
+	text = (struct text) { .target = t, .newest = -1 };
+	read_file(NULL, &text, path);
+	if (!text.others_said)
+		fail(&whole, "does not say `others refuse` or `others allow`");
+	if (text.newest < 0)
+		fail(&whole, "does not say what the `newest` call is");
+	return write_policy(&text, name_of(path), index);
+}
+
+static const struct target *find_target(const char *triplet)
+{
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
+		if (fnmatch(targets[i].triplet, triplet, 0) == 0 && targets[i].arch)
+			return &targets[i];
+		else if (fnmatch(targets[i].triplet, triplet, 0) == 0)
+			break;
+	fail(NULL, "'%s' is no target that libseccomp has filters for", triplet);
+}
+
+int main(int argc, char **argv)
+{
+	const struct target *t;
+	unsigned count, *lengths;
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: policy-compile TARGET FILE.policy... > policies.c\n");
+		return 1;
+	}
+	t = find_target(argv[1]);
+	count = (unsigned)argc - 2;
+	lengths = checked(calloc(count, sizeof(*lengths)));
+
+	printf("/* Made by policy-compile for %s. */\n#include \"policy.h\"\n\n", argv[1]);
+	printf("#if !(%s)\n#error these filters are for another target\n#endif\n", t->defined);
+	for (unsigned i = 0; i < count; i++)
+		lengths[i] = compile(t, argv[2 + i], i);
+	printf("\nconst struct policy policies[] = {\n");
+	for (unsigned i = 0; i < count; i++)
+		printf("\t{ \"%s\", code_%u, %u },\n", name_of(argv[2 + i]), i, lengths[i]);
+	printf("};\nconst unsigned policies_count = %u;\n", count);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		fail(NULL, "standard output: %s", strerror(errno));
+	return 0;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: ISC */
+#include "state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+static int fail(struct state_error *error, const char *what, const char *name, int code)
+{
+	*error = (struct state_error){ .what = what, .name = name, .code = code };
+	return -1;
+}
+
+/* Opens `name`, making it first if it is missing. Two processes may race to make it. */
+static int directory_open(int parent, const char *name, struct state_error *error)
+{
+	int fd = openat(parent, name, DIRECTORY_FLAGS);
+
+	if (fd < 0 && errno == ENOENT) {
+		if (mkdirat(parent, name, 0700) != 0 && errno != EEXIST)
+			return fail(error, "cannot make directory", name, errno);
+		fd = openat(parent, name, DIRECTORY_FLAGS);
+	}
+	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return fail(error, "not a directory or a symlink", name, 0);
+	if (fd < 0)
+		return fail(error, "cannot open directory", name, errno);
+	return fd;
+}
+
+static int directory_refuse(int fd, struct state_error *error, const char *what, const char *name)
+{
+	(void)close(fd); /* opened for reading: nothing can be lost */
+	return fail(error, what, name, 0);
+}
+
+bool state_base_path(const char *configured, char *path, size_t size)
+{
+	const char *runtime = getenv("RUNTIME_DIRECTORY"), *user = getenv("XDG_RUNTIME_DIR");
+	int wanted;
+
+	if (configured != NULL)
+		wanted = snprintf(path, size, "%s", configured);
+	else if (runtime != NULL && *runtime == '/')
+		wanted = snprintf(path, size, "%.*s", (int)strcspn(runtime, ":"), runtime);
+	else if (geteuid() != 0 && user != NULL && *user == '/')
+		wanted = snprintf(path, size, "%s/nmnotify", user);
+	else
+		wanted = snprintf(path, size, "/run/nmnotify");
+	return wanted > 0 && (size_t)wanted < size;
+}
+
+int state_base_open(const char *base, struct state_error *error)
+{
+	struct stat st;
+	int fd = directory_open(AT_FDCWD, base, error);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) != 0)
+		return directory_refuse(fd, error, "cannot examine", base);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return directory_refuse(fd, error, "somebody else owns", base);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return directory_refuse(fd, error, "others may write to", base);
+	return fd;
+}
+
+int state_account_open(
+	int base, const char *account, uid_t owner, gid_t group, struct state_error *error)
+{
+	struct stat st;
+	int fd = directory_open(base, account, error);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) != 0)
+		return directory_refuse(fd, error, "cannot examine", account);
+	/* Only root can write to a base of root's, so what is root's there was made by us. */
+	if (st.st_uid == 0 && owner != 0 && geteuid() == 0) {
+		if (fchown(fd, owner, group) != 0)
+			return directory_refuse(fd, error, "cannot give away", account);
+		st.st_uid = owner;
+	}
+	if (st.st_uid != owner)
+		return directory_refuse(fd, error, "somebody else owns", account);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return directory_refuse(fd, error, "others may write to", account);
+	return fd;
+}
+
+/*
+ * Gives a file that is too short or has holes its whole space now: a store into a hole of a full
+ * file system would be a SIGBUS later. Neither call changes a byte that is there.
+ */
+static int file_grow(int fd, const struct stat *st, size_t size)
+{
+	if (st->st_size >= (off_t)size && st->st_blocks >= (blkcnt_t)(size / 512))
+		return 0;
+	if (fallocate(fd, 0, 0, (off_t)size) == 0)
+		return 0;
+	if (errno != EOPNOTSUPP)
+		return -1;
+	return st->st_size >= (off_t)size ? 0 : ftruncate(fd, (off_t)size);
+}
+
+static int file_check(int fd, const char *name, size_t size, struct state_error *error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return fail(error, "cannot examine", name, errno);
+	if (!S_ISREG(st.st_mode))
+		return fail(error, "not a regular file:", name, 0);
+	if (st.st_uid != geteuid())
+		return fail(error, "somebody else owns", name, 0);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return fail(error, "others may write to", name, 0);
+	if (file_grow(fd, &st, size) != 0)
+		return fail(error, "no room for", name, errno);
+	return 0;
+}
+
+struct state *state_map(int directory, const char *name, size_t size, struct state_error *error)
+{
+	/* O_NONBLOCK: somebody's fifo or device in its place must not hold us. */
+	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(directory, name, flags, 0600);
+	void *map = MAP_FAILED;
+
+	if (fd < 0) {
+		(void)fail(error, "cannot open", name, errno);
+		return NULL;
+	}
+	if (file_check(fd, name, size, error) == 0) {
+		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (map == MAP_FAILED)
+			(void)fail(error, "cannot map", name, errno);
+	}
+	(void)close(fd); /* the mapping stays; a failure to close changes nothing for it */
+	return map == MAP_FAILED ? NULL : map;
+}

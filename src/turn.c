@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * All operations on the words of the turn are sequentially consistent: they are few, and each
+ * pairs with a lock operation in the kernel or with the next process's look at the same word.
+ */
+#include "turn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum turn_lock { LOCK_WAITING, LOCK_RUNNING };
+
+/*
+ * Between taking `waiting` and writing `due`, and again between clearing `due` and releasing
+ * `waiting`, a waiter needs microseconds. Whoever meets it there looks again this often, this
+ * far apart: a second in all, enough for any delay but a stopped process.
+ */
+#define LOOK_AGAIN_MS	1
+#define LOOK_AGAIN_MOST 1000
+
+static int lock(const struct turn *turn, int command, short type, enum turn_lock which)
+{
+	struct flock range = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)which, .l_len = 1
+	};
+	int result;
+
+	do
+		result = fcntl(turn->fd, command, &range);
+	while (result != 0 && errno == EINTR);
+	if (result == 0 && command == F_OFD_GETLK)
+		return range.l_type != F_UNLCK;
+	return result;
+}
+
+/* 0: got it; 1: another has it; -1: errno. */
+static int lock_try(const struct turn *turn, enum turn_lock which)
+{
+	if (lock(turn, F_OFD_SETLK, F_WRLCK, which) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? 1 : -1;
+}
+
+static void lock_release(const struct turn *turn, enum turn_lock which)
+{
+	/* fcntl(2): unlocking a byte of an open file has no way to fail. */
+	(void)lock(turn, F_OFD_SETLK, F_UNLCK, which);
+}
+
+/* Is it held by anybody? An error counts as "no": then the caller reads on, which is safe. */
+static bool lock_is_held(const struct turn *turn, enum turn_lock which)
+{
+	return lock(turn, F_OFD_GETLK, F_WRLCK, which) == 1;
+}
+
+/* futex(2) counts time in two words of the machine where the call is older than 64-bit time. */
+#ifdef SYS_futex
+typedef long futex_time;
+#define FUTEX SYS_futex
+#else
+typedef int64_t futex_time;
+#define FUTEX SYS_futex_time64
+#endif
+
+/* Sleeps while *word is `value`, at most `most`. Every return is a reason to look again. Not
+ * FUTEX_PRIVATE: the others are processes. */
+static void word_wait(atomic_word *word, uint32_t value, struct span most)
+{
+	futex_time timeout[2] = { (futex_time)(most.ms / 1000),
+		(futex_time)(most.ms % 1000) * 1000000 };
+
+	(void)syscall(FUTEX, word, FUTEX_WAIT, value, timeout, NULL, 0);
+}
+
+static void word_wake(atomic_word *word)
+{
+	/* Fails only if the address is wrong; and a waiter that is not asleep needs no waking. */
+	(void)syscall(FUTEX, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+bool turn_open(struct turn *turn, int directory, struct state_error *error)
+{
+	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+
+	turn->fd = openat(directory, STATE_TURN, flags, 0600);
+	if (turn->fd >= 0)
+		return true;
+	*error = (struct state_error){ .what = "cannot open", .name = STATE_TURN, .code = errno };
+	return false;
+}
+
+/* How far ahead a start can be owed: further is damage, and counts as this far (G6). */
+static struct moment due_read(uint32_t due, struct moment now, struct span reach)
+{
+	struct moment at = moment_of_word(due);
+
+	return moment_earliest(at, moment_add(now, reach));
+}
+
+bool turn_is_covered(const struct turn *turn, struct moment allowed)
+{
+	uint32_t due = atomic_load(&turn->state->due);
+
+	if (due == 0 || moment_later(moment_of_word(due), allowed))
+		return false;
+	/*
+	 * Alive now, so it starts the action later than now. Had it been due later than `allowed`
+	 * we would see that in `due` still, unless it has started since: which covers us too.
+	 */
+	if (!lock_is_held(turn, LOCK_WAITING))
+		return false;
+	due = atomic_load(&turn->state->due);
+	return due != 0 && !moment_later(moment_of_word(due), allowed);
+}
+
+bool turn_has_orphan(const struct turn *turn)
+{
+	if (atomic_load(&turn->state->due) != 0 && !lock_is_held(turn, LOCK_WAITING))
+		return true;
+	return atomic_load(&turn->state->owed) != 0 && !lock_is_held(turn, LOCK_RUNNING);
+}
+
+/* We hold `waiting`. Only other processes' lowering of a dead waiter's due time can interfere. */
+static void become_waiter(struct turn *turn, const struct moment *allowed)
+{
+	atomic_word *due = &turn->state->due;
+	uint32_t was = atomic_load(due);
+	struct moment now = moment_now(), at;
+
+	do {
+		turn->new_debt = was == 0;
+		at = was == 0 ? now : due_read(was, now, turn->reach);
+		if (allowed != NULL)
+			at = was == 0 ? *allowed : moment_earliest(*allowed, at);
+		/* Compare and swap: pairs with the one in turn_join, whose lowering must not be lost. */
+	} while (!atomic_compare_exchange_weak(due, &was, moment_to_word(at)));
+	turn->latest = at;
+}
+
+enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
+{
+	atomic_word *due = &turn->state->due;
+
+	for (unsigned looks = 0; looks < LOOK_AGAIN_MOST; looks++) {
+		int taken = lock_try(turn, LOCK_WAITING);
+		uint32_t was;
+
+		if (taken < 0)
+			return TURN_FAILED;
+		if (taken == 0) {
+			become_waiter(turn, allowed);
+			return TURN_WAITER;
+		}
+		if (allowed == NULL)
+			return TURN_COVERED;
+		was = atomic_load(due);
+		if (was == 0) {
+			/* It has just come, or is about to start: see which. */
+			word_wait(due, 0, (struct span){ .ms = LOOK_AGAIN_MS });
+			continue;
+		}
+		if (!moment_later(moment_of_word(was), *allowed))
+			return TURN_COVERED;
+		/* Never from 0: that would leave a debt behind a start that paid it. Pairs with
+		 * become_waiter, due_time and turn_start. */
+		if (atomic_compare_exchange_strong(due, &was, moment_to_word(*allowed))) {
+			word_wake(due);
+			return TURN_COVERED;
+		}
+	}
+	return TURN_COVERED; /* a stopped waiter; it starts the action when it goes on */
+}
+
+/* When may the action start, as far as is known now? *due is what that was read from. */
+static struct moment start_time(struct turn *turn, uint32_t *due)
+{
+	uint32_t last = atomic_load(&turn->state->last_start);
+	struct moment now, at;
+
+	*due = atomic_load(&turn->state->due);
+	now = moment_now(); /* after the words: neither can be of the future unless damaged */
+	at = *due == 0 ? now : moment_earliest(moment_of_word(*due), turn->latest);
+	if (last != 0 && !moment_later(moment_of_word(last), now))
+		at = moment_latest(at, moment_add(moment_of_word(last), turn->interval));
+	return at;
+}
+
+/*
+ * A supervisor that was killed frees `running` a moment before the kernel kills its action. Only
+ * then is `action` not 0 here; wait for the end of that process, but, as the word may be damaged
+ * and name any process, not longer than an interval or a rate window (G6).
+ */
+static void await_orphaned_action(struct turn *turn)
+{
+	uint32_t action = atomic_load(&turn->state->action);
+	struct pollfd pollfd = { .events = POLLIN };
+	uint32_t most = turn->interval.ms > turn->reach.ms ? turn->interval.ms : turn->reach.ms;
+
+	if (action == 0)
+		return;
+	pollfd.fd = action <= INT32_MAX ? (int)syscall(SYS_pidfd_open, (pid_t)action, 0) : -1;
+	if (pollfd.fd >= 0) {
+		(void)poll(&pollfd, 1, (int)most);
+		(void)close(pollfd.fd);
+	}
+	atomic_store(&turn->state->action, 0);
+}
+
+bool turn_ready(struct turn *turn)
+{
+	uint32_t due;
+
+	if (lock_try(turn, LOCK_RUNNING) != 0)
+		return false;
+	turn->running = true;
+	if (atomic_load(&turn->state->action) != 0)
+		return false;
+	return !moment_later(start_time(turn, &due), moment_now());
+}
+
+/*
+ * futex(2) counts its timeouts on a clock that stands still while the machine sleeps, and `due`
+ * is on one that does not: a timer of ours interrupts the futex. It repeats, as its first signal
+ * may come just before we sleep.
+ */
+static bool alarm_at(timer_t timer, struct span from_now)
+{
+	struct itimerspec when = {
+		.it_value = { .tv_sec = (time_t)(from_now.ms / 1000),
+			.tv_nsec = (long)(from_now.ms % 1000) * 1000000 },
+		.it_interval = { .tv_nsec = 10 * 1000000 },
+	};
+
+	return timer_settime(timer, 0, &when, NULL) == 0;
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal; /* its only purpose is to interrupt */
+}
+
+static bool sleep_until_due(struct turn *turn)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+	timer_t timer;
+	struct span rest;
+	uint32_t due;
+	bool armed = true;
+
+	if (sigaction(SIGALRM, &action, NULL) != 0 ||
+		timer_create(CLOCK_BOOTTIME, &event, &timer) != 0)
+		return false;
+	while (armed && (rest = moment_until(moment_now(), start_time(turn, &due))).ms != 0) {
+		armed = alarm_at(timer, rest);
+		word_wait(&turn->state->due, due, rest); /* pairs with the wake in turn_join */
+	}
+	return timer_delete(timer) == 0 && armed;
+}
+
+bool turn_wait(struct turn *turn)
+{
+	uint32_t due;
+
+	if (!turn->running && lock(turn, F_OFD_SETLKW, F_WRLCK, LOCK_RUNNING) != 0)
+		return false;
+	turn->running = true;
+	await_orphaned_action(turn);
+	if (!moment_later(start_time(turn, &due), moment_now()))
+		return true;
+	return sleep_until_due(turn);
+}
+
+struct moment turn_start(struct turn *turn)
+{
+	struct moment now = moment_now();
+
+	atomic_store(&turn->state->last_start, moment_to_word(now));
+	/* The debt is in one of the two words at any instant: first written here, then cleared there. */
+	atomic_store(&turn->state->owed, 1);
+	atomic_store(&turn->state->due, 0);
+	/* Before the fork: who finds `waiting` held has come before the start. */
+	lock_release(turn, LOCK_WAITING);
+	return now;
+}
+
+void turn_executed(struct turn *turn)
+{
+	atomic_store(&turn->state->owed, 0);
+}
+
+void turn_action_is(struct turn *turn, pid_t self)
+{
+	atomic_store(&turn->state->action, (uint32_t)self);
+}
+
+void turn_ended(struct turn *turn)
+{
+	atomic_store(&turn->state->action, 0);
+	lock_release(turn, LOCK_RUNNING);
+	turn->running = false;
+}
