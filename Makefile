@@ -31,6 +31,7 @@ OPTIMISE ?= -Os
 HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORTIFY_SOURCE=2)
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"'
 COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables \
 	$(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
 LINK_FLAGS = -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code $(LDFLAGS)
 
@@ -51,7 +52,7 @@ ifeq ($(STATIC),no)
 STATIC_PIE := -pie
 endif
 
-CORE := action conf confine connection decision limiter line log siphash source state turn users verdict
+CORE := action conf confine connection decision limiter line log siphash source state text turn users verdict
 CORE_OBJECTS := $(CORE:%=$(BUILD)/%.o) $(BUILD)/policies.o
 POLICIES := $(addprefix src/policy/,mail.policy local.policy none.policy)
 TARGET := $(shell $(CC) -dumpmachine)

@@ -5,12 +5,12 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "text.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 
@@ -50,10 +50,22 @@ struct child {
 
 /* ---- Signals ---- */
 
+static uint64_t hexadecimal(const char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *digit;
+	uint64_t number = 0;
+
+	for (; *text != '\0' && (digit = strchr(digits, *text)) != NULL; text++)
+		number = number << 4 | (uint64_t)(digit - digits);
+	return number;
+}
+
 /* The mask of ignored signals from /proc/self/status: one read instead of a call a signal. All
  * ones if it cannot be had. */
 static uint64_t ignored_signals(void)
 {
+	static const char key[] = "\nSigIgn:\t";
 	static char text[4096];
 	const char *field;
 	ssize_t length;
@@ -64,8 +76,8 @@ static uint64_t ignored_signals(void)
 	length = read(fd, text, sizeof(text) - 1);
 	(void)close(fd); /* was only read */
 	text[length > 0 ? length : 0] = '\0';
-	field = strstr(text, "\nSigIgn:");
-	return field == NULL ? UINT64_MAX : strtoull(field + strlen("\nSigIgn:"), NULL, 16);
+	field = strstr(text, key);
+	return field == NULL ? UINT64_MAX : hexadecimal(field + sizeof(key) - 1);
 }
 
 bool action_signals_reset(void)
@@ -129,8 +141,9 @@ static void environment_make(struct environment *environment, const struct actio
 	};
 
 	for (unsigned i = 0; i < VARIABLES; i++) {
-		(void)snprintf(environment->text[i], sizeof(environment->text[i]), "%s=%s",
-			base[i].name, base[i].value);
+		struct text text = TEXT_IN(environment->text[i]);
+
+		text_add(&text, "%s=%s", base[i].name, base[i].value);
 		environment_put(environment, environment->text[i]);
 	}
 	for (unsigned i = 0; i < conf->variables_count; i++)

@@ -4,13 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "confine.h"
+#include "text.h"
 
 #define MESSAGE_MAX 256
 
@@ -23,10 +22,11 @@ __attribute__((format(printf, 2, 3))) static void wrong(
 	struct conf *conf, const char *format, ...)
 {
 	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(message, sizeof(message), format, arguments);
+	text_add_list(&text, format, arguments);
 	va_end(arguments);
 	conf->wrong++;
 	conf->report(conf->context, conf->file, conf->line, message);
@@ -42,22 +42,6 @@ static bool is_digit(char c)
 static bool is_letter(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Digits at *text, at most `most`; moves *text behind them. */
-static bool number_parse(const char **text, uint64_t most, uint64_t *number)
-{
-	const char *c = *text;
-
-	if (!is_digit(*c))
-		return false;
-	for (*number = 0; is_digit(*c); c++) {
-		*number = *number * 10 + (uint64_t)(*c - '0');
-		if (*number > most)
-			return false;
-	}
-	*text = c;
-	return true;
 }
 
 /* Milliseconds of a unit; 0: no such unit. */
@@ -82,7 +66,7 @@ static void span_set(struct conf *conf, const char *keyword, const char *text, u
 	const char *c = text;
 	uint64_t number, unit;
 
-	if (!number_parse(&c, SPAN_MAX_MS, &number) || (unit = unit_milliseconds(c)) == 0) {
+	if (!number_take(&c, SPAN_MAX_MS, &number) || (unit = unit_milliseconds(c)) == 0) {
 		wrong(conf, "%s: '%s' is not a time such as 500ms, 10s, 5m, 2h or 1d", keyword,
 			text);
 		return;
@@ -99,9 +83,9 @@ static bool rate_parse(const char *text, uint64_t *count, uint64_t *period)
 {
 	uint64_t number = 1, unit;
 
-	if (!number_parse(&text, UINT32_MAX, count) || *count == 0 || *text++ != '/')
+	if (!number_take(&text, UINT32_MAX, count) || *count == 0 || *text++ != '/')
 		return false;
-	if (is_digit(*text) && (!number_parse(&text, SPAN_MAX_MS, &number) || number == 0))
+	if (is_digit(*text) && (!number_take(&text, SPAN_MAX_MS, &number) || number == 0))
 		return false;
 	unit = unit_milliseconds(text);
 	*period = number * unit;
@@ -111,19 +95,19 @@ static bool rate_parse(const char *text, uint64_t *count, uint64_t *period)
 static void set_limit(struct conf *conf, struct account *block, const struct words *words)
 {
 	uint64_t count, period, emission, burst = 1;
-	const char *c = words->count == 4 ? words->word[3] : "1";
+	const char *burst_text = words->count == 4 ? words->word[3] : "1";
 
 	if ((words->count != 2 && words->count != 4) ||
 		(words->count == 4 && strcmp(words->word[2], "burst") != 0) ||
 		!rate_parse(words->word[1], &count, &period) ||
-		!number_parse(&c, UINT32_MAX, &burst) || *c != '\0' || burst == 0) {
+		!number_parse(burst_text, UINT32_MAX, &burst) || burst == 0) {
 		wrong(conf, "limit: expected COUNT/PERIOD, such as 12/m, and perhaps burst NUMBER");
 		return;
 	}
 	emission = (period + count - 1) / count; /* up: never more than was asked for */
 	if (emission * (burst + 1) > SPAN_MAX_MS) {
-		wrong(conf, "limit: burst %llu at this rate takes more than 7d to recover",
-			(unsigned long long)burst);
+		wrong(conf, "limit: burst %u at this rate takes more than 7d to recover",
+			(unsigned)burst);
 		return;
 	}
 	block->limit.emission.ms = (uint32_t)emission;

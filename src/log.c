@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,10 +10,11 @@
 #include <unistd.h>
 
 #include "limiter.h"
+#include "text.h"
 
 #define FIELDS_MAX    8
 #define VALUE_MAX     256
-#define LINE_MAX_TEXT 1024
+#define RECORD_TEXT_MAX 2048
 
 /* Ten lines of a kind at once, then one in ten seconds. */
 static const struct rate log_rate = { .emission = { .ms = 10000 }, .burst = 10 };
@@ -28,11 +28,6 @@ struct record {
 	int priority; /* syslog(3) */
 	unsigned count;
 	struct field field[FIELDS_MAX];
-};
-
-struct text {
-	char bytes[LINE_MAX_TEXT];
-	size_t length;
 };
 
 static bool is_plain(char c)
@@ -72,26 +67,13 @@ static void field_add(struct record *record, const char *key, const char *value)
 	value_escape(field->value, value);
 }
 
-static void field_add_number(struct record *record, const char *key, unsigned long number)
+static void field_add_number(struct record *record, const char *key, unsigned number)
 {
-	char digits[24];
+	char digits[16];
+	struct text text = TEXT_IN(digits);
 
-	(void)snprintf(digits, sizeof(digits), "%lu", number);
+	text_add(&text, "%u", number);
 	field_add(record, key, digits);
-}
-
-__attribute__((format(printf, 2, 3))) static void text_add(
-	struct text *text, const char *format, ...)
-{
-	size_t room = sizeof(text->bytes) - text->length;
-	va_list arguments;
-	int wanted;
-
-	va_start(arguments, format);
-	wanted = vsnprintf(text->bytes + text->length, room, format, arguments);
-	va_end(arguments);
-	if (wanted > 0)
-		text->length += (size_t)wanted < room ? (size_t)wanted : room - 1;
 }
 
 /* key=value key="value with spaces" ... */
@@ -127,7 +109,8 @@ static bool datagram_send(const char *path, const struct text *text)
 /* systemd.io/JOURNAL_NATIVE_PROTOCOL: NAME=value lines; our values have no newline. */
 static bool journal_send(const struct log *log, const struct record *record)
 {
-	struct text text = { .length = 0 };
+	char bytes[RECORD_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
 
 	text_add(&text, "SYSLOG_IDENTIFIER=%s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\nMESSAGE=",
 		log->program, record->priority, LOG_DAEMON >> 3);
@@ -145,7 +128,8 @@ static bool journal_send(const struct log *log, const struct record *record)
 /* RFC 3164 without the time, which the daemon adds; ours would need the time zone's file. */
 static bool syslog_send(const struct log *log, const struct record *record)
 {
-	struct text text = { .length = 0 };
+	char bytes[RECORD_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
 
 	text_add(&text, "<%d>%s[%d]: ", LOG_DAEMON | record->priority, log->program, getpid());
 	text_add_record(&text, record);
@@ -154,16 +138,15 @@ static bool syslog_send(const struct log *log, const struct record *record)
 
 static void stderr_send(const struct log *log, const struct record *record)
 {
-	struct text text = { .length = 0 };
+	char bytes[RECORD_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
 
 	if (!log->stderr_usable)
 		return;
 	text_add(&text, "%s[%d]: ", log->program, getpid());
 	text_add_record(&text, record);
-	text.bytes[text.length] = '\n'; /* text_add leaves room for a NUL */
-	/* Nowhere is left to say that this failed. */
-	if (write(STDERR_FILENO, text.bytes, text.length + 1) < 0)
-		return;
+	text_add(&text, "\n");
+	(void)text_write(&text, STDERR_FILENO); /* nowhere is left to say that this failed */
 }
 
 static void record_send(const struct log *log, const struct record *record)
@@ -236,10 +219,11 @@ void log_verdict(const struct log *log, enum verdict verdict, const char *reason
 void log_error(const struct log *log, const char *format, ...)
 {
 	char reason[VALUE_MAX];
+	struct text text = TEXT_IN(reason);
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(reason, sizeof(reason), format, arguments);
+	text_add_list(&text, format, arguments);
 	va_end(arguments);
 	log_verdict(log, VERDICT_ERROR, reason);
 }
@@ -248,12 +232,14 @@ void log_run_ended(const struct log *log, int status, uint64_t milliseconds, con
 {
 	struct record record = { .priority = status == 0 ? LOG_INFO : LOG_WARNING };
 	char seconds[32];
+	struct text text = TEXT_IN(seconds);
+	unsigned hundredths = (unsigned)(milliseconds % 1000 / 10);
 
-	(void)snprintf(seconds, sizeof(seconds), "%llu.%02u",
-		(unsigned long long)(milliseconds / 1000), (unsigned)(milliseconds % 1000 / 10));
+	text_add(&text, "%u.%u%u", (unsigned)(milliseconds / 1000), hundredths / 10,
+		hundredths % 10);
 	field_add(&record, "run", "ended");
 	record_add_place(&record, log);
-	field_add_number(&record, "status", (unsigned long)status);
+	field_add_number(&record, "status", (unsigned)status);
 	field_add(&record, "seconds", seconds);
 	field_add(&record, "reason", reason);
 	record_send(log, &record);
@@ -263,11 +249,12 @@ void log_run_failed(const struct log *log, int status, const char *path, int cod
 {
 	struct record record = { .priority = LOG_ERR };
 	char reason[VALUE_MAX];
+	struct text text = TEXT_IN(reason);
 
-	(void)snprintf(reason, sizeof(reason), "%s: %s", path, strerror(code));
+	text_add(&text, "%s: %s", path, strerror(code));
 	field_add(&record, "run", "failed");
 	record_add_place(&record, log);
-	field_add_number(&record, "status", (unsigned long)status);
+	field_add_number(&record, "status", (unsigned)status);
 	field_add(&record, "reason", reason);
 	record_send(log, &record);
 }

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -19,9 +18,11 @@
 #include "line.h"
 #include "log.h"
 #include "state.h"
+#include "text.h"
 #include "users.h"
 
 #define PATH_TEXT_MAX 4096
+#define MESSAGE_MAX   1024
 
 struct handler {
 	struct conf conf;
@@ -84,17 +85,30 @@ static void on_bus(int number)
 static void report(void *context, const char *file, unsigned line, const char *message)
 {
 	struct handler *h = context;
-	char place[32] = "";
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
 
+	text_add(&text, "%s:", file);
 	if (line != 0)
-		(void)snprintf(place, sizeof(place), "%u:", line);
-	if (h->check_only) {
-		(void)fprintf(stderr, "%s:%s %s\n", file, place, message);
-		return;
-	}
+		text_add(&text, "%u:", line);
+	text_add(&text, " %s", message);
 	h->log.target = h->conf.log;
-	if (h->conf.wrong == 1) /* one line is enough for the log; -t says them all */
-		log_error(&h->log, "%s:%s %s", file, place, message);
+	if (!h->check_only && h->conf.wrong == 1) /* one line is enough for the log */
+		log_error(&h->log, "%s", bytes);
+	text_add(&text, "\n");
+	if (h->check_only)
+		(void)text_write(&text, STDERR_FILENO); /* -t has nobody else to tell */
+}
+
+static void report_account(
+	struct handler *h, const struct account *account, const char *what, const char *wrong)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	h->conf.wrong++;
+	text_add(&text, "%s %s", what, wrong);
+	report(h, account->file, account->line, bytes);
 }
 
 /* What only the machine can tell: do the users and programs exist? */
@@ -102,19 +116,11 @@ static void check_account(struct handler *h, const struct account *account)
 {
 	const char *program = h->conf.words[account->action.start];
 	const char *wrong = account->user == NULL ? NULL : user_by_name(account->user, &h->user);
-	char message[PATH_TEXT_MAX];
 
-	if (wrong != NULL) {
-		h->conf.wrong++;
-		(void)snprintf(message, sizeof(message), "user %s %s", account->user, wrong);
-		report(h, account->file, account->line, message);
-	}
-	if (access(program, X_OK) != 0) {
-		h->conf.wrong++;
-		(void)snprintf(
-			message, sizeof(message), "action %s: %s", program, strerror(errno));
-		report(h, account->file, account->line, message);
-	}
+	if (wrong != NULL)
+		report_account(h, account, account->user, wrong);
+	if (access(program, X_OK) != 0)
+		report_account(h, account, program, strerror(errno));
 }
 
 _Noreturn static void check(struct handler *h)
@@ -125,43 +131,69 @@ _Noreturn static void check(struct handler *h)
 	exit(h->conf.wrong == 0 ? EX_OK : EX_CONFIG);
 }
 
-_Noreturn static void say(const struct handler *h, const char *text)
+_Noreturn static void say(const struct handler *h, const char *words)
 {
-	if (h->connection.stdout_usable)
-		(void)fputs(text, stdout);
-	exit(EX_OK);
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "%s", words);
+	exit(!h->connection.stdout_usable || text_write(&text, STDOUT_FILENO) ? EX_OK : EX_OSERR);
 }
 
 _Noreturn static void fail_usage(const struct handler *h, const char *wrong, const char *argument)
 {
-	if (h->connection.stderr_usable)
-		(void)fprintf(stderr, "nmnotify: %s '%s'\n%s", wrong, argument, usage);
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
 	log_error(&h->log, "%s '%s'", wrong, argument);
+	text_add(&text, "nmnotify: %s '%s'\n%s", wrong, argument, usage);
+	if (h->connection.stderr_usable)
+		(void)text_write(&text, STDERR_FILENO); /* the log was told */
 	exit(EX_CONFIG);
 }
 
-static void read_configuration(struct handler *h, int argc, char **argv)
+/* The value of an option: the rest of its argument, or the next one. */
+static const char *option_value(const struct handler *h, char ***argument)
+{
+	const char *rest = **argument + 2;
+
+	if (*rest != '\0')
+		return rest;
+	if (*++*argument == NULL)
+		fail_usage(h, "a value is missing behind", (*argument)[-1]);
+	return **argument;
+}
+
+/* getopt(3) would do; some libcs' takes stdio along for the messages that we do not want. */
+static void read_options(struct handler *h, char **argument, const char **file, unsigned *lines)
+{
+	for (; *argument != NULL; argument++) {
+		const char *option = *argument;
+		char letter = option[0] == '-' ? option[1] : '\0';
+
+		if (letter == 'f')
+			*file = option_value(h, &argument);
+		else if (letter == 'o')
+			conf_option(&h->conf, option_value(h, &argument), ++*lines);
+		else if (strcmp(option, "-t") == 0)
+			h->check_only = true;
+		else if (strcmp(option, "-h") == 0)
+			say(h, usage);
+		else if (strcmp(option, "-V") == 0)
+			say(h, "nmnotify " VERSION "\n");
+		else
+			fail_usage(h, "cannot use", option);
+	}
+}
+
+static void read_configuration(struct handler *h, char **arguments)
 {
 	const char *file = NULL;
-	unsigned options = 0;
-	int option;
+	unsigned lines = 0;
 
 	conf_begin(&h->conf, report, h);
-	opterr = 0;
-	while ((option = getopt(argc, argv, ":f:ho:tV")) != -1) {
-		switch (option) {
-		case 'f': file = optarg; break;
-		case 'o': conf_option(&h->conf, optarg, ++options); break;
-		case 't': h->check_only = true; break;
-		case 'h': say(h, usage);
-		case 'V': say(h, "nmnotify " VERSION "\n");
-		case ':': fail_usage(h, "a value is missing for option", (char[]){ (char)optopt, 0 });
-		default: fail_usage(h, "there is no option", (char[]){ (char)optopt, 0 });
-		}
-	}
-	if (optind < argc)
-		fail_usage(h, "there is no argument", argv[optind]);
-	conf_file(&h->conf, file != NULL ? file : CONF_FILE, file == NULL && options != 0);
+	read_options(h, arguments, &file, &lines);
+	conf_file(&h->conf, file != NULL ? file : CONF_FILE, file == NULL && lines != 0);
 	if (h->check_only)
 		check(h);
 	if (!conf_end(&h->conf))
@@ -331,7 +363,7 @@ int main(int argc, char **argv)
 	static struct handler h; /* zeros; large, but only what is used is ever touched */
 
 	guard_descriptors(&h);
-	read_configuration(&h, argc, argv);
+	read_configuration(&h, argc > 0 ? argv + 1 : argv);
 	identify_source(&h);
 	open_state_base(&h);
 	choose_account(&h);

@@ -4,9 +4,9 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "text.h"
 
 static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
 
@@ -55,13 +55,11 @@ struct source source_of_sockaddr(const struct sockaddr_storage *address)
 /* RFC 4007, section 11: an interface's number or its name. 0 is no scope. */
 static uint32_t scope_parse(const char *text)
 {
-	char *end;
-	unsigned long number;
+	uint64_t number;
 
 	if (*text < '0' || *text > '9')
 		return if_nametoindex(text);
-	number = strtoul(text, &end, 10);
-	return *end == '\0' && number <= UINT32_MAX ? (uint32_t)number : 0;
+	return number_parse(text, UINT32_MAX, &number) ? (uint32_t)number : 0;
 }
 
 bool source_parse(const char *text, struct source *source)
@@ -90,26 +88,69 @@ bool source_parse(const char *text, struct source *source)
 	return true;
 }
 
+/* The longest run of at least two zero groups, where "::" goes (RFC 5952, 4.2). */
+static void zeros_find(const unsigned group[8], unsigned *start, unsigned *length)
+{
+	*start = 8;
+	*length = 1;
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned run = 0;
+
+		while (i + run < 8 && group[i + run] == 0)
+			run++;
+		if (run > *length) {
+			*start = i;
+			*length = run;
+		}
+	}
+}
+
+static void add_group(struct text *text, unsigned group)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (unsigned shift = 12; shift > 0; shift -= 4)
+		if (group >> shift != 0)
+			text_add(text, "%c", hex[group >> shift & 15]);
+	text_add(text, "%c", hex[group & 15]);
+}
+
+/* As inet_ntop(3) writes it, which in some libcs takes printf(3) along. */
+static void add_ipv6(struct text *text, const uint8_t address[16])
+{
+	unsigned group[8], zeros, length;
+
+	for (unsigned i = 0; i < 8; i++)
+		group[i] = (unsigned)address[2 * i] << 8 | address[2 * i + 1];
+	zeros_find(group, &zeros, &length);
+	for (unsigned i = 0; i < 8; i++) {
+		if (i == zeros) {
+			text_add(text, "::");
+			i += length - 1;
+			continue;
+		}
+		if (i > 0 && i != zeros + length)
+			text_add(text, ":");
+		add_group(text, group[i]);
+	}
+}
+
 const char *source_text(const struct source *source, char text[static SOURCE_TEXT_MAX])
 {
+	struct text out = { .bytes = text, .size = SOURCE_TEXT_MAX };
+	const uint8_t *a = source->address;
 	char name[IF_NAMESIZE];
-	size_t length;
 
 	switch (source->kind) {
-	case SOURCE_IPV4: return inet_ntop(AF_INET, source->address, text, SOURCE_TEXT_MAX);
-	case SOURCE_IPV6: break;
-	case SOURCE_LOCAL: return strcpy(text, "local");
-	default: return strcpy(text, "unknown");
+	case SOURCE_IPV4: text_add(&out, "%u.%u.%u.%u", a[0], a[1], a[2], a[3]); break;
+	case SOURCE_IPV6: add_ipv6(&out, a); break;
+	case SOURCE_LOCAL: text_add(&out, "local"); break;
+	default: text_add(&out, "unknown"); break;
 	}
-	(void)inet_ntop(AF_INET6, source->address, text, SOURCE_TEXT_MAX);
-	if (source->scope != 0) {
-		length = strlen(text);
-		if (if_indextoname(source->scope, name) != NULL)
-			(void)snprintf(text + length, SOURCE_TEXT_MAX - length, "%%%s", name);
-		else
-			(void)snprintf(
-				text + length, SOURCE_TEXT_MAX - length, "%%%u", source->scope);
-	}
+	if (source->scope != 0 && if_indextoname(source->scope, name) != NULL)
+		text_add(&out, "%%%s", name);
+	else if (source->scope != 0)
+		text_add(&out, "%%%u", source->scope);
 	return text;
 }
 
@@ -138,14 +179,11 @@ static bool host_bits_zero(const uint8_t *address, unsigned bits, unsigned total
 
 static const char *prefix_parse(const char *text, unsigned total, unsigned *bits)
 {
-	char *end;
-	unsigned long value;
+	uint64_t value;
 
-	if (*text < '0' || *text > '9')
-		return "the prefix length is not a number";
-	value = strtoul(text, &end, 10);
-	if (*end != '\0' || value > total)
-		return "the prefix length is out of range";
+	if (!number_parse(text, total, &value))
+		return total == 32 ? "the prefix length is not a number from 0 to 32"
+				   : "the prefix length is not a number from 0 to 128";
 	*bits = (unsigned)value;
 	return NULL;
 }

@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "text.h"
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -44,17 +45,19 @@ static int directory_refuse(int fd, struct state_error *error, const char *what,
 bool state_base_path(const char *configured, char *path, size_t size)
 {
 	const char *runtime = getenv("RUNTIME_DIRECTORY"), *user = getenv("XDG_RUNTIME_DIR");
-	int wanted;
+	struct text text = { .bytes = path, .size = size };
 
 	if (configured != NULL)
-		wanted = snprintf(path, size, "%s", configured);
+		text_add(&text, "%s", configured);
 	else if (runtime != NULL && *runtime == '/')
-		wanted = snprintf(path, size, "%.*s", (int)strcspn(runtime, ":"), runtime);
+		text_add(&text, "%s", runtime);
 	else if (geteuid() != 0 && user != NULL && *user == '/')
-		wanted = snprintf(path, size, "%s/nmnotify", user);
+		text_add(&text, "%s/nmnotify", user);
 	else
-		wanted = snprintf(path, size, "/run/nmnotify");
-	return wanted > 0 && (size_t)wanted < size;
+		text_add(&text, "/run/nmnotify");
+	if (configured == NULL)
+		path[strcspn(path, ":")] = '\0';
+	return !text.cut;
 }
 
 int state_base_open(const char *base, struct state_error *error)

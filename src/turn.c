@@ -58,12 +58,13 @@ static bool lock_is_held(const struct turn *turn, enum turn_lock which)
 	return lock(turn, F_OFD_GETLK, F_WRLCK, which) == 1;
 }
 
-/* futex(2) counts time in two words of the machine where the call is older than 64-bit time. */
+/* Bare system calls count time in words of the machine, but where they are younger than that:
+ * there only the calls with 64-bit time exist. */
 #ifdef SYS_futex
-typedef long futex_time;
+typedef long kernel_time;
 #define FUTEX SYS_futex
 #else
-typedef int64_t futex_time;
+typedef int64_t kernel_time;
 #define FUTEX SYS_futex_time64
 #endif
 
@@ -71,8 +72,8 @@ typedef int64_t futex_time;
  * FUTEX_PRIVATE: the others are processes. */
 static void word_wait(atomic_word *word, uint32_t value, struct span most)
 {
-	futex_time timeout[2] = { (futex_time)(most.ms / 1000),
-		(futex_time)(most.ms % 1000) * 1000000 };
+	kernel_time timeout[2] = { (kernel_time)(most.ms / 1000),
+		(kernel_time)(most.ms % 1000) * 1000000 };
 
 	(void)syscall(FUTEX, word, FUTEX_WAIT, value, timeout, NULL, 0);
 }
@@ -226,17 +227,21 @@ bool turn_ready(struct turn *turn)
 /*
  * futex(2) counts its timeouts on a clock that stands still while the machine sleeps, and `due`
  * is on one that does not: a timer of ours interrupts the futex. It repeats, as its first signal
- * may come just before we sleep.
+ * may come just before we sleep. The system calls are used bare: libc's timers can also start
+ * threads, whose code would be a tenth of the program.
  */
-static bool alarm_at(timer_t timer, struct span from_now)
-{
-	struct itimerspec when = {
-		.it_value = { .tv_sec = (time_t)(from_now.ms / 1000),
-			.tv_nsec = (long)(from_now.ms % 1000) * 1000000 },
-		.it_interval = { .tv_nsec = 10 * 1000000 },
-	};
+#ifdef SYS_timer_settime
+#define TIMER_SETTIME SYS_timer_settime
+#else
+#define TIMER_SETTIME SYS_timer_settime64
+#endif
 
-	return timer_settime(timer, 0, &when, NULL) == 0;
+static bool alarm_at(int timer, struct span from_now)
+{
+	kernel_time when[4] = { 0, 10 * 1000000, /* again every 10 ms */
+		(kernel_time)(from_now.ms / 1000), (kernel_time)(from_now.ms % 1000) * 1000000 };
+
+	return syscall(TIMER_SETTIME, timer, 0, when, NULL) == 0;
 }
 
 static void on_alarm(int signal)
@@ -248,19 +253,19 @@ static bool sleep_until_due(struct turn *turn)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
-	timer_t timer;
 	struct span rest;
 	uint32_t due;
+	int timer;
 	bool armed = true;
 
 	if (sigaction(SIGALRM, &action, NULL) != 0 ||
-		timer_create(CLOCK_BOOTTIME, &event, &timer) != 0)
+		syscall(SYS_timer_create, CLOCK_BOOTTIME, &event, &timer) != 0)
 		return false;
 	while (armed && (rest = moment_until(moment_now(), start_time(turn, &due))).ms != 0) {
 		armed = alarm_at(timer, rest);
 		word_wait(&turn->state->due, due, rest); /* pairs with the wake in turn_join */
 	}
-	return timer_delete(timer) == 0 && armed;
+	return syscall(SYS_timer_delete, timer) == 0 && armed;
 }
 
 bool turn_wait(struct turn *turn)

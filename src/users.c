@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: ISC */
 #include "users.h"
 
-#include <grp.h>
-#include <pwd.h>
-#include <stdio.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "text.h"
+
+/*
+ * passwd(5) and group(5) are lines of fields between colons. fgetpwent(3) would read them too,
+ * with stdio and an allocator that nothing else here needs. A line longer than this, thousands
+ * of members, cannot be read and is an error, not a group that is quietly left out.
+ */
+#define TABLE_LINE_MAX 65536
+#define FIELDS_MAX     7
+
+enum passwd_field { PASSWD_NAME, PASSWD_UID = 2, PASSWD_GID, PASSWD_HOME = 5, PASSWD_SHELL };
+enum group_field { GROUP_GID = 2, GROUP_MEMBERS };
+
+struct table {
+	int fd;
+	size_t start, end; /* of what was read and not yet taken */
+	char *bytes;
+	bool failed;
+};
 
 static bool text_set(char text[static USER_TEXT_MAX], const char *value)
 {
@@ -18,54 +38,140 @@ static bool text_set(char text[static USER_TEXT_MAX], const char *value)
 	return true;
 }
 
+static struct table table_open(const char *path)
+{
+	static char bytes[TABLE_LINE_MAX];
+	struct table table = { .fd = open(path, O_RDONLY | O_CLOEXEC), .bytes = bytes };
+
+	return table;
+}
+
+static void table_close(struct table *table)
+{
+	if (table->fd >= 0)
+		(void)close(table->fd); /* was only read */
+}
+
+/* Moves the rest to the front and reads more behind it. False at the end, or if that failed. */
+static bool table_fill(struct table *table)
+{
+	size_t rest = table->end - table->start;
+	ssize_t got;
+
+	memmove(table->bytes, table->bytes + table->start, rest);
+	table->start = 0;
+	table->end = rest;
+	do
+		got = read(table->fd, table->bytes + rest, TABLE_LINE_MAX - rest);
+	while (got < 0 && errno == EINTR);
+	table->failed = got < 0 || (got == 0 && rest == TABLE_LINE_MAX);
+	if (got > 0)
+		table->end += (size_t)got;
+	return got > 0;
+}
+
+/* The next line, ended by a NUL; NULL at the end. A last line without newline is not one. */
+static char *table_line(struct table *table)
+{
+	char *line, *newline;
+
+	if (table->fd < 0)
+		return NULL;
+	do {
+		line = table->bytes + table->start;
+		newline = memchr(line, '\n', table->end - table->start);
+	} while (newline == NULL && table_fill(table));
+	if (newline == NULL)
+		return NULL;
+	*newline = '\0';
+	table->start += (size_t)(newline - line) + 1;
+	return line;
+}
+
+static bool line_fields(char *line, char *field[FIELDS_MAX], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		char *colon = strchr(line, ':');
+
+		field[i] = line;
+		if ((colon == NULL) != (i == count - 1))
+			return false;
+		if (colon != NULL) {
+			*colon = '\0';
+			line = colon + 1;
+		}
+	}
+	return true;
+}
+
+/* A user's or group's number; 2^32 - 1, which is nobody's, is not one. */
+static bool id_parse(const char *text, uint32_t *id)
+{
+	uint64_t number;
+
+	if (!number_parse(text, UINT32_MAX - 1, &number))
+		return false;
+	*id = (uint32_t)number;
+	return true;
+}
+
 /* The first entry of that name, or with that uid if name is NULL. */
 static bool passwd_find(const char *name, uid_t uid, struct user *user)
 {
-	FILE *file = fopen("/etc/passwd", "re");
-	struct passwd *entry;
+	struct table table = table_open("/etc/passwd");
+	char *line, *field[FIELDS_MAX];
 	bool found = false;
 
-	if (file == NULL)
-		return false;
-	while (!found && (entry = fgetpwent(file)) != NULL) {
-		if (name == NULL ? entry->pw_uid != uid : strcmp(entry->pw_name, name) != 0)
+	while (!found && (line = table_line(&table)) != NULL) {
+		if (!line_fields(line, field, FIELDS_MAX) ||
+			!id_parse(field[PASSWD_UID], &user->uid) ||
+			!id_parse(field[PASSWD_GID], &user->gid) ||
+			(name != NULL ? strcmp(field[PASSWD_NAME], name) != 0 : user->uid != uid))
 			continue;
-		user->uid = entry->pw_uid;
-		user->gid = entry->pw_gid;
-		found = text_set(user->name, entry->pw_name) &&
-			text_set(user->home, entry->pw_dir) &&
-			text_set(user->shell, *entry->pw_shell ? entry->pw_shell : "/bin/sh");
+		found = text_set(user->name, field[PASSWD_NAME]) &&
+			text_set(user->home, field[PASSWD_HOME]) &&
+			text_set(user->shell,
+				*field[PASSWD_SHELL] ? field[PASSWD_SHELL] : "/bin/sh");
 	}
-	(void)fclose(file); /* was only read */
+	table_close(&table);
 	return found;
 }
 
-static bool is_member(const struct group *group, const char *name)
+/* Is `name` in a list with commas between its members? */
+static bool is_member(const char *members, const char *name)
 {
-	for (char **member = group->gr_mem; *member != NULL; member++)
-		if (strcmp(*member, name) == 0)
+	size_t length = strlen(name);
+
+	for (; *members != '\0'; members += *members == ',') {
+		size_t one = strcspn(members, ",");
+
+		if (one == length && memcmp(members, name, length) == 0)
 			return true;
+		members += one;
+	}
 	return false;
 }
 
 static bool groups_find(struct user *user)
 {
-	FILE *file = fopen("/etc/group", "re");
-	const struct group *group;
+	struct table table = table_open("/etc/group");
+	char *line, *field[FIELDS_MAX];
+	gid_t gid;
+	bool fits = true;
 
 	user->groups[0] = user->gid;
 	user->groups_count = 1;
-	if (file == NULL)
-		return true; /* no file, no further groups */
-	while ((group = fgetgrent(file)) != NULL) {
-		if (group->gr_gid == user->gid || !is_member(group, user->name))
+	while (fits && (line = table_line(&table)) != NULL) {
+		if (!line_fields(line, field, GROUP_MEMBERS + 1) ||
+			!id_parse(field[GROUP_GID], &gid) || gid == user->gid ||
+			!is_member(field[GROUP_MEMBERS], user->name))
 			continue;
-		if (user->groups_count == USER_GROUPS_MAX)
-			break;
-		user->groups[user->groups_count++] = group->gr_gid;
+		fits = user->groups_count < USER_GROUPS_MAX;
+		if (fits)
+			user->groups[user->groups_count++] = gid;
 	}
-	(void)fclose(file);
-	return group == NULL;
+	table_close(&table);
+	return fits && !table.failed;
 }
 
 const char *user_by_name(const char *name, struct user *user)
@@ -75,7 +181,7 @@ const char *user_by_name(const char *name, struct user *user)
 	if (user->uid == 0)
 		return "is root, whom no action may run as";
 	if (!groups_find(user))
-		return "is in too many groups";
+		return "has groups that cannot be read, or too many";
 	return NULL;
 }
 
