@@ -69,7 +69,7 @@ static uint64_t ignored_signals(void)
 	static char text[4096];
 	const char *field;
 	ssize_t length;
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	int fd = openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return UINT64_MAX;

@@ -22,7 +22,7 @@ struct action {
 	const struct account *account;
 	const struct user *user;
 	const char *source; /* as text, for NMNOTIFY_SOURCE */
-	const struct log *log;
+	struct log *log;
 	struct turn *turn;
 };
 

@@ -495,10 +495,12 @@ void conf_option(struct conf *conf, const char *text, unsigned number)
 	conf->command_line = false;
 }
 
-static bool file_is_trusted(struct conf *conf, int fd)
+static bool file_is_trusted(struct conf *conf, int fd, size_t *size)
 {
 	struct stat st;
+	unsigned before = conf->wrong;
 
+	*size = 0;
 	if (fstat(fd, &st) != 0)
 		wrong(conf, "cannot examine: %s", strerror(errno));
 	else if (!S_ISREG(st.st_mode))
@@ -508,29 +510,30 @@ static bool file_is_trusted(struct conf *conf, int fd)
 	else if (st.st_mode & (S_IWGRP | S_IWOTH))
 		wrong(conf, "others than its owner may write it");
 	else
-		return true;
-	return false;
+		*size = (size_t)st.st_size;
+	return conf->wrong == before;
 }
 
-/* Reads all of fd behind the text that is there. -1: reported. */
-static ssize_t file_read(struct conf *conf, int fd)
+/* Reads the `size` bytes that fd had, behind the text that is there. -1: reported. */
+static ssize_t file_read(struct conf *conf, int fd, size_t size)
 {
 	char *text = conf->text + conf->text_length;
 	size_t room = sizeof(conf->text) - conf->text_length, length = 0;
-	ssize_t got;
+	ssize_t got = 0;
 
-	do {
-		got = read(fd, text + length, room - length);
-		if (got > 0)
-			length += (size_t)got;
-	} while ((got > 0 && length < room) || (got < 0 && errno == EINTR));
+	if (size >= room) { /* the last line's NUL needs a byte, too */
+		wrong(conf, "the configuration is longer than %d bytes", CONF_BYTES_MAX);
+		return -1;
+	}
+	while (length < size) {
+		got = read(fd, text + length, size - length);
+		if (got == 0 || (got < 0 && errno != EINTR))
+			break;
+		length += got > 0 ? (size_t)got : 0;
+	}
 	if (got < 0)
 		wrong(conf, "cannot read: %s", strerror(errno));
-	else if (length == room) /* one byte less is needed for the last line's NUL */
-		wrong(conf, "the configuration is longer than %d bytes", CONF_BYTES_MAX);
-	else
-		return (ssize_t)length;
-	return -1;
+	return got < 0 ? -1 : (ssize_t)length;
 }
 
 static void file_lines(struct conf *conf, size_t length)
@@ -558,8 +561,9 @@ static void file_lines(struct conf *conf, size_t length)
 void conf_file(struct conf *conf, const char *path, bool optional)
 {
 	/* O_NONBLOCK: a fifo in its place must not hold us. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	ssize_t length;
+	size_t size;
 
 	conf->file = path;
 	conf->line = 0;
@@ -569,8 +573,8 @@ void conf_file(struct conf *conf, const char *path, bool optional)
 			wrong(conf, "cannot open: %s", strerror(errno));
 		return;
 	}
-	if (file_is_trusted(conf, fd)) {
-		length = file_read(conf, fd);
+	if (file_is_trusted(conf, fd, &size)) {
+		length = file_read(conf, fd, size);
 		if (length >= 0)
 			file_lines(conf, (size_t)length);
 	}

@@ -2,7 +2,6 @@
 #include "confine.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -28,20 +27,32 @@ static bool capabilities_drop(void)
 	return syscall(SYS_capset, &header, none) == 0;
 }
 
-bool privileges_drop(const struct user *user)
+/*
+ * The system calls are used bare: libc's change the ids of all threads, with a dozen calls each,
+ * and there is one thread. The older of two names means ids of 16 bits.
+ */
+#ifdef SYS_setresuid32
+#define SETGROUPS SYS_setgroups32
+#define SETRESGID SYS_setresgid32
+#define SETRESUID SYS_setresuid32
+#else
+#define SETGROUPS SYS_setgroups
+#define SETRESGID SYS_setresgid
+#define SETRESUID SYS_setresuid
+#endif
+
+bool privileges_become(const struct user *user)
 {
-	if (geteuid() == 0) {
-		if (setgroups(user->groups_count, user->groups) != 0 ||
-			setresgid(user->gid, user->gid, user->gid) != 0 ||
-			setresuid(user->uid, user->uid, user->uid) != 0)
-			return false;
-		/* Believe it only when the way back is seen to be closed. */
-		if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0) {
-			errno = EPERM;
-			return false;
-		}
+	if (syscall(SETGROUPS, user->groups_count, user->groups) != 0 ||
+		syscall(SETRESGID, user->gid, user->gid, user->gid) != 0 ||
+		syscall(SETRESUID, user->uid, user->uid, user->uid) != 0)
+		return false;
+	/* Believe it only when the way back is seen to be closed. */
+	if (syscall(SETRESUID, -1, 0, -1) == 0) {
+		errno = EPERM;
+		return false;
 	}
-	return capabilities_drop();
+	return true;
 }
 
 bool confine(const struct policy *policy)
@@ -51,6 +62,6 @@ bool confine(const struct policy *policy)
 		.filter = (struct sock_filter *)(uintptr_t)policy->code,
 	};
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	return capabilities_drop() && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }

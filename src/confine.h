@@ -15,14 +15,16 @@
 const struct policy *policy_find(const char *name);
 
 /*
- * Becomes `user` for good, if root (setgroups(2), setresgid(2), setresuid(2)), and drops all
- * capabilities, also those that a super-server may have left to somebody else (capset(2)).
+ * For root: becomes `user` for good, with his groups (setgroups(2), setresgid(2), setresuid(2)).
  * False with errno set: then nothing may run.
  */
-bool privileges_drop(const struct user *user);
+bool privileges_become(const struct user *user);
 
-/* no_new_privs and the policy's seccomp filter, for this process and all that it starts. False
- * with errno set. */
+/*
+ * Drops all capabilities, also those that a super-server left to an ordinary user (capset(2)),
+ * sets no_new_privs, and installs the policy's seccomp filter: for this process and all that it
+ * starts. False with errno set: then nothing may run.
+ */
 bool confine(const struct policy *policy);
 
 #endif

@@ -88,26 +88,24 @@ static void text_add_record(struct text *text, const struct record *record)
 	}
 }
 
-static bool datagram_send(const char *path, const struct text *text)
+static bool datagram_send(struct log *log, const char *path, const struct text *text)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ssize_t sent;
 
-	if (fd < 0)
+	if (log->socket <= 0)
+		log->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (log->socket < 0)
 		return false;
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	sent = sendto(fd, text->bytes, text->length, MSG_DONTWAIT | MSG_NOSIGNAL,
-		(const struct sockaddr *)&address, sizeof(address));
+	if (sendto(log->socket, text->bytes, text->length, MSG_DONTWAIT | MSG_NOSIGNAL,
+		    (const struct sockaddr *)&address, sizeof(address)) >= 0)
+		return true;
 	/* Full is there all the same: the line is lost, and no other place is tried. */
-	if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
-		sent = 0;
-	(void)close(fd); /* a datagram is sent or not */
-	return sent >= 0;
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
 }
 
 /* systemd.io/JOURNAL_NATIVE_PROTOCOL: NAME=value lines; our values have no newline. */
-static bool journal_send(const struct log *log, const struct record *record)
+static bool journal_send(struct log *log, const struct record *record)
 {
 	char bytes[RECORD_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
@@ -122,21 +120,21 @@ static bool journal_send(const struct log *log, const struct record *record)
 		text_add(&text, "=%s", record->field[i].value);
 	}
 	text_add(&text, "\n");
-	return datagram_send("/run/systemd/journal/socket", &text);
+	return datagram_send(log, "/run/systemd/journal/socket", &text);
 }
 
 /* RFC 3164 without the time, which the daemon adds; ours would need the time zone's file. */
-static bool syslog_send(const struct log *log, const struct record *record)
+static bool syslog_send(struct log *log, const struct record *record)
 {
 	char bytes[RECORD_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
 
 	text_add(&text, "<%d>%s[%d]: ", LOG_DAEMON | record->priority, log->program, getpid());
 	text_add_record(&text, record);
-	return datagram_send("/dev/log", &text);
+	return datagram_send(log, "/dev/log", &text);
 }
 
-static void stderr_send(const struct log *log, const struct record *record)
+static void stderr_send(struct log *log, const struct record *record)
 {
 	char bytes[RECORD_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
@@ -149,7 +147,7 @@ static void stderr_send(const struct log *log, const struct record *record)
 	(void)text_write(&text, STDERR_FILENO); /* nowhere is left to say that this failed */
 }
 
-static void record_send(const struct log *log, const struct record *record)
+static void record_send(struct log *log, const struct record *record)
 {
 	enum log_target target = log->target;
 
@@ -164,7 +162,7 @@ static void record_send(const struct log *log, const struct record *record)
 		stderr_send(log, record);
 }
 
-static void record_add_place(struct record *record, const struct log *log)
+static void record_add_place(struct record *record, struct log *log)
 {
 	field_add(record, "account", log->account);
 	field_add(record, "source", log->source);
@@ -198,7 +196,7 @@ static int priority_of(enum verdict verdict)
 	return may_flood(verdict) && verdict != VERDICT_COALESCED ? LOG_NOTICE : LOG_INFO;
 }
 
-void log_verdict(const struct log *log, enum verdict verdict, const char *reason)
+void log_verdict(struct log *log, enum verdict verdict, const char *reason)
 {
 	struct record record = { .priority = priority_of(verdict) };
 	uint32_t suppressed = 0;
@@ -216,7 +214,7 @@ void log_verdict(const struct log *log, enum verdict verdict, const char *reason
 	record_send(log, &record);
 }
 
-void log_error(const struct log *log, const char *format, ...)
+void log_error(struct log *log, const char *format, ...)
 {
 	char reason[VALUE_MAX];
 	struct text text = TEXT_IN(reason);
@@ -228,7 +226,7 @@ void log_error(const struct log *log, const char *format, ...)
 	log_verdict(log, VERDICT_ERROR, reason);
 }
 
-void log_run_ended(const struct log *log, int status, uint64_t milliseconds, const char *reason)
+void log_run_ended(struct log *log, int status, uint64_t milliseconds, const char *reason)
 {
 	struct record record = { .priority = status == 0 ? LOG_INFO : LOG_WARNING };
 	char seconds[32];
@@ -245,7 +243,7 @@ void log_run_ended(const struct log *log, int status, uint64_t milliseconds, con
 	record_send(log, &record);
 }
 
-void log_run_failed(const struct log *log, int status, const char *path, int code)
+void log_run_failed(struct log *log, int status, const char *path, int code)
 {
 	struct record record = { .priority = LOG_ERR };
 	char reason[VALUE_MAX];

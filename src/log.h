@@ -23,20 +23,21 @@ struct log {
 	const char *account;   /* NULL: not known, left out */
 	const char *source;    /* likewise */
 	char source_text[SOURCE_TEXT_MAX];
+	int socket; /* 0: not opened yet; close-on-exec */
 };
 
 /* `verdict=...`, counted. `reason` may be NULL. */
-void log_verdict(const struct log *log, enum verdict verdict, const char *reason);
+void log_verdict(struct log *log, enum verdict verdict, const char *reason);
 
 /* `verdict=error reason=...`, with printf's format. */
 __attribute__((format(printf, 2, 3))) void log_error(
-	const struct log *log, const char *format, ...);
+	struct log *log, const char *format, ...);
 
 /* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. */
 void log_run_ended(
-	const struct log *log, int status, uint64_t milliseconds, const char *reason);
+	struct log *log, int status, uint64_t milliseconds, const char *reason);
 
 /* `run=failed`: the action could not be executed, errno value `code`. */
-void log_run_failed(const struct log *log, int status, const char *path, int code);
+void log_run_failed(struct log *log, int status, const char *path, int code);
 
 #endif

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #define MESSAGE_MAX   1024
 
 struct handler {
+	uid_t self; /* who started us */
 	struct conf conf;
 	struct connection connection;
 	struct log log;
@@ -48,19 +50,19 @@ static const char usage[] =
 
 /* ---- Ends ---- */
 
-_Noreturn static void finish(const struct handler *h, enum verdict verdict)
+_Noreturn static void finish(struct handler *h, enum verdict verdict)
 {
 	log_verdict(&h->log, verdict, NULL);
 	exit(EX_OK);
 }
 
-_Noreturn static void fail_errno(const struct handler *h, const char *what)
+_Noreturn static void fail_errno(struct handler *h, const char *what)
 {
 	log_error(&h->log, "%s: %s", what, strerror(errno));
 	exit(EX_OSERR);
 }
 
-_Noreturn static void fail_state(const struct handler *h, const struct state_error *error)
+_Noreturn static void fail_state(struct handler *h, const struct state_error *error)
 {
 	log_error(&h->log, "state %s: %s %s%s%s", h->base_path, error->what, error->name,
 		error->code != 0 ? ": " : "", error->code != 0 ? strerror(error->code) : "");
@@ -140,7 +142,7 @@ _Noreturn static void say(const struct handler *h, const char *words)
 	exit(!h->connection.stdout_usable || text_write(&text, STDOUT_FILENO) ? EX_OK : EX_OSERR);
 }
 
-_Noreturn static void fail_usage(const struct handler *h, const char *wrong, const char *argument)
+_Noreturn static void fail_usage(struct handler *h, const char *wrong, const char *argument)
 {
 	char bytes[MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
@@ -153,7 +155,7 @@ _Noreturn static void fail_usage(const struct handler *h, const char *wrong, con
 }
 
 /* The value of an option: the rest of its argument, or the next one. */
-static const char *option_value(const struct handler *h, char ***argument)
+static const char *option_value(struct handler *h, char ***argument)
 {
 	const char *rest = **argument + 2;
 
@@ -205,6 +207,7 @@ static void read_configuration(struct handler *h, char **arguments)
 
 static void guard_descriptors(struct handler *h)
 {
+	h->self = (uid_t)getauxval(AT_EUID);
 	h->log.program = "nmnotify";
 	if (!connection_guard(&h->connection))
 		fail_errno(h, "descriptors 0 to 2");
@@ -230,7 +233,7 @@ static void open_state_base(struct handler *h)
 		log_error(&h->log, "state: the path is too long");
 		exit(EX_CONFIG);
 	}
-	h->base = state_base_open(h->base_path, &error);
+	h->base = state_base_open(h->base_path, h->self, &error);
 	if (h->base < 0)
 		fail_state(h, &error);
 }
@@ -245,20 +248,23 @@ static void choose_account(struct handler *h)
 		return;
 	}
 	/* Without it lines are neither counted nor limited, but nothing runs either. */
-	h->log.state = state_map(h->base, STATE_DENIED, STATE_HEADER_BYTES, &error);
+	h->log.state = state_map(h->base, STATE_DENIED, h->self, STATE_HEADER_BYTES, &error);
 	finish(h, VERDICT_DENIED);
 }
 
+/* Whose the action is, and the state. An ordinary user's home is looked up only if it runs. */
 static void choose_user(struct handler *h)
 {
 	const char *name = h->account->user, *wrong = NULL;
 
-	if (geteuid() != 0) {
+	if (h->self == 0) {
+		wrong = user_by_name(name, &h->user);
+	} else if (name != NULL) {
 		user_running(&h->user);
-		if (name != NULL && strcmp(name, h->user.name) != 0)
+		if (strcmp(name, h->user.name) != 0)
 			wrong = "is not the running user, who is not root";
 	} else {
-		wrong = user_by_name(name, &h->user);
+		h->user.uid = h->self;
 	}
 	if (wrong != NULL) {
 		log_error(&h->log, "user %s %s", name, wrong);
@@ -266,15 +272,19 @@ static void choose_user(struct handler *h)
 	}
 }
 
-static void drop_privileges(struct handler *h)
+static void open_account(struct handler *h)
 {
 	struct state_error error;
 
-	h->directory = state_account_open(
-		h->base, h->account->name, h->user.uid, h->user.gid, &error);
+	h->directory = state_account_open(h->base, h->account->name, h->self, h->user.uid,
+		h->user.gid, &error);
 	if (h->directory < 0)
 		fail_state(h, &error);
-	if (!privileges_drop(&h->user))
+}
+
+static void drop_privileges(struct handler *h)
+{
+	if (h->self == 0 && !privileges_become(&h->user))
 		fail_errno(h, "dropping privileges");
 }
 
@@ -287,7 +297,7 @@ static void map_state(struct handler *h)
 	bus_log = &h->log;
 	if (sigaction(SIGBUS, &bus, NULL) != 0)
 		fail_errno(h, "sigaction");
-	state = state_map(h->directory, STATE_LIMITS, sizeof(struct state), &error);
+	state = state_map(h->directory, STATE_LIMITS, h->user.uid, sizeof(struct state), &error);
 	if (state == NULL)
 		fail_state(h, &error);
 	h->log.state = state;
@@ -301,7 +311,7 @@ static void map_state(struct handler *h)
 	h->decision.cells = limiter_locate(state, &h->connection.source);
 }
 
-static void drop_unread_if_covered(const struct handler *h)
+static void drop_unread_if_covered(struct handler *h)
 {
 	if (decision_is_covered(&h->decision))
 		finish(h, VERDICT_COALESCED);
@@ -355,6 +365,8 @@ static int run_action(struct handler *h)
 		.turn = &h->turn,
 	};
 
+	if (h->user.name[0] == '\0')
+		user_running(&h->user);
 	return action_run(&action);
 }
 
@@ -368,6 +380,7 @@ int main(int argc, char **argv)
 	open_state_base(&h);
 	choose_account(&h);
 	choose_user(&h);
+	open_account(&h);
 	drop_privileges(&h);
 	map_state(&h);
 	drop_unread_if_covered(&h);

@@ -60,7 +60,7 @@ bool state_base_path(const char *configured, char *path, size_t size)
 	return !text.cut;
 }
 
-int state_base_open(const char *base, struct state_error *error)
+int state_base_open(const char *base, uid_t self, struct state_error *error)
 {
 	struct stat st;
 	int fd = directory_open(AT_FDCWD, base, error);
@@ -69,15 +69,15 @@ int state_base_open(const char *base, struct state_error *error)
 		return -1;
 	if (fstat(fd, &st) != 0)
 		return directory_refuse(fd, error, "cannot examine", base);
-	if (st.st_uid != 0 && st.st_uid != geteuid())
+	if (st.st_uid != 0 && st.st_uid != self)
 		return directory_refuse(fd, error, "somebody else owns", base);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return directory_refuse(fd, error, "others may write to", base);
 	return fd;
 }
 
-int state_account_open(
-	int base, const char *account, uid_t owner, gid_t group, struct state_error *error)
+int state_account_open(int base, const char *account, uid_t self, uid_t owner, gid_t group,
+	struct state_error *error)
 {
 	struct stat st;
 	int fd = directory_open(base, account, error);
@@ -87,7 +87,7 @@ int state_account_open(
 	if (fstat(fd, &st) != 0)
 		return directory_refuse(fd, error, "cannot examine", account);
 	/* Only root can write to a base of root's, so what is root's there was made by us. */
-	if (st.st_uid == 0 && owner != 0 && geteuid() == 0) {
+	if (st.st_uid == 0 && owner != 0 && self == 0) {
 		if (fchown(fd, owner, group) != 0)
 			return directory_refuse(fd, error, "cannot give away", account);
 		st.st_uid = owner;
@@ -114,7 +114,8 @@ static int file_grow(int fd, const struct stat *st, size_t size)
 	return st->st_size >= (off_t)size ? 0 : ftruncate(fd, (off_t)size);
 }
 
-static int file_check(int fd, const char *name, size_t size, struct state_error *error)
+static int file_check(
+	int fd, const char *name, uid_t owner, size_t size, struct state_error *error)
 {
 	struct stat st;
 
@@ -122,7 +123,7 @@ static int file_check(int fd, const char *name, size_t size, struct state_error 
 		return fail(error, "cannot examine", name, errno);
 	if (!S_ISREG(st.st_mode))
 		return fail(error, "not a regular file:", name, 0);
-	if (st.st_uid != geteuid())
+	if (st.st_uid != owner)
 		return fail(error, "somebody else owns", name, 0);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return fail(error, "others may write to", name, 0);
@@ -131,7 +132,8 @@ static int file_check(int fd, const char *name, size_t size, struct state_error 
 	return 0;
 }
 
-struct state *state_map(int directory, const char *name, size_t size, struct state_error *error)
+struct state *state_map(
+	int directory, const char *name, uid_t owner, size_t size, struct state_error *error)
 {
 	/* O_NONBLOCK: somebody's fifo or device in its place must not hold us. */
 	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
@@ -142,7 +144,7 @@ struct state *state_map(int directory, const char *name, size_t size, struct sta
 		(void)fail(error, "cannot open", name, errno);
 		return NULL;
 	}
-	if (file_check(fd, name, size, error) == 0) {
+	if (file_check(fd, name, owner, size, error) == 0) {
 		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (map == MAP_FAILED)
 			(void)fail(error, "cannot map", name, errno);

@@ -76,24 +76,25 @@ bool state_base_path(const char *configured, char *path, size_t size);
 
 /*
  * Opens the directory `base`, made with mode 0700 if it is missing. It must be a directory, no
- * symlink, owned by root or the running user, and writable by its owner alone. Returns a
+ * symlink, owned by root or the running user `self`, and writable by its owner alone. Returns a
  * descriptor that the caller owns, or -1 with *error set.
  */
-int state_base_open(const char *base, struct state_error *error);
+int state_base_open(const char *base, uid_t self, struct state_error *error);
 
 /*
  * The same for an account's directory below it, which must belong to `owner`. If it is missing
- * it is made; if root made it, it is given to `owner`.
+ * it is made; if `self`, the running user, is root, it is given to `owner`.
  */
-int state_account_open(int base, const char *account, uid_t owner, gid_t group,
+int state_account_open(int base, const char *account, uid_t self, uid_t owner, gid_t group,
 	struct state_error *error);
 
 /*
- * Maps the file `name` in `directory`, made with mode 0600 if missing and grown to `size` bytes
+ * Maps the file `name` of `owner` in `directory`, made with mode 0600 if missing and grown to `size` bytes
  * (STATE_HEADER_BYTES or sizeof(struct state)) of real disk space. The mapping lives as long as
  * the process. NULL with *error set: then nothing may run.
  */
-struct state *state_map(int directory, const char *name, size_t size, struct state_error *error);
+struct state *state_map(int directory, const char *name, uid_t owner, size_t size,
+	struct state_error *error);
 
 #define STATE_LIMITS "limits"
 #define STATE_TURN   "turn"

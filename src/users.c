@@ -41,7 +41,7 @@ static bool text_set(char text[static USER_TEXT_MAX], const char *value)
 static struct table table_open(const char *path)
 {
 	static char bytes[TABLE_LINE_MAX];
-	struct table table = { .fd = open(path, O_RDONLY | O_CLOEXEC), .bytes = bytes };
+	struct table table = { .fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC), .bytes = bytes };
 
 	return table;
 }
