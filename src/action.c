@@ -42,6 +42,7 @@ struct environment {
 
 struct child {
 	const struct action *action;
+	struct turn *turn;
 	struct environment environment;
 	pid_t parent;
 	volatile bool reached_exec; /* written by the child, in memory that both have */
@@ -80,7 +81,8 @@ static uint64_t ignored_signals(void)
 	return field == NULL ? UINT64_MAX : hexadecimal(field + sizeof(key) - 1);
 }
 
-bool action_signals_reset(void)
+/* What a program expects that was started afresh: default dispositions, empty mask. */
+static bool signals_reset(void)
 {
 	struct sigaction standard = { .sa_handler = SIG_DFL };
 	uint64_t ignored = ignored_signals();
@@ -181,7 +183,7 @@ static int child_main(void *argument)
 		setsid() >= 0 && child_descriptors(action->log) &&
 		sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
 		(chdir(user->home) == 0 || chdir("/") == 0)) {
-		turn_action_is(action->turn, getpid());
+		turn_action_is(child->turn, getpid());
 		child->reached_exec = true;
 		(void)execve(words[0], words, child->environment.variable);
 	}
@@ -279,31 +281,40 @@ static int not_executed(const struct action *action, int error)
 	return status;
 }
 
-int action_run(const struct action *action)
+static int start(const struct action *action, struct turn *turn)
 {
-	static struct child child;
+	static struct child child; /* zeros; too large for a stack of one page */
 	struct supervision run = { .reason = NULL };
 	sigset_t set;
 	int status;
 
 	child.action = action;
+	child.turn = turn;
 	child.parent = getpid();
 	environment_make(&child.environment, action);
 	supervisor_signals(&set);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return not_executed(action, errno);
-	(void)turn_start(action->turn);
+	turn_start(turn);
 	run.begun = clock_milliseconds(CLOCK_MONOTONIC);
 	run.child = child_start(&child);
 	if (run.child < 0)
 		return not_executed(action, errno);
 	if (child.error == 0 && child.reached_exec)
-		turn_executed(action->turn);
+		turn_executed(turn);
 	status = supervise(&run, action->account->timeout);
-	turn_ended(action->turn);
+	turn_ended(turn);
 	if (child.error != 0 || !child.reached_exec)
 		return not_executed(action, child.error != 0 ? child.error : ECANCELED);
 	log_run_ended(action->log, exit_status(status),
 		clock_milliseconds(CLOCK_MONOTONIC) - run.begun, run.reason);
 	return exit_status(status);
+}
+
+int action_run(const struct action *action, struct decision *decision)
+{
+	if (signals_reset() && decision_wait(decision))
+		return start(action, decision->turn);
+	log_error(action->log, "waiting for the turn: %s", strerror(errno));
+	return STATUS_REFUSED;
 }

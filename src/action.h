@@ -8,9 +8,12 @@
 #define NMNOTIFY_ACTION_H
 
 #include "conf.h"
+#include "decision.h"
 #include "log.h"
-#include "turn.h"
 #include "users.h"
+
+/* What this process exits with if the system refuses it something (sysexits.h's EX_OSERR). */
+#define STATUS_REFUSED 71
 
 /* Exit statuses of sh(1) for what could not be executed, and for a signal. */
 #define STATUS_NOT_EXECUTABLE 126
@@ -23,19 +26,12 @@ struct action {
 	const struct user *user;
 	const char *source; /* as text, for NMNOTIFY_SOURCE */
 	struct log *log;
-	struct turn *turn;
 };
 
 /*
- * Makes signals what a program expects that was started afresh: default dispositions, empty
- * mask. False with errno set.
+ * For the waiter: sleeps until its turn has come, starts the action, waits for its end or its
+ * timeout, logs, and returns the exit status of this process. Descriptor 0 must be /dev/null.
  */
-bool action_signals_reset(void);
-
-/*
- * For the waiter whose turn it is: starts the action, waits for its end or its timeout, logs, and
- * returns the exit status of this process. Descriptor 0 must be /dev/null.
- */
-int action_run(const struct action *action);
+int action_run(const struct action *action, struct decision *decision);
 
 #endif

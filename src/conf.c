@@ -144,6 +144,12 @@ static void set_log(struct conf *conf, struct account *block, const struct words
 	wrong(conf, "log: '%s' is not auto, journal, syslog or stderr", words->word[1]);
 }
 
+static void set_idle(struct conf *conf, struct account *block, const struct words *words)
+{
+	(void)block;
+	span_set(conf, words->word[0], words->word[1], 0, &conf->idle);
+}
+
 static bool name_is_good(const char *name)
 {
 	size_t length = strlen(name);
@@ -312,6 +318,7 @@ static const struct {
 } keywords[KEYWORDS] = {
 	[KEYWORD_STATE] = { "state", set_state, 1, .global = true },
 	[KEYWORD_LOG] = { "log", set_log, 1, .global = true },
+	[KEYWORD_IDLE] = { "idle", set_idle, 1, .global = true },
 	[KEYWORD_ACCOUNT] = { "account", set_account, 1, .repeats = true },
 	[KEYWORD_FROM] = { "from", set_from, CONF_LINE_WORDS },
 	[KEYWORD_TO] = { "to", set_to, CONF_LINE_WORDS },
@@ -430,10 +437,12 @@ static void keyword_apply(struct conf *conf, enum keyword keyword, const struct 
 		/* The command line has said it: check the file's word, then forget it. */
 		const char *state = conf->state;
 		enum log_target target = conf->log;
+		struct span idle = conf->idle;
 
 		keywords[keyword].set(conf, &scratch, words);
 		conf->state = state;
 		conf->log = target;
+		conf->idle = idle;
 		return;
 	}
 	if (block->set[keyword] && !keywords[keyword].repeats) {
@@ -470,6 +479,7 @@ void conf_begin(struct conf *conf, conf_report *report, void *context)
 	conf->report = report;
 	conf->context = context;
 	conf->block = &conf->defaults;
+	conf->idle.ms = 60000;
 	conf->defaults.limit = (struct rate){ .emission = { .ms = 5000 }, .burst = 6 };
 	conf->defaults.interval.ms = 10000;
 	conf->defaults.timeout.ms = 5 * 60000;

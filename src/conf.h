@@ -28,6 +28,7 @@ enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TA
 enum keyword {
 	KEYWORD_STATE,
 	KEYWORD_LOG,
+	KEYWORD_IDLE,
 	KEYWORD_ACCOUNT,
 	KEYWORD_FROM,
 	KEYWORD_TO,
@@ -76,6 +77,7 @@ typedef void conf_report(void *context, const char *file, unsigned line, const c
 struct conf {
 	const char *state; /* base directory; NULL: state_default() */
 	enum log_target log;
+	struct span idle; /* nmnotifyd ends after this long without work; 0: never */
 	struct account defaults;
 	struct account accounts[CONF_ACCOUNTS_MAX];
 	unsigned accounts_count;

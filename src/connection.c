@@ -81,7 +81,7 @@ static void close_above_stderr(void)
 		(void)close(fd);
 }
 
-bool connection_guard(struct connection *connection)
+bool connection_guard(struct connection *connection, bool close_rest)
 {
 	struct stat st[3];
 	bool usable[3] = { false, true, true };
@@ -102,7 +102,8 @@ bool connection_guard(struct connection *connection)
 			return false;
 	connection->stdout_usable = usable[STDOUT_FILENO];
 	connection->stderr_usable = usable[STDERR_FILENO];
-	close_above_stderr();
+	if (close_rest)
+		close_above_stderr();
 	return true;
 }
 

@@ -19,10 +19,10 @@ struct connection {
 
 /*
  * First of all: makes sure that descriptors 1 and 2 do not lead to the other end (/dev/null takes
- * their place), and closes all above 2. False with errno set: descriptor 0 is not there, or
- * there is no /dev/null.
+ * their place), and closes all above 2 if `close_rest`. False with errno set: descriptor 0 is
+ * not there, or there is no /dev/null.
  */
-bool connection_guard(struct connection *connection);
+bool connection_guard(struct connection *connection, bool close_rest);
 
 /*
  * Who is there, and, if `needs_to`, which local address was connected to. For an internet socket

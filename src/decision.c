@@ -17,45 +17,55 @@ bool decision_is_covered(const struct decision *decision)
 		decision->turn, limiter_peek(&decision->cells, decision->account->limit));
 }
 
-static bool join(struct decision *decision, const struct moment *allowed)
+void decision_line(struct decision *decision, enum line_state line)
 {
-	switch (turn_join(decision->turn, allowed)) {
-	case TURN_WAITER: decision->is_waiter = true; return true;
-	case TURN_COVERED: return true;
-	default: decision->verdict = VERDICT_ERROR; return false;
+	decision->has_line = line == LINE_VALID;
+	switch (line) {
+	case LINE_VALID: decision->verdict = VERDICT_COALESCED; break;
+	case LINE_TIMEOUT: decision->verdict = VERDICT_TIMEOUT; return;
+	case LINE_FAILED: decision->verdict = VERDICT_ERROR; return;
+	default: decision->verdict = VERDICT_MALFORMED; return;
 	}
+	decision->allowed = limiter_take(&decision->cells, decision->account->limit);
+	decision->is_charged = !moment_later(decision->allowed, moment_now());
 }
 
-/* Not a line: the verdict is known. But it may find a debt of a dead process, and pay it (G5). */
-static bool make_without_line(struct decision *decision, enum verdict verdict)
+bool decision_needs_turn(const struct decision *decision)
 {
-	decision->verdict = verdict;
-	return !turn_has_orphan(decision->turn) || join(decision, NULL);
+	return decision->has_line ? !turn_is_covered(decision->turn, decision->allowed)
+				  : turn_has_orphan(decision->turn);
+}
+
+/* What a line's waiter is. Without a line it only pays a debt, and the verdict stands (G5). */
+static void settle(struct decision *decision)
+{
+	/* A dead process that owed the start has been charged for it. */
+	if (!decision->is_charged && decision->turn->new_debt) {
+		limiter_charge_ahead(&decision->cells, decision->account->limit);
+		decision->is_charged = true;
+	}
+	decision->verdict = turn_ready(decision->turn) ? VERDICT_ACCEPTED : VERDICT_DEFERRED;
+}
+
+bool decision_join(struct decision *decision)
+{
+	switch (turn_join(decision->turn, decision->has_line ? &decision->allowed : NULL)) {
+	case TURN_COVERED: return true;
+	case TURN_WAITER: break;
+	default: decision->verdict = VERDICT_ERROR; return false;
+	}
+	decision->is_waiter = true;
+	if (decision->has_line)
+		settle(decision);
+	return true;
 }
 
 bool decision_make(struct decision *decision, enum line_state line)
 {
-	struct rate rate = decision->account->limit;
-
-	if (line != LINE_VALID)
-		return make_without_line(decision,
-			line == LINE_TIMEOUT ? VERDICT_TIMEOUT
-			: line == LINE_FAILED ? VERDICT_ERROR
-					      : VERDICT_MALFORMED);
-	decision->allowed = limiter_take(&decision->cells, rate);
-	decision->is_charged = !moment_later(decision->allowed, moment_now());
-	decision->verdict = VERDICT_COALESCED;
-	if (!join(decision, &decision->allowed))
-		return false;
-	if (!decision->is_waiter)
+	decision_line(decision, line);
+	if (!decision->has_line && !decision_needs_turn(decision))
 		return true;
-	/* A dead process that owed the start has been charged for it. */
-	if (!decision->is_charged && decision->turn->new_debt) {
-		limiter_charge_ahead(&decision->cells, rate);
-		decision->is_charged = true;
-	}
-	decision->verdict = turn_ready(decision->turn) ? VERDICT_ACCEPTED : VERDICT_DEFERRED;
-	return true;
+	return decision_join(decision);
 }
 
 bool decision_wait(struct decision *decision)

@@ -18,10 +18,11 @@ struct decision {
 	const struct account *account;
 	struct turn *turn;
 	struct cells cells;    /* of the source */
-	struct moment allowed; /* when its limit lets it start; set for a valid line */
 	enum verdict verdict;
+	bool has_line;	       /* a valid one was read */
+	struct moment allowed; /* with a line: when the source's limit lets it start */
+	bool is_charged;       /* the source, for a start at `allowed` */
 	bool is_waiter; /* this process must now call decision_wait() and run the action */
-	bool is_charged; /* for a start at `allowed` */
 };
 
 /* The account's turn on a mapped state: `fd` is the turn file. */
@@ -30,11 +31,23 @@ struct turn decision_turn(const struct account *account, struct state *state);
 /* Would even a valid line of this source change nothing? Then it need not be read. */
 bool decision_is_covered(const struct decision *decision);
 
+/* Decides on what was read: sets the verdict, for a valid line provisionally VERDICT_COALESCED,
+ * and charges its source. */
+void decision_line(struct decision *decision, enum line_state line);
+
 /*
- * Decides on what was read: sets verdict, and makes this process the waiter if one is needed, be
- * it for a debt of a dead process. False: errno says why the turn file failed; the verdict is
- * VERDICT_ERROR.
+ * Does this connection need a process that takes its turn: because of its line, or because of a
+ * debt that a dead process has left? False for a line that a live waiter covers.
  */
+bool decision_needs_turn(const struct decision *decision);
+
+/*
+ * Becomes the waiter, or makes sure of the one there is, and sets the final verdict. False: errno
+ * says why the turn file failed; the verdict is VERDICT_ERROR.
+ */
+bool decision_join(struct decision *decision);
+
+/* decision_line(), and if need be decision_join(). */
 bool decision_make(struct decision *decision, enum line_state line);
 
 /* For the waiter: sleeps until the action may start. False with errno set. */

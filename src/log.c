@@ -174,12 +174,15 @@ static bool may_flood(enum verdict verdict)
 	       verdict == VERDICT_TIMEOUT || verdict == VERDICT_COALESCED;
 }
 
-/* May a line of this verdict be written? *suppressed: how many were not since the last. Counters
- * are relaxed: nothing is concluded from one about another. */
-static bool limit_pass(struct state *state, enum verdict verdict, uint32_t *suppressed)
+/* Counters are relaxed: nothing is concluded from one about another. */
+bool log_admit(struct state *state, enum verdict verdict, uint32_t *suppressed)
 {
 	struct cells cell = { .count = 1, .cell = { &state->log_tat[verdict] } };
 
+	*suppressed = 0;
+	atomic_fetch_add_explicit(&state->verdicts[verdict], 1, memory_order_relaxed);
+	if (!may_flood(verdict))
+		return true;
 	if (moment_later(limiter_take(&cell, log_rate), moment_now())) {
 		atomic_fetch_add_explicit(&state->suppressed[verdict], 1, memory_order_relaxed);
 		return false;
@@ -196,22 +199,24 @@ static int priority_of(enum verdict verdict)
 	return may_flood(verdict) && verdict != VERDICT_COALESCED ? LOG_NOTICE : LOG_INFO;
 }
 
-void log_verdict(struct log *log, enum verdict verdict, const char *reason)
+void log_admitted(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed)
 {
 	struct record record = { .priority = priority_of(verdict) };
-	uint32_t suppressed = 0;
 
-	if (log->state != NULL) {
-		atomic_fetch_add_explicit(&log->state->verdicts[verdict], 1, memory_order_relaxed);
-		if (may_flood(verdict) && !limit_pass(log->state, verdict, &suppressed))
-			return;
-	}
 	field_add(&record, "verdict", verdict_name(verdict));
 	record_add_place(&record, log);
 	field_add(&record, "reason", reason);
 	if (suppressed != 0)
 		field_add_number(&record, "suppressed", suppressed);
 	record_send(log, &record);
+}
+
+void log_verdict(struct log *log, enum verdict verdict, const char *reason)
+{
+	uint32_t suppressed = 0;
+
+	if (log->state == NULL || log_admit(log->state, verdict, &suppressed))
+		log_admitted(log, verdict, reason, suppressed);
 }
 
 void log_error(struct log *log, const char *format, ...)

@@ -29,6 +29,15 @@ struct log {
 /* `verdict=...`, counted. `reason` may be NULL. */
 void log_verdict(struct log *log, enum verdict verdict, const char *reason);
 
+/*
+ * The two halves of log_verdict(), for a process that decides but must not write a log. Counts
+ * the verdict; true if a line of it may be written, *suppressed being how many were not since
+ * the last. Then the other process writes it.
+ */
+bool log_admit(struct state *state, enum verdict verdict, uint32_t *suppressed);
+void log_admitted(
+	struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed);
+
 /* `verdict=error reason=...`, with printf's format. */
 __attribute__((format(printf, 2, 3))) void log_error(
 	struct log *log, const char *format, ...);

@@ -177,6 +177,18 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 	return TURN_COVERED; /* a stopped waiter; it starts the action when it goes on */
 }
 
+void turn_owe(const struct turn *turn, struct moment allowed)
+{
+	atomic_word *due = &turn->state->due;
+	uint32_t was = atomic_load(due);
+
+	/* Pairs with become_waiter, turn_join and turn_start. */
+	while ((was == 0 || moment_later(moment_of_word(was), allowed)) &&
+		!atomic_compare_exchange_weak(due, &was, moment_to_word(allowed)))
+		;
+	word_wake(due);
+}
+
 /* When may the action start, as far as is known now? *due is what that was read from. */
 static struct moment start_time(struct turn *turn, uint32_t *due)
 {
@@ -281,17 +293,15 @@ bool turn_wait(struct turn *turn)
 	return sleep_until_due(turn);
 }
 
-struct moment turn_start(struct turn *turn)
+void turn_start(struct turn *turn)
 {
-	struct moment now = moment_now();
-
-	atomic_store(&turn->state->last_start, moment_to_word(now));
+	atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
 	/* The debt is in one of the two words at any instant: first written here, then cleared there. */
 	atomic_store(&turn->state->owed, 1);
 	atomic_store(&turn->state->due, 0);
 	/* Before the fork: who finds `waiting` held has come before the start. */
 	lock_release(turn, LOCK_WAITING);
-	return now;
+	atomic_fetch_add(&turn->state->starts, 1);
 }
 
 void turn_executed(struct turn *turn)

@@ -52,6 +52,12 @@ bool turn_has_orphan(const struct turn *turn);
 enum turn_place turn_join(struct turn *turn, const struct moment *allowed);
 
 /*
+ * Leaves a debt for a line whose waiter cannot be started: the next connection pays it. If a
+ * waiter is alive after all, it pays; at worst there is a start too many, never one too few.
+ */
+void turn_owe(const struct turn *turn, struct moment allowed);
+
+/*
  * For the waiter: takes `running` if it is free. True if the action may start now; else
  * turn_wait() must be called.
  */
@@ -62,9 +68,9 @@ bool turn_wait(struct turn *turn);
 
 /*
  * For the waiter, just before it forks: the start is now. Releases `waiting`; the debt is in
- * `owed` from here on. Returns the moment of the start.
+ * `owed` from here on.
  */
-struct moment turn_start(struct turn *turn);
+void turn_start(struct turn *turn);
 
 /* The action was executed: the debt is paid. */
 void turn_executed(struct turn *turn);

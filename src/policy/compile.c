@@ -44,6 +44,7 @@ enum {
 	MAX_WORDS = 16,        /* of a line: NAME and two masked conditions are 13 */
 	MAX_VALUES = 8,        /* of a condition */
 	MAX_CONDITIONS = 2,    /* of a line: a socket's family and protocol */
+	MAX_POLICIES = 16,     /* a call of this program */
 	MAX_INCLUDES = 8,      /* deep: ends a file that includes itself */
 	MAX_RUNS = 1024,       /* of call numbers with one answer; arm has most, about 200 */
 	WINDOW = 1000,         /* numbers that an architecture's table may span */
@@ -170,14 +171,15 @@ __attribute__((noreturn, format(printf, 2, 3))) static void fail(
 {
 	va_list args;
 
+	/* That there is nobody to complain to changes nothing. */
 	if (at && at->line)
-		fprintf(stderr, "%s:%u: ", at->file, at->line);
+		(void)fprintf(stderr, "%s:%u: ", at->file, at->line);
 	else
-		fprintf(stderr, "%s: ", at ? at->file : "policy-compile");
+		(void)fprintf(stderr, "%s: ", at ? at->file : "policy-compile");
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	(void)vfprintf(stderr, format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	(void)fputc('\n', stderr);
 	exit(1);
 }
 
@@ -389,7 +391,7 @@ static void read_file(const struct place *from, struct text *text, const char *p
 	if (ferror(file))
 		fail(from, "%s: %s", path, strerror(errno));
 	free(line);
-	fclose(file);
+	(void)fclose(file); /* was only read */
 }
 
 /* ---- What a policy says about a number ---- */
@@ -609,17 +611,22 @@ static unsigned write_policy(const struct text *text, const char *name, unsigned
 	return p.length;
 }
 
-static char *name_of(const char *path)
+static const char *base_name(const char *path)
 {
-	static const char ending[] = ".policy";
 	const char *slash = strrchr(path, '/');
-	const char *base = slash ? slash + 1 : path;
+
+	return slash ? slash + 1 : path;
+}
+
+/* How much of a file's base name is the policy's. */
+static int name_length(const char *base)
+{
 	size_t length = strspn(base, "abcdefghijklmnopqrstuvwxyz0123456789_-");
 
-	if (length == 0 || strcmp(base + length, ending) != 0)
+	if (length == 0 || strcmp(base + length, ".policy") != 0)
 		fail(NULL, "%s: a policy's file is NAME.policy, its name of a-z, 0-9, _ and -",
-		        path);
-	return checked(strndup(base, length));
+		        base);
+	return (int)length;
 }
 
 static unsigned compile(const struct target *t, const char *path, unsigned index)
@@ -633,39 +640,39 @@ static unsigned compile(const struct target *t, const char *path, unsigned index
 		fail(&whole, "does not say `others refuse` or `others allow`");
 	if (text.newest < 0)
 		fail(&whole, "does not say what the `newest` call is");
-	return write_policy(&text, name_of(path), index);
+	return write_policy(&text, base_name(path), index);
 }
 
 static const struct target *find_target(const char *triplet)
 {
-	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
-		if (fnmatch(targets[i].triplet, triplet, 0) == 0 && targets[i].arch)
-			return &targets[i];
-		else if (fnmatch(targets[i].triplet, triplet, 0) == 0)
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+		if (fnmatch(targets[i].triplet, triplet, 0) != 0)
+			continue;
+		if (targets[i].arch == 0)
 			break;
-	fail(NULL, "'%s' is no target that libseccomp has filters for", triplet);
+		return &targets[i];
+	}
+	fail(NULL, "'%s' is no target that there are filters for", triplet);
 }
 
 int main(int argc, char **argv)
 {
+	unsigned lengths[MAX_POLICIES], count = (unsigned)argc - 2;
 	const struct target *t;
-	unsigned count, *lengths;
 
-	if (argc < 3) {
-		fprintf(stderr, "usage: policy-compile TARGET FILE.policy... > policies.c\n");
-		return 1;
-	}
+	if (argc < 3 || count > MAX_POLICIES)
+		fail(NULL, "usage: policy-compile TARGET FILE.policy... > policies.c");
 	t = find_target(argv[1]);
-	count = (unsigned)argc - 2;
-	lengths = checked(calloc(count, sizeof(*lengths)));
-
 	printf("/* Made by policy-compile for %s. */\n#include \"policy.h\"\n\n", argv[1]);
 	printf("#if !(%s)\n#error these filters are for another target\n#endif\n", t->defined);
 	for (unsigned i = 0; i < count; i++)
 		lengths[i] = compile(t, argv[2 + i], i);
 	printf("\nconst struct policy policies[] = {\n");
-	for (unsigned i = 0; i < count; i++)
-		printf("\t{ \"%s\", code_%u, %u },\n", name_of(argv[2 + i]), i, lengths[i]);
+	for (unsigned i = 0; i < count; i++) {
+		const char *base = base_name(argv[2 + i]);
+
+		printf("\t{ \"%.*s\", code_%u, %u },\n", name_length(base), base, i, lengths[i]);
+	}
 	printf("};\nconst unsigned policies_count = %u;\n", count);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		fail(NULL, "standard output: %s", strerror(errno));

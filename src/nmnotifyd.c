@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * nmnotifyd: takes over listening sockets from systemd or inetd, decides for every connection and
+ * datagram without a process for each, and ends when it is idle. nmnotifyd(8).
+ *
+ * Two processes: this one, the runner, and its child, which alone touches the network.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "confine.h"
+#include "connection.h"
+#include "network.h"
+#include "program.h"
+#include "runner.h"
+#include "service.h"
+#include "share.h"
+
+/* Where the network process's descriptors go, out of the way of RUNNER_FD. */
+#define DESCRIPTORS_FROM 10
+
+/* How many times as often as it must the network process says that it is alive. */
+#define WATCHDOG_SHARE 3
+
+/* Whom root's network process becomes: the service's own user, else one that owns nothing. */
+static const char *const network_users[] = { "nmnotify", "nobody" };
+
+extern const struct policy network_policies[];
+
+struct daemon {
+	struct program program;
+	struct listener listener[LISTENERS_MAX];
+	unsigned listeners_count;
+	struct desks desks;
+	struct board *board;
+	int pair[2]; /* the network process's end, the runner's end */
+	struct network_process network;
+	struct runner runner;
+};
+
+static const char usage[] =
+	"usage: nmnotifyd [-htV] [-f file] [-o 'keyword value']...\n"
+	"Serves listening sockets; to be started by systemd or inetd (wait).\n"
+	"  -f file   configuration, instead of " CONF_FILE "\n"
+	"  -o words  a line of configuration, said before the file's\n"
+	"  -t        check the configuration, print what is wrong, and exit\n"
+	"  -V        print the version and exit\n"
+	"  -h        print this and exit\n";
+
+static void guard_descriptors(struct daemon *d)
+{
+	struct connection connection = { .is_socket = false };
+	struct program *program = &d->program;
+
+	program->name = program->log.program = "nmnotifyd";
+	program->usage = usage;
+	program->self = (uid_t)getauxval(AT_EUID);
+	if (!connection_guard(&connection, false))
+		program_fail(program, "descriptors 0 to 2");
+	program->stdout_usable = connection.stdout_usable;
+	program->log.stderr_usable = connection.stderr_usable;
+}
+
+static void take_sockets(struct daemon *d)
+{
+	const char *wrong;
+	int count = service_listeners(d->listener, &wrong);
+
+	if (count < 0)
+		program_fail_configuration(&d->program, wrong);
+	d->listeners_count = (unsigned)count;
+}
+
+/* An account's state is opened as its user: what root made there he could not use. */
+static void open_desk(struct daemon *d, struct desk *desk, const struct account *account)
+{
+	struct program *program = &d->program;
+	struct state_error error;
+
+	desk->account = account;
+	program_choose_user(program, account, false, &desk->user);
+	desk->directory = state_account_open(program->base, account->name, program->self,
+		desk->user.uid, desk->user.gid, &error);
+	if (desk->directory < 0)
+		program_fail_state(program, &error);
+	if (program->self == 0 && (setegid(desk->user.gid) != 0 || seteuid(desk->user.uid) != 0))
+		program_fail(program, "becoming an account's user");
+	desk->state = state_map(
+		desk->directory, STATE_LIMITS, desk->user.uid, sizeof(struct state), &error);
+	if (desk->state == NULL)
+		program_fail_state(program, &error);
+	desk->turn = decision_turn(account, desk->state);
+	if (!turn_open(&desk->turn, desk->directory, &error))
+		program_fail_state(program, &error);
+	if (program->self == 0 && (seteuid(0) != 0 || setegid(getgid()) != 0))
+		program_fail(program, "becoming root again");
+	if (!limiter_key(desk->state))
+		program_fail(program, "getrandom");
+}
+
+static void open_state(struct daemon *d)
+{
+	struct state_error error;
+
+	program_open_base(&d->program);
+	program_guard_state(&d->program);
+	d->desks.denied = state_map(d->program.base, STATE_DENIED, d->program.self,
+		STATE_HEADER_BYTES, &error);
+	if (d->desks.denied == NULL)
+		program_fail_state(&d->program, &error);
+	for (; d->desks.count < d->program.conf.accounts_count; d->desks.count++)
+		open_desk(d, &d->desks.desk[d->desks.count],
+			&d->program.conf.accounts[d->desks.count]);
+}
+
+static void open_pair(struct daemon *d)
+{
+	d->board = mmap(NULL, sizeof(*d->board), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (d->board == MAP_FAILED)
+		program_fail(&d->program, "mmap");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, d->pair) != 0)
+		program_fail(&d->program, "socketpair");
+}
+
+static void block_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set); /* sigsetops(3): these fail for no valid set and signal */
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)signal(SIGCHLD, SIG_DFL); /* signal(2): fails for no valid signal */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		program_fail(&d->program, "sigprocmask");
+	d->runner.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->runner.signals < 0)
+		program_fail(&d->program, "signalfd");
+}
+
+/* ---- The network process ---- */
+
+static int descriptor_move(struct daemon *d, int fd)
+{
+	int moved = fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTORS_FROM);
+
+	if (moved < 0)
+		program_fail(&d->program, "moving a descriptor");
+	return moved;
+}
+
+/* It keeps the sockets, the turn files, and RUNNER_FD; 0 to 2 lead nowhere. */
+static void arrange_descriptors(struct daemon *d)
+{
+	int pair = descriptor_move(d, d->pair[0]), null = open("/dev/null", O_RDWR);
+
+	for (unsigned i = 0; i < d->listeners_count; i++)
+		d->listener[i].fd = descriptor_move(d, d->listener[i].fd);
+	for (unsigned i = 0; i < d->desks.count; i++) {
+		d->desks.desk[i].turn.fd = descriptor_move(d, d->desks.desk[i].turn.fd);
+		(void)close(d->desks.desk[i].directory); /* of no use here */
+	}
+	(void)close(d->program.base);
+	(void)close(d->runner.signals);
+	(void)close(d->pair[1]);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (dup2(null, fd) < 0)
+			program_fail(&d->program, "/dev/null");
+	if (dup2(pair, RUNNER_FD) < 0)
+		program_fail(&d->program, "dup2");
+	for (int fd = RUNNER_FD + 1; fd < DESCRIPTORS_FROM; fd++)
+		(void)close(fd); /* the originals of those that were moved */
+	(void)close(pair);
+}
+
+static void become_network_user(struct daemon *d)
+{
+	static struct user user;
+
+	if (d->program.self != 0)
+		return;
+	for (unsigned i = 0; i < sizeof(network_users) / sizeof(network_users[0]); i++) {
+		if (user_by_name(network_users[i], &user) != NULL)
+			continue;
+		if (!privileges_become(&user))
+			program_fail(&d->program, "dropping privileges");
+		return;
+	}
+	program_fail_configuration(&d->program, "there is neither a user nmnotify nor nobody");
+}
+
+_Noreturn static void run_network(struct daemon *d)
+{
+	sigset_t none;
+
+	arrange_descriptors(d);
+	d->network = (struct network_process){
+		.conf = &d->program.conf,
+		.desks = &d->desks,
+		.board = d->board,
+		.listener = d->listener,
+		.listeners_count = d->listeners_count,
+		.alive_every = service_watchdog() / WATCHDOG_SHARE,
+	};
+	(void)sigemptyset(&none);
+	/* The runner ends us by closing the pair; a signal from elsewhere may end us any time. */
+	if (!network_prepare(&d->network) || sigprocmask(SIG_SETMASK, &none, NULL) != 0)
+		program_fail(&d->program, "preparing the network process");
+	become_network_user(d);
+	if (!confine(&network_policies[0]))
+		program_fail(&d->program, "confine");
+	_exit(network_serve(&d->network));
+}
+
+/* ---- The runner ---- */
+
+static int run_runner(struct daemon *d, pid_t network)
+{
+	for (unsigned i = 0; i < d->listeners_count; i++)
+		(void)close(d->listener[i].fd); /* nothing of the network is open here */
+	(void)close(d->pair[0]);
+	d->runner.program = &d->program;
+	d->runner.desks = &d->desks;
+	d->runner.board = d->board;
+	d->runner.requests = d->pair[1];
+	d->runner.network = network;
+	return runner_run(&d->runner);
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d; /* zeros; large, but only what is used is ever touched */
+	pid_t network;
+
+	guard_descriptors(&d);
+	program_configure(&d.program, argc > 0 ? argv + 1 : argv);
+	take_sockets(&d);
+	open_state(&d);
+	open_pair(&d);
+	block_signals(&d);
+	network = fork();
+	if (network < 0)
+		program_fail(&d.program, "fork");
+	if (network == 0)
+		run_network(&d);
+	return run_runner(&d, network);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: ISC */
+#include "program.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "text.h"
+#include "users.h"
+
+#define MESSAGE_MAX 1024
+
+/* ---- Ends ---- */
+
+_Noreturn void program_fail(struct program *program, const char *what)
+{
+	log_error(&program->log, "%s: %s", what, strerror(errno));
+	exit(EX_OSERR);
+}
+
+_Noreturn void program_fail_state(struct program *program, const struct state_error *error)
+{
+	log_error(&program->log, "state %s: %s %s%s%s", program->base_path, error->what,
+		error->name, error->code != 0 ? ": " : "",
+		error->code != 0 ? strerror(error->code) : "");
+	exit(EX_OSERR);
+}
+
+_Noreturn void program_fail_configuration(struct program *program, const char *wrong)
+{
+	log_error(&program->log, "%s", wrong);
+	exit(EX_CONFIG);
+}
+
+/* ---- Options and configuration ---- */
+
+static void report(void *context, const char *file, unsigned line, const char *message)
+{
+	struct program *program = context;
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "%s:", file);
+	if (line != 0)
+		text_add(&text, "%u:", line);
+	text_add(&text, " %s", message);
+	program->log.target = program->conf.log;
+	if (!program->check_only && program->conf.wrong == 1) /* one line is enough for the log */
+		log_error(&program->log, "%s", bytes);
+	text_add(&text, "\n");
+	if (program->check_only)
+		(void)text_write(&text, STDERR_FILENO); /* -t has nobody else to tell */
+}
+
+static void report_account(
+	struct program *program, const struct account *account, const char *what, const char *wrong)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	program->conf.wrong++;
+	text_add(&text, "%s %s", what, wrong);
+	report(program, account->file, account->line, bytes);
+}
+
+/* What only the machine can tell: do the users and programs exist? */
+static void check_account(struct program *program, const struct account *account)
+{
+	const char *path = program->conf.words[account->action.start];
+	struct user user;
+	const char *wrong = account->user == NULL ? NULL : user_by_name(account->user, &user);
+
+	if (wrong != NULL)
+		report_account(program, account, account->user, wrong);
+	if (access(path, X_OK) != 0)
+		report_account(program, account, path, strerror(errno));
+}
+
+_Noreturn static void check(struct program *program)
+{
+	if (conf_end(&program->conf))
+		for (unsigned i = 0; i < program->conf.accounts_count; i++)
+			check_account(program, &program->conf.accounts[i]);
+	exit(program->conf.wrong == 0 ? EX_OK : EX_CONFIG);
+}
+
+_Noreturn static void say(const struct program *program, const char *first, const char *second)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "%s%s", first, second);
+	exit(!program->stdout_usable || text_write(&text, STDOUT_FILENO) ? EX_OK : EX_OSERR);
+}
+
+_Noreturn static void fail_usage(struct program *program, const char *wrong, const char *argument)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	log_error(&program->log, "%s '%s'", wrong, argument);
+	text_add(&text, "%s: %s '%s'\n%s", program->name, wrong, argument, program->usage);
+	if (program->log.stderr_usable)
+		(void)text_write(&text, STDERR_FILENO); /* the log was told */
+	exit(EX_CONFIG);
+}
+
+/* The value of an option: the rest of its argument, or the next one. */
+static const char *option_value(struct program *program, char ***argument)
+{
+	const char *rest = **argument + 2;
+
+	if (*rest != '\0')
+		return rest;
+	if (*++*argument == NULL)
+		fail_usage(program, "a value is missing behind", (*argument)[-1]);
+	return **argument;
+}
+
+/* getopt(3) would do; some libcs' takes stdio along for the messages that we do not want. */
+static void read_options(struct program *program, char **argument, const char **file, unsigned *lines)
+{
+	for (; *argument != NULL; argument++) {
+		const char *option = *argument;
+		char letter = option[0] == '-' ? option[1] : '\0';
+
+		if (letter == 'f')
+			*file = option_value(program, &argument);
+		else if (letter == 'o')
+			conf_option(&program->conf, option_value(program, &argument), ++*lines);
+		else if (strcmp(option, "-t") == 0)
+			program->check_only = true;
+		else if (strcmp(option, "-h") == 0)
+			say(program, program->usage, "");
+		else if (strcmp(option, "-V") == 0)
+			say(program, program->name, " " VERSION "\n");
+		else
+			fail_usage(program, "cannot use", option);
+	}
+}
+
+void program_configure(struct program *program, char **arguments)
+{
+	const char *file = NULL;
+	unsigned lines = 0;
+
+	conf_begin(&program->conf, report, program);
+	read_options(program, arguments, &file, &lines);
+	conf_file(&program->conf, file != NULL ? file : CONF_FILE, file == NULL && lines != 0);
+	if (program->check_only)
+		check(program);
+	if (!conf_end(&program->conf))
+		exit(EX_CONFIG);
+	program->log.target = program->conf.log;
+}
+
+/* ---- State and user ---- */
+
+/* For the handler of SIGBUS alone. */
+static struct log *bus_log;
+
+/* Somebody cut the state file while it was mapped (mmap(2)). A clean end: what is owed cannot be
+ * known any more, and the next connection finds a fresh state. */
+static void on_bus(int number)
+{
+	(void)number;
+	bus_log->state = NULL;
+	log_error(bus_log, "the state file was truncated");
+	_exit(EX_OSERR);
+}
+
+void program_guard_state(struct program *program)
+{
+	struct sigaction action = { .sa_handler = on_bus };
+
+	bus_log = &program->log;
+	if (sigaction(SIGBUS, &action, NULL) != 0)
+		program_fail(program, "sigaction");
+}
+
+void program_open_base(struct program *program)
+{
+	struct state_error error;
+
+	if (!state_base_path(
+		    program->conf.state, program->base_path, sizeof(program->base_path)))
+		program_fail_configuration(program, "state: the path is too long");
+	program->base = state_base_open(program->base_path, program->self, &error);
+	if (program->base < 0)
+		program_fail_state(program, &error);
+}
+
+void program_choose_user(struct program *program, const struct account *account, bool by_number,
+	struct user *user)
+{
+	const char *name = account->user, *wrong = NULL;
+
+	if (program->self == 0) {
+		wrong = user_by_name(name, user);
+	} else if (name != NULL || !by_number) {
+		user_running(user);
+		if (name != NULL && strcmp(name, user->name) != 0)
+			wrong = "is not the running user, who is not root";
+	} else {
+		user->uid = program->self;
+	}
+	if (wrong == NULL)
+		return;
+	log_error(&program->log, "user %s %s", name, wrong);
+	exit(EX_CONFIG);
+}

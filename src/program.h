@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the programs that take connections have in common before the first one: options,
+ * configuration, the state's base, and how they end when something is wrong.
+ */
+#ifndef NMNOTIFY_PROGRAM_H
+#define NMNOTIFY_PROGRAM_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "conf.h"
+#include "log.h"
+#include "state.h"
+#include "users.h"
+
+#define PATH_TEXT_MAX 4096
+
+struct program {
+	const char *name;
+	const char *usage;
+	uid_t self; /* who started us */
+	bool stdout_usable;
+	bool check_only; /* -t */
+	struct conf conf;
+	struct log log;
+	int base; /* directory of the state */
+	char base_path[PATH_TEXT_MAX];
+};
+
+/* Reads options and configuration (`arguments` without the program's name). Ends the process
+ * after -h, -V and -t, and with EX_CONFIG if anything is wrong. */
+void program_configure(struct program *program, char **arguments);
+
+/* Opens the state's base directory. */
+void program_open_base(struct program *program);
+
+/* From here on, a state file that is cut while it is mapped ends the process with EX_OSERR and a
+ * line in the log, instead of a crash. */
+void program_guard_state(struct program *program);
+
+/* The user of an account, when root started us; else the running one, whom the account must not
+ * contradict: only his number, if `by_number`, since the rest takes a look into /etc/passwd. */
+void program_choose_user(struct program *program, const struct account *account, bool by_number,
+	struct user *user);
+
+/* Each says what is wrong in the log and ends the process: EX_OSERR with errno's text, EX_OSERR
+ * for a state that cannot be used, EX_CONFIG. */
+_Noreturn void program_fail(struct program *program, const char *what);
+_Noreturn void program_fail_state(struct program *program, const struct state_error *error);
+_Noreturn void program_fail_configuration(struct program *program, const char *wrong);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ISC */
+#include "service.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
+}
+
+/* NULL, or what is wrong. */
+static const char *listener_examine(struct listener *listener, int fd)
+{
+	int family = socket_option(fd, SO_DOMAIN), type = socket_option(fd, SO_TYPE);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (type == -1)
+		return "a descriptor that was handed over is no socket";
+	if (type == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) != 1)
+		return "a socket that was handed over is a connection: that takes nmnotify";
+	if (type != SOCK_STREAM && type != SOCK_DGRAM)
+		return "a socket that was handed over is neither stream nor datagram";
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return "a socket that was handed over is neither internet nor Unix";
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+		return "a socket cannot be made non-blocking";
+	*listener = (struct listener){
+		.fd = fd,
+		.is_datagram = type == SOCK_DGRAM,
+		.is_internet = family != AF_UNIX,
+		.is_ipv6 = family == AF_INET6,
+	};
+	return NULL;
+}
+
+static int listeners_examine(
+	struct listener listener[static LISTENERS_MAX], int first, int count, const char **wrong)
+{
+	if (count > LISTENERS_MAX) {
+		*wrong = "too many sockets were handed over";
+		return -1;
+	}
+	for (int i = 0; i < count; i++) {
+		*wrong = listener_examine(&listener[i], first + i);
+		if (*wrong != NULL)
+			return -1;
+	}
+	return count;
+}
+
+#ifdef WITH_SYSTEMD
+
+#include <systemd/sd-daemon.h>
+
+int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong)
+{
+	int count = sd_listen_fds(1);
+
+	if (count < 0) {
+		*wrong = "LISTEN_FDS is wrong";
+		return -1;
+	}
+	if (count == 0)
+		return listeners_examine(listener, STDIN_FILENO, 1, wrong);
+	return listeners_examine(listener, SD_LISTEN_FDS_START, count, wrong);
+}
+
+/* sd_notify(3): what it returns is not worth looking at, as the service works without. */
+void service_ready(void)
+{
+	(void)sd_notify(0, "READY=1");
+}
+
+void service_status(const char *status)
+{
+	(void)sd_notifyf(0, "STATUS=%s", status);
+}
+
+void service_stopping(void)
+{
+	(void)sd_notify(0, "STOPPING=1");
+}
+
+void service_alive(void)
+{
+	(void)sd_notify(0, "WATCHDOG=1");
+}
+
+uint64_t service_watchdog(void)
+{
+	uint64_t microseconds = 0;
+
+	return sd_watchdog_enabled(0, &microseconds) > 0 ? microseconds / 1000 : 0;
+}
+
+#else
+
+int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong)
+{
+	return listeners_examine(listener, STDIN_FILENO, 1, wrong);
+}
+
+void service_ready(void)
+{
+}
+
+void service_status(const char *status)
+{
+	(void)status;
+}
+
+void service_stopping(void)
+{
+}
+
+void service_alive(void)
+{
+}
+
+uint64_t service_watchdog(void)
+{
+	return 0;
+}
+
+#endif
