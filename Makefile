@@ -2,9 +2,12 @@
 #
 # make                 build/nmnotify
 # make demo            see it work, on a loopback port
-# make check           all tests
-# make lint            all analysers
+# make check           all tests; installs what they need, if it may
+# make check-unit      the unit tests alone
+# make lint            all analysers; installs likewise
+# make cross           builds for other architectures and runs the unit tests there; likewise
 # make install         DESTDIR= PREFIX= SYSCONFDIR= SYSTEMDUNITDIR= ...
+# make uninstall       the same; leaves the configuration
 # make CROSS=aarch64-linux-gnu- BUILD=build/aarch64
 
 VERSION := 0.1.0
@@ -15,6 +18,8 @@ MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/nmnotify
 SYSCONFDIR ?= /etc
 SYSTEMDUNITDIR ?= $(shell pkg-config --variable=systemdsystemunitdir systemd 2>/dev/null || echo /lib/systemd/system)
+SYSUSERSDIR ?= $(shell pkg-config --variable=sysusersdir systemd 2>/dev/null || echo /usr/lib/sysusers.d)
+TMPFILESDIR ?= $(shell pkg-config --variable=tmpfilesdir systemd 2>/dev/null || echo /usr/lib/tmpfiles.d)
 INSTALL ?= install
 BUILD ?= build
 HOSTCC ?= cc
@@ -52,15 +57,15 @@ ifeq ($(STATIC),no)
 STATIC_PIE := -pie
 endif
 
-CORE := action conf confine connection decision limiter line log siphash source state text turn users verdict
+CORE := action conf confine connection decision limiter line log program siphash source state text turn users verdict
 CORE_OBJECTS := $(CORE:%=$(BUILD)/%.o) $(BUILD)/policies.o
 POLICIES := $(addprefix src/policy/,mail.policy local.policy none.policy)
 TARGET := $(shell $(CC) -dumpmachine)
 
 Q := $(if $(V),,@)
-say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-all: $(BUILD)/nmnotify
+all: $(BUILD)/nmnotify $(BUILD)/nmnotifyd
 
 $(BUILD)/nmnotify: $(BUILD)/nmnotify.o $(CORE_OBJECTS)
 	$(call say,LINK,$@)
@@ -86,10 +91,222 @@ $(BUILD)/policy-compile: src/policy/compile.c | $(BUILD)
 $(BUILD):
 	$(Q)mkdir -p $@
 
+# ---- nmnotifyd ----
+
+# The service is a program of the system's own libc, for libsystemd (SYSTEMD=no: without).
+DAEMON_CC ?= $(CROSS)cc
+DAEMON := network runner service share nmnotifyd
+DAEMON_OBJECTS := $(addprefix $(BUILD)/daemon/,$(DAEMON:%=%.o) $(CORE:%=%.o) policies.o network-policies.o)
+DAEMON_FLAGS = -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN) $(DEFINES) \
+	$(if $(filter no,$(SYSTEMD)),,-DWITH_SYSTEMD) $(EXTRA) $(CFLAGS)
+
+$(BUILD)/nmnotifyd: $(DAEMON_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ $(if $(filter no,$(SYSTEMD)),,-lsystemd)
+
+$(BUILD)/daemon/%.o: src/%.c | $(BUILD)/daemon
+	$(call say,CC,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/daemon/policies.o: $(BUILD)/policies.c | $(BUILD)/daemon
+	$(call say,CC,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -Isrc/policy -c -o $@ $<
+
+$(BUILD)/daemon/network-policies.o: $(BUILD)/network-policies.c | $(BUILD)/daemon
+	$(call say,CC,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -Isrc/policy -Dpolicies=network_policies \
+		-Dpolicies_count=network_policies_count -c -o $@ $<
+
+# Not one that a configuration could name.
+$(BUILD)/network-policies.c: $(BUILD)/policy-compile src/policy/network.policy
+	$(call say,POLICY,$@)
+	$(Q)$(BUILD)/policy-compile $(TARGET) src/policy/network.policy > $@.new && mv $@.new $@
+
+$(BUILD)/daemon:
+	$(Q)mkdir -p $@
+
+# ---- Installing ----
+
+PAGES := $(wildcard man/*.[1-9])
+# Text files: from where, a colon, to where.
+TEXTS := $(foreach page,$(PAGES),$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
+	$(foreach unit,nmnotify.socket nmnotify@.service,units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
+	units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf \
+	units/nmnotify.tmpfiles:$(TMPFILESDIR)/nmnotify.conf \
+	units/inetd.conf:$(DOCDIR)/inetd.conf units/xinetd:$(DOCDIR)/xinetd \
+	units/nmnotify.conf:$(DOCDIR)/nmnotify.conf.example
+from = $(firstword $(subst :, ,$(1)))
+to = $(DESTDIR)$(lastword $(subst :, ,$(1)))
+
+# The empty line ends the commands of one file.
+define install_text
+$(call say,INSTALL,$(call to,$(1)))
+$(Q)$(INSTALL) -D -m 644 $(call from,$(1)) $(call to,$(1))
+$(Q)sed -i 's,@SBINDIR@,$(SBINDIR),g' $(call to,$(1))
+
+endef
+
+install: all
+	$(call say,INSTALL,$(DESTDIR)$(SBINDIR)/nmnotify)
+	$(Q)$(INSTALL) -D -m 755 -s --strip-program=$(STRIP) $(BUILD)/nmnotify $(DESTDIR)$(SBINDIR)/nmnotify
+	$(foreach text,$(TEXTS),$(call install_text,$(text)))
+	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf ] || \
+		$(INSTALL) -D -m 644 units/nmnotify.conf $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/nmnotify $(foreach text,$(TEXTS),$(call to,$(text)))
+
+# ---- Tests ----
+
+# What runs on the machine that tests is dynamic and of the host's libc: cmocka, the sanitizers and
+# valgrind want it so. When cross compiling, unit tests are for the target.
+TEST_CC := $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
+TEST_FLAGS = -std=c11 -O1 -g $(WARNINGS) $(DEFINES) -Isrc $(EXTRA) $(CFLAGS)
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
+HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c))
+SCRIPTS := $(wildcard tests/*/*.t)
+QUICK_SCRIPTS := tests/integration/line.t tests/integration/turn.t
+PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
+
+# Packages first: what they bring changes what this file finds out when it is read.
+check:
+	$(Q)tests/packages build test
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)$(PROVE) $(UNIT_TESTS) $(SCRIPTS)
+
+check-unit: $(UNIT_TESTS)
+	$(Q)$(PROVE) $(UNIT_TESTS)
+
+test-programs: $(UNIT_TESTS) $(HELPERS)
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/core.a $(LDFLAGS) -lcmocka -pthread
+
+$(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(HOSTCC) -std=c11 -O1 -g $(WARNINGS) -o $@ $<
+
+# An archive, so that a test that includes a source file gets its functions from there alone.
+$(BUILD)/host/core.a: $(CORE:%=$(BUILD)/host/%.o) $(BUILD)/host/policies.o
+	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
+
+$(BUILD)/host/%.o: src/%.c | $(BUILD)/host
+	$(call say,TESTCC,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/host/policies.o: $(BUILD)/policies.c | $(BUILD)/host
+	$(call say,TESTCC,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -Isrc/policy -c -o $@ $<
+
+$(BUILD)/host $(BUILD)/tests/unit:
+	$(Q)mkdir -p $@
+
+# ---- Analysers ----
+
+# Beyond WARNINGS. Not among them, and why: -Wswitch-enum, since `default` is there to be used;
+# -Wlogical-op, which takes EAGAIN and EWOULDBLOCK for a mistake; -fanalyzer, which in gcc 12 takes
+# a struct that a conditional expression sets for unset.
+GCC_WARNINGS := -Walloca -Warith-conversion -Wbad-function-cast -Wcast-align=strict -Wcast-qual \
+	-Wdate-time -Wdouble-promotion -Wduplicated-branches -Wduplicated-cond -Wfloat-equal \
+	-Wformat-signedness -Wformat=2 -Wimplicit-fallthrough=5 -Winit-self -Wjump-misses-init \
+	-Wmissing-prototypes -Wnested-externs -Wnull-dereference -Wold-style-definition \
+	-Wpointer-arith -Wstack-usage=16384 -Wstrict-overflow=2 -Wstrict-prototypes -Wswitch-default \
+	-Wtrampolines -Wundef -Wunused-macros -Wvla -Wwrite-strings
+# All of clang's, minus: layout and C90; macros and reserved names that are the libc's; `default` in
+# a switch over an enum; and what newer clangs say about every pointer.
+CLANG_WARNINGS := -Weverything -Wno-unknown-warning-option -Wno-padded -Wno-declaration-after-statement \
+	-Wno-disabled-macro-expansion -Wno-reserved-macro-identifier -Wno-reserved-identifier \
+	-Wno-switch-enum -Wno-covered-switch-default -Wno-switch-default -Wno-unsafe-buffer-usage
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SHELL_SCRIPTS := tests/packages .ci/run $(shell grep -ls '^#!/bin/sh' tests/*/*)
+
+lint:
+	$(Q)tests/packages build lint
+	$(Q)$(MAKE) --no-print-directory lint-gcc lint-clang lint-format lint-cppcheck lint-tidy lint-man \
+		lint-shell lint-units lint-valgrind lint-sanitize
+
+lint-gcc:
+	$(call say,LINT,gcc)
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/gcc CC=gcc HOSTCC=gcc WARNINGS='$(WARNINGS) $(GCC_WARNINGS)' all test-programs
+
+lint-clang:
+	$(call say,LINT,clang)
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/clang CC=clang HOSTCC=clang WARNINGS='$(WARNINGS) $(CLANG_WARNINGS)' all test-programs
+
+lint-format:
+	$(call say,LINT,clang-format)
+	$(Q)clang-format --dry-run -Werror src/*.[ch] src/policy/*.[ch]
+
+# Variables are declared where a function begins, which cppcheck would have elsewhere; and it does
+# not see that text_add() sets the array of TEXT_IN().
+lint-cppcheck:
+	$(call say,LINT,cppcheck)
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,style,performance,portability \
+		--suppress=missingIncludeSystem --suppress=variableScope --suppress=uninitvar \
+		$(DEFINES) -Isrc -Isrc/policy src src/policy
+
+# A process for each file: in one for all, the analyser mixes up their va_lists.
+lint-tidy:
+	$(call say,LINT,clang-tidy)
+	$(Q)printf '%s\n' src/*.c src/policy/*.c | xargs -P 2 -I FILE \
+		clang-tidy --quiet FILE -- -std=c11 $(subst ',,$(DEFINES)) -Isrc -Isrc/policy
+
+lint-man:
+	$(call say,LINT,mandoc)
+	$(Q)$(if $(PAGES),mandoc -Tlint -W warning $(PAGES))
+
+lint-shell:
+	$(call say,LINT,shellcheck)
+	$(Q)shellcheck $(SHELL_SCRIPTS)
+
+# As they are installed, where the program is there, too.
+lint-units: all
+	$(call say,LINT,systemd-analyze)
+	$(Q)$(MAKE) -s install DESTDIR=$(abspath $(BUILD))/lint/root PREFIX=/usr SYSTEMDUNITDIR=/lib/systemd/system
+	$(Q)cd $(BUILD)/lint/root/lib/systemd/system && sed -i 's,/usr/sbin,$(abspath $(BUILD))/lint/root/usr/sbin,' *.service && \
+		systemd-analyze verify --man=no ./nmnotify.socket ./nmnotify@.service
+
+lint-valgrind: $(UNIT_TESTS)
+	$(call say,LINT,valgrind)
+	$(Q)$(PROVE) -Q --exec 'valgrind --quiet --leak-check=full --error-exitcode=99' $(UNIT_TESTS)
+
+lint-sanitize: sanitize-gcc sanitize-clang
+
+# The behaviour tests are slow with it, so those that take longest are left out, and one compiler's
+# programs have to do.
+sanitize-%: DIR = $(BUILD)/lint/sanitize-$*
+sanitize-%:
+	$(call say,LINT,$* -fsanitize)
+	$(Q)mkdir -p $(DIR) && $* -c -o $(DIR)/sanitizer.o tests/sanitizer.c
+	$(Q)$(MAKE) -s BUILD=$(DIR) CC=$* HOSTCC=$* STATIC=no OPTIMISE=-O1 EXTRA='$(SANITIZE) -U_FORTIFY_SOURCE' \
+		LDFLAGS=$(DIR)/sanitizer.o all test-programs
+	$(Q)$(MAKE) -s BUILD=$(DIR) PROVEFLAGS=-Q check-unit
+	$(Q)$(if $(filter gcc,$*),BUILD=$(abspath $(DIR)) prove -Q $(QUICK_SCRIPTS))
+
+# ---- Other architectures ----
+
+cross:
+	$(Q)tests/packages build cross
+	$(Q)$(MAKE) --no-print-directory cross-aarch64-linux-gnu cross-arm-linux-gnueabihf
+
+# The handler, static with glibc, has to start; the unit tests have to pass. qemu knows the machine
+# by the triplet's first word.
+cross-%: DIR = $(BUILD)/cross/$*
+cross-%: ROOT = build/packages/$*
+cross-%: QEMU = qemu-$(firstword $(subst -, ,$*))
+cross-%:
+	$(call say,CROSS,$*)
+	$(Q)$(MAKE) -s CROSS=$*- BUILD=$(DIR) all
+	$(Q)$(QEMU) $(DIR)/nmnotify -V
+	$(Q)$(MAKE) -s CROSS=$*- BUILD=$(DIR) CFLAGS=-I$(ROOT)/usr/include LDFLAGS=-L$(ROOT)/usr/lib/$* \
+		PROVEFLAGS='--exec "$(QEMU) -L /usr/$* -E LD_LIBRARY_PATH=$(ROOT)/usr/lib/$*"' check-unit
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean
+.PHONY: all install uninstall check check-unit test-programs cross clean lint lint-gcc lint-clang lint-format \
+	lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
 .DELETE_ON_ERROR:
 
--include $(wildcard $(BUILD)/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/host/*.d $(BUILD)/tests/unit/*.d)
