@@ -93,7 +93,9 @@ $(BUILD):
 
 # ---- nmnotifyd ----
 
-# The service is a program of the system's own libc, for libsystemd (SYSTEMD=no: without).
+# The service is a program of the system's own libc, for libsystemd. SYSTEMD=no does without it, as
+# a cross build does unless told that the target's is there.
+SYSTEMD ?= $(if $(CROSS),no,yes)
 DAEMON_CC ?= $(CROSS)cc
 DAEMON := network runner service share nmnotifyd
 DAEMON_OBJECTS := $(addprefix $(BUILD)/daemon/,$(DAEMON:%=%.o) $(CORE:%=%.o) policies.o network-policies.o)
@@ -309,4 +311,4 @@ clean:
 	lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
 .DELETE_ON_ERROR:
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/host/*.d $(BUILD)/tests/unit/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/daemon/*.d $(BUILD)/host/*.d $(BUILD)/tests/unit/*.d)
