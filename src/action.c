@@ -249,7 +249,7 @@ static void group_end(pid_t group, uint64_t deadline)
 static int supervise(struct supervision *run, struct span timeout)
 {
 	uint64_t deadline;
-	int status;
+	int status = 0;
 
 	if (child_await(run, run->begun + timeout.ms, &status))
 		return status;

@@ -26,8 +26,8 @@ void decision_line(struct decision *decision, enum line_state line)
 	case LINE_FAILED: decision->verdict = VERDICT_ERROR; return;
 	default: decision->verdict = VERDICT_MALFORMED; return;
 	}
-	decision->allowed = limiter_take(&decision->cells, decision->account->limit);
-	decision->is_charged = !moment_later(decision->allowed, moment_now());
+	decision->is_charged = limiter_take(
+		&decision->cells, decision->account->limit, &decision->allowed);
 }
 
 bool decision_needs_turn(const struct decision *decision)

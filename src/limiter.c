@@ -148,18 +148,17 @@ struct moment limiter_peek(const struct cells *cells, struct rate rate)
 	return conforms_at(&tat, rate);
 }
 
-struct moment limiter_take(const struct cells *cells, struct rate rate)
+bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at)
 {
 	struct tat tat;
-	struct moment at;
 
 	do {
 		tat = tat_read(cells, rate);
-		at = conforms_at(&tat, rate);
-		if (moment_later(at, tat.now))
-			return at;
+		*at = conforms_at(&tat, rate);
+		if (moment_later(*at, tat.now))
+			return false;
 	} while (!tat_move(cells, &tat, moment_add(tat.at, rate.emission), rate_window(rate)));
-	return at;
+	return true;
 }
 
 /* Moves the TAT ahead by `by`, but not further than `most` from now: a TAT beyond the window

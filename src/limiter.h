@@ -40,10 +40,10 @@ struct cells limiter_locate(struct state *state, const struct source *source);
 struct moment limiter_peek(const struct cells *cells, struct rate rate);
 
 /*
- * Charges the source if it conforms and returns now; else returns when it would conform, and
- * charges nothing.
+ * Charges the source if it conforms: true, and *at is now. Else charges nothing, and *at is when
+ * it would conform.
  */
-struct moment limiter_take(const struct cells *cells, struct rate rate);
+bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at);
 
 /* Charges the source for a start that it will cause when it conforms. */
 void limiter_charge_ahead(const struct cells *cells, struct rate rate);

@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -134,12 +135,20 @@ static bool syslog_send(struct log *log, const struct record *record)
 	return datagram_send(log, "/dev/log", &text);
 }
 
+/* Would a write wait? A pipe that is ready has room for a line (pipe(7), PIPE_BUF). */
+static bool stderr_is_ready(void)
+{
+	struct pollfd pollfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&pollfd, 1, 0) == 1 && pollfd.revents == POLLOUT;
+}
+
 static void stderr_send(struct log *log, const struct record *record)
 {
 	char bytes[RECORD_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	if (!log->stderr_usable)
+	if (!log->stderr_usable || !stderr_is_ready())
 		return;
 	text_add(&text, "%s[%d]: ", log->program, getpid());
 	text_add_record(&text, record);
@@ -178,12 +187,13 @@ static bool may_flood(enum verdict verdict)
 bool log_admit(struct state *state, enum verdict verdict, uint32_t *suppressed)
 {
 	struct cells cell = { .count = 1, .cell = { &state->log_tat[verdict] } };
+	struct moment at;
 
 	*suppressed = 0;
 	atomic_fetch_add_explicit(&state->verdicts[verdict], 1, memory_order_relaxed);
 	if (!may_flood(verdict))
 		return true;
-	if (moment_later(limiter_take(&cell, log_rate), moment_now())) {
+	if (!limiter_take(&cell, log_rate, &at)) {
 		atomic_fetch_add_explicit(&state->suppressed[verdict], 1, memory_order_relaxed);
 		return false;
 	}

@@ -198,8 +198,12 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
 	*due = atomic_load(&turn->state->due);
 	now = moment_now(); /* after the words: neither can be of the future unless damaged */
 	at = *due == 0 ? now : moment_earliest(moment_of_word(*due), turn->latest);
-	if (last != 0 && !moment_later(moment_of_word(last), now))
-		at = moment_latest(at, moment_add(moment_of_word(last), turn->interval));
+	if (last != 0 && !moment_later(moment_of_word(last), now)) {
+		/* Moments are cut to milliseconds: one more makes sure of the whole interval. */
+		struct span apart = { .ms = turn->interval.ms + 1 };
+
+		at = moment_latest(at, moment_add(moment_of_word(last), apart));
+	}
 	return at;
 }
 
@@ -306,6 +310,8 @@ void turn_start(struct turn *turn)
 
 void turn_executed(struct turn *turn)
 {
+	/* Once more, as getting here may have taken a while: the interval counts from the later. */
+	atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
 	atomic_store(&turn->state->owed, 0);
 }
 
