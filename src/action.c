@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,14 +85,15 @@ static uint64_t ignored_signals(void)
 /* What a program expects that was started afresh: default dispositions, empty mask. */
 static bool signals_reset(void)
 {
-	struct sigaction standard = { .sa_handler = SIG_DFL };
+	static const char standard[64]; /* the kernel's struct sigaction, with SIG_DFL */
 	uint64_t ignored = ignored_signals();
 	sigset_t none;
 
-	/* Fails for SIGKILL, SIGSTOP and those that libc keeps: none of them can be ignored. */
+	/* Not sigaction(3), which will not touch the signals that libc keeps for threads, though
+	 * posix_spawn(3) may have left them ignored. Fails for SIGKILL and SIGSTOP alone. */
 	for (int number = 1; number <= 64; number++)
 		if (ignored >> (number - 1) & 1)
-			(void)sigaction(number, &standard, NULL);
+			(void)syscall(SYS_rt_sigaction, number, standard, NULL, _NSIG / 8);
 	(void)sigemptyset(&none); /* sigsetops(3): fails for no valid set */
 	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
 }

@@ -128,6 +128,7 @@ struct condition {
 	unsigned arg;
 	uint32_t mask;
 	bool none_of; /* != */
+	bool null; /* the whole argument is 0: an address, of which the low half says too little */
 	unsigned count;
 	uint32_t values[MAX_VALUES];
 };
@@ -224,7 +225,7 @@ static uint32_t constant(const struct place *at, const struct target *t, const c
 	return (uint32_t)number;
 }
 
-/* Reads `argN [& MASK] ==|!= A|B|C`; returns how many words that took. */
+/* Reads `argN [& MASK] ==|!= A|B|C` or `argN == NULL`; returns how many words that took. */
 static unsigned read_condition(
         const struct place *at, const struct target *t, char **words, struct condition *c)
 {
@@ -244,6 +245,12 @@ static unsigned read_condition(
 	c->none_of = words[n++][0] == '!';
 	if (!words[n])
 		fail(at, "a comparison with nothing");
+	if (strcmp(words[n], "NULL") == 0) {
+		if (c->none_of || c->mask != UINT32_MAX)
+			fail(at, "NULL can only be compared with ==, and without a mask");
+		c->null = true;
+		return n + 1;
+	}
 	for (word = strtok_r(words[n++], "|", &rest); word; word = strtok_r(NULL, "|", &rest)) {
 		if (c->count == MAX_VALUES)
 			fail(at, "more than %d values", MAX_VALUES);
@@ -534,17 +541,24 @@ static label put_condition(
 {
 	const struct target *t = p->text->target;
 	bool s390 = t->arch == SCMP_ARCH_S390 || t->arch == SCMP_ARCH_S390X;
+	size_t low = t->big_endian ? 4 : 0, high = 4 - low, place;
 	label equal = c->none_of ? no : yes, next = c->none_of ? yes : no;
 	unsigned arg = c->arg;
 
 	/* clone(2), "C library/kernel differences": the stack comes first, then the flags. */
 	if (s390 && strcmp(r->name, "clone") == 0)
 		arg = arg == 0;
+	place = offsetof(struct seccomp_data, args) + 8 * arg;
+	if (c->null) {
+		put(p, BPF_JMP | BPF_JEQ | BPF_K, 0, yes, no);
+		equal = put_load(p, place + high);
+		next = put(p, BPF_JMP | BPF_JEQ | BPF_K, 0, equal, no);
+	}
 	for (unsigned i = c->count; i-- > 0;)
 		next = put(p, BPF_JMP | BPF_JEQ | BPF_K, c->values[i], equal, next);
 	if (c->mask != UINT32_MAX)
 		put_plain(p, BPF_ALU | BPF_AND | BPF_K, c->mask);
-	return put_load(p, offsetof(struct seccomp_data, args) + 8 * arg + (t->big_endian ? 4 : 0));
+	return put_load(p, place + low);
 }
 
 /* Allowed if all conditions of one of the call's rules hold. */
