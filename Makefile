@@ -6,7 +6,7 @@
 # make check-unit      the unit tests alone
 # make lint            all analysers; installs likewise
 # make cross           builds for other architectures and runs the unit tests there; likewise
-# make install         DESTDIR= PREFIX= SYSCONFDIR= SYSTEMDUNITDIR= ...
+# make install         DESTDIR= PREFIX= SYSCONFDIR= SYSTEMDUNITDIR= SYSTEMDUSERUNITDIR= SYSTEMD_VERSION= ...
 # make uninstall       the same; leaves the configuration
 # make CROSS=aarch64-linux-gnu- BUILD=build/aarch64
 
@@ -18,6 +18,8 @@ MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/nmnotify
 SYSCONFDIR ?= /etc
 SYSTEMDUNITDIR ?= $(shell pkg-config --variable=systemdsystemunitdir systemd 2>/dev/null || echo /lib/systemd/system)
+SYSTEMDUSERUNITDIR ?= $(shell pkg-config --variable=systemduserunitdir systemd 2>/dev/null || echo /usr/lib/systemd/user)
+SYSTEMD_VERSION ?= $(shell pkg-config --modversion systemd 2>/dev/null || systemctl --version 2>/dev/null | sed -n 's/^systemd \([0-9]*\).*/\1/p')
 SYSUSERSDIR ?= $(shell pkg-config --variable=sysusersdir systemd 2>/dev/null || echo /usr/lib/sysusers.d)
 TMPFILESDIR ?= $(shell pkg-config --variable=tmpfilesdir systemd 2>/dev/null || echo /usr/lib/tmpfiles.d)
 INSTALL ?= install
@@ -50,7 +52,9 @@ LIBC_INCLUDES := -idirafter /usr/include/$(MULTIARCH) -idirafter /usr/include
 STATIC_PIE := -nostartfiles $(addprefix $(MUSL_DIR),rcrt1.o crti.o) -Wl,-static,-pie,--no-dynamic-linker,-z,text
 STATIC_END := $(addprefix $(MUSL_DIR),crtn.o)
 else
-STATIC_PIE := -static-pie
+# glibc has it for some architectures only (for arm not); a static program that is not
+# position-independent is the next best.
+STATIC_PIE := $(if $(filter /%,$(shell $(CC) -print-file-name=rcrt1.o)),-static-pie,-static)
 endif
 # For sanitizers, which need a dynamic program: make STATIC=no
 ifeq ($(STATIC),no)
@@ -65,7 +69,9 @@ TARGET := $(shell $(CC) -dumpmachine)
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-all: $(BUILD)/nmnotify $(BUILD)/nmnotifyd
+PROGRAMS := nmnotify nmnotifyd
+
+all: $(PROGRAMS:%=$(BUILD)/%)
 
 $(BUILD)/nmnotify: $(BUILD)/nmnotify.o $(CORE_OBJECTS)
 	$(call say,LINK,$@)
@@ -96,7 +102,7 @@ $(BUILD):
 # The service is a program of the system's own libc, for libsystemd. SYSTEMD=no does without it, as
 # a cross build does unless told that the target's is there.
 SYSTEMD ?= $(if $(CROSS),no,yes)
-DAEMON_CC ?= $(CROSS)cc
+DAEMON_CC ?= $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
 DAEMON := network runner service share nmnotifyd
 DAEMON_OBJECTS := $(addprefix $(BUILD)/daemon/,$(DAEMON:%=%.o) $(CORE:%=%.o) policies.o network-policies.o)
 DAEMON_FLAGS = -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN) $(DEFINES) \
@@ -130,9 +136,17 @@ $(BUILD)/daemon:
 # ---- Installing ----
 
 PAGES := $(wildcard man/*.[1-9])
+UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
+# What only younger systemds know is in drop-ins; older ones would warn of it.
+since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
+DROPINS := $(if $(call since,254),$(patsubst %,%.d/restart-steps.conf,$(filter nmnotifyd.service,$(UNITS)))) \
+	$(if $(call since,255),$(patsubst %,%.d/poll-limit.conf,$(filter %.socket,$(UNITS))))
 # Text files: from where, a colon, to where.
 TEXTS := $(foreach page,$(PAGES),$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
-	$(foreach unit,nmnotify.socket nmnotify@.service,units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
+	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
+	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
+	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
+		units/$(notdir $(dropin)):$(directory)/$(dropin))) \
 	units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf \
 	units/nmnotify.tmpfiles:$(TMPFILESDIR)/nmnotify.conf \
 	units/inetd.conf:$(DOCDIR)/inetd.conf units/xinetd:$(DOCDIR)/xinetd \
@@ -149,14 +163,16 @@ $(Q)sed -i 's,@SBINDIR@,$(SBINDIR),g' $(call to,$(1))
 endef
 
 install: all
-	$(call say,INSTALL,$(DESTDIR)$(SBINDIR)/nmnotify)
-	$(Q)$(INSTALL) -D -m 755 -s --strip-program=$(STRIP) $(BUILD)/nmnotify $(DESTDIR)$(SBINDIR)/nmnotify
+	$(call say,INSTALL,$(PROGRAMS:%=$(DESTDIR)$(SBINDIR)/%))
+	$(Q)$(INSTALL) -d $(DESTDIR)$(SBINDIR)
+	$(Q)$(INSTALL) -m 755 -s --strip-program=$(STRIP) $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(SBINDIR)
 	$(foreach text,$(TEXTS),$(call install_text,$(text)))
 	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf ] || \
 		$(INSTALL) -D -m 644 units/nmnotify.conf $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/nmnotify $(foreach text,$(TEXTS),$(call to,$(text)))
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(SBINDIR)/%) $(foreach text,$(TEXTS),$(call to,$(text)))
+	$(Q)$(if $(DROPINS),rmdir $(addprefix $(DESTDIR),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR),$(patsubst %/,$(directory)/%,$(dir $(DROPINS))))) 2>/dev/null || :)
 
 # ---- Tests ----
 
@@ -169,6 +185,11 @@ HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/in
 SCRIPTS := $(wildcard tests/*/*.t)
 QUICK_SCRIPTS := tests/integration/line.t tests/integration/turn.t
 PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
+
+demo:
+	$(Q)tests/demo
+
+.PHONY: demo
 
 # Packages first: what they bring changes what this file finds out when it is read.
 check:
@@ -187,7 +208,10 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
 
 $(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
-	$(Q)$(HOSTCC) -std=c11 -O1 -g $(WARNINGS) -o $@ $<
+	$(Q)$(HOSTCC) -std=c11 -O1 -g $(WARNINGS) -o $@ $< $(HELPER_FLAGS)
+
+$(BUILD)/tests/syscalls: HELPER_FLAGS = -lseccomp
+$(BUILD)/tests/newer.so: HELPER_FLAGS = -shared -fPIC -ldl
 
 # An archive, so that a test that includes a source file gets its functions from there alone.
 $(BUILD)/host/core.a: $(CORE:%=$(BUILD)/host/%.o) $(BUILD)/host/policies.o
@@ -215,30 +239,26 @@ GCC_WARNINGS := -Walloca -Warith-conversion -Wbad-function-cast -Wcast-align=str
 	-Wmissing-prototypes -Wnested-externs -Wnull-dereference -Wold-style-definition \
 	-Wpointer-arith -Wstack-usage=16384 -Wstrict-overflow=2 -Wstrict-prototypes -Wswitch-default \
 	-Wtrampolines -Wundef -Wunused-macros -Wvla -Wwrite-strings
-# All of clang's, minus: layout and C90; macros and reserved names that are the libc's; `default` in
-# a switch over an enum; and what newer clangs say about every pointer.
+# All of clang's, minus: layout and C90; macros, reserved names and struct cmsghdr, which are the
+# libc's; `default` in a switch over an enum; and what newer clangs say about every pointer.
 CLANG_WARNINGS := -Weverything -Wno-unknown-warning-option -Wno-padded -Wno-declaration-after-statement \
-	-Wno-disabled-macro-expansion -Wno-reserved-macro-identifier -Wno-reserved-identifier \
+	-Wno-disabled-macro-expansion -Wno-reserved-macro-identifier -Wno-reserved-identifier -Wno-flexible-array-extensions \
 	-Wno-switch-enum -Wno-covered-switch-default -Wno-switch-default -Wno-unsafe-buffer-usage
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SHELL_SCRIPTS := tests/packages .ci/run $(shell grep -ls '^#!/bin/sh' tests/*/*)
 
 lint:
 	$(Q)tests/packages build lint
-	$(Q)$(MAKE) --no-print-directory lint-gcc lint-clang lint-format lint-cppcheck lint-tidy lint-man \
+	$(Q)$(MAKE) --no-print-directory lint-gcc lint-clang lint-cppcheck lint-tidy lint-man \
 		lint-shell lint-units lint-valgrind lint-sanitize
 
 lint-gcc:
 	$(call say,LINT,gcc)
-	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/gcc CC=gcc HOSTCC=gcc WARNINGS='$(WARNINGS) $(GCC_WARNINGS)' all test-programs
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/gcc CC=gcc HOSTCC=gcc WARNINGS='$(WARNINGS) $(GCC_WARNINGS)' all
 
 lint-clang:
 	$(call say,LINT,clang)
-	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/clang CC=clang HOSTCC=clang WARNINGS='$(WARNINGS) $(CLANG_WARNINGS)' all test-programs
-
-lint-format:
-	$(call say,LINT,clang-format)
-	$(Q)clang-format --dry-run -Werror src/*.[ch] src/policy/*.[ch]
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/clang CC=clang HOSTCC=clang WARNINGS='$(WARNINGS) $(CLANG_WARNINGS)' all
 
 # Variables are declared where a function begins, which cppcheck would have elsewhere; and it does
 # not see that text_add() sets the array of TEXT_IN().
@@ -251,8 +271,8 @@ lint-cppcheck:
 # A process for each file: in one for all, the analyser mixes up their va_lists.
 lint-tidy:
 	$(call say,LINT,clang-tidy)
-	$(Q)printf '%s\n' src/*.c src/policy/*.c | xargs -P 2 -I FILE \
-		clang-tidy --quiet FILE -- -std=c11 $(subst ',,$(DEFINES)) -Isrc -Isrc/policy
+	$(Q)printf '%s\n' src/*.c src/policy/*.c | xargs -P 2 -I % \
+		clang-tidy --quiet % -- -std=c11 $(DEFINES) -Isrc -Isrc/policy
 
 lint-man:
 	$(call say,LINT,mandoc)
@@ -307,7 +327,7 @@ cross-%:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all install uninstall check check-unit test-programs cross clean lint lint-gcc lint-clang lint-format \
+.PHONY: all install uninstall check check-unit test-programs cross clean lint lint-gcc lint-clang \
 	lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
 .DELETE_ON_ERROR:
 

@@ -1,0 +1,790 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""The configuration: what it says, and that nothing runs if anything in it is wrong."""
+
+import os
+import re
+import shlex
+import socket
+import sys
+
+sys.dont_write_bytecode = True
+import nmtest
+from nmtest import EX_CONFIG, EX_OSERR, LINE, Sandbox, equal, is_root, ok, skip
+
+TIME = "is not a time such as 500ms, 10s, 5m, 2h or 1d"
+LIMIT = "limit: expected COUNT/PERIOD, such as 12/m, and perhaps burst NUMBER"
+NAME = "is not a name: a letter or digit, then letters, digits, '.', '_' and '-', 32 at most"
+ADDRESS = "not an address, network, 'any' or 'local'"
+BITS = "the address has bits beyond its prefix length"
+
+# A line, and what is wrong with it.
+WRONG = [
+    # words
+    ("nonsense", "there is no keyword 'nonsense'"),
+    ("Interval 1s", "there is no keyword 'Interval'"),
+    ("''", "there is no keyword ''"),
+    ("interval", "interval: a value is missing"),
+    ("interval 1s 2s", "interval: too many words"),
+    ("limit 1/s burst 2 3", "limit: too many words"),
+    ("env", "env: a value is missing"),
+    ("interval 1s # and so on\r", "a control character"),
+    ("interval 1\x01s", "a control character"),
+    ("interval '1s", "a quote is not closed"),
+    ('interval "1s', "a quote is not closed"),
+    ('interval "1s\\"', "a quote is not closed"),
+    ("interval 1s \\", "a backslash ends the line"),
+    ("env " + "A=1 " * 256, "more than 256 words"),
+    # times
+    *((f"interval {bad}", f"interval: '{bad}' {TIME}") for bad in ("1", "s", "-1s", "1 ".strip(), "1.5s", "1S", "1w", "0x1s", "1ss", "99999999999999999999s", "+1s")),
+    ("interval ''", f"interval: '' {TIME}"),
+    ("interval 8d", "interval: '8d' is not between 0ms and 7d"),
+    ("interval 169h", "interval: '169h' is not between 0ms and 7d"),
+    ("timeout 0s", "timeout: '0s' is not between 1ms and 7d"),
+    ("timeout 604800001ms", f"timeout: '604800001ms' {TIME}"),
+    ("timeout x", f"timeout: 'x' {TIME}"),
+    ("read-timeout 0ms", "read-timeout: '0ms' is not between 1ms and 7d"),
+    ("read-timeout 7", f"read-timeout: '7' {TIME}"),
+    ("idle 8d", "idle: '8d' is not between 0ms and 7d"),
+    # limits
+    *((f"limit {bad}", LIMIT) for bad in ("1", "1/", "/s", "0/s", "1/0s", "1/x", "1/s burst", "1/s burst 0", "1/s burst x", "1/s burst 1x", "1/s 5", "1/s bust 5", "-1/s", "1/s/s", "4294967296/s", "1/s burst 4294967296")),
+    ("limit 1/8d", "limit: burst 1 at this rate takes more than 7d to recover"),
+    ("limit 1/d burst 7", "limit: burst 7 at this rate takes more than 7d to recover"),
+    ("limit 1/604800000d burst 4294967295", "limit: burst 4294967295 at this rate takes more than 7d to recover"),
+    # 2^29 days times 2^32 is 0 modulo 2^64.
+    ("limit 1/536870912d burst 4294967295", "limit: burst 4294967295 at this rate takes more than 7d to recover"),
+    # networks
+    *((f"from {bad}", f"from: '{bad}': {ADDRESS}") for bad in ("nowhere", "1.2.3", "1.2.3.256", "01.2.3.4", "1.2.3.4.5", "2001:db8", "2001:db8:::1", "::1%lo", "fe80::1%", "fe80::1%0", "fe80::1%nosuchif0", "Any", "example.org")),
+    ("from 192.0.2.1 nowhere", f"from: 'nowhere': {ADDRESS}"),
+    *((f"from {a}/{p}", f"from: '{a}': the prefix length is not a number from 0 to {most}") for a, p, most in (("192.0.2.0", "33", 32), ("192.0.2.0", "", 32), ("192.0.2.0", "x", 32), ("192.0.2.0", "-1", 32), ("192.0.2.0", "24x", 32), ("192.0.2.0", "255.255.255.0", 32), ("2001:db8::", "129", 128), ("::ffff:192.0.2.0", "129", 128))),
+    ("from ::ffff:192.0.2.0/95", "from: '::ffff:192.0.2.0': the prefix length is out of range"),
+    ("from 192.0.2.1/24", f"from: '192.0.2.1': {BITS}"),
+    ("from 192.0.2.0/22", f"from: '192.0.2.0': {BITS}"),
+    ("from 2001:db8::1/64", f"from: '2001:db8::1': {BITS}"),
+    ("to any", "to: 'any': not an address or network"),
+    ("to local", "to: 'local': not an address or network"),
+    ("to here", f"to: 'here': {ADDRESS}"),
+    # the rest
+    ("state relative", "state: 'relative' is not an absolute path"),
+    ("log file", "log: 'file' is not auto, journal, syslog or stderr"),
+    ("bare-lf maybe", "bare-lf: 'maybe' is not yes or no"),
+    ("confine strict", "confine: there is no policy 'strict'"),
+    ("action true", "action: 'true' is not an absolute path"),
+    ("action ./true", "action: './true' is not an absolute path"),
+    *((f"env {bad}", f"env: '{bad}' is not NAME=value") for bad in ("A", "=1", "1A=1", "A-B=1", "A.B=1")),
+    ("env 'A B=1'", "env: 'A B=1' is not NAME=value"),
+    ("env NMNOTIFY_SOURCE=1", "env: 'NMNOTIFY_SOURCE=1': NMNOTIFY_ is ours to set"),
+    ("account -a", f"account: '-a' {NAME}"),
+    ("account a/b", f"account: 'a/b' {NAME}"),
+    ("account ..", f"account: '..' {NAME}"),
+    ("account ''", f"account: '' {NAME}"),
+    ("account " + "a" * 33, f"account: '{'a' * 33}' {NAME}"),
+    ("account a\naccount a", "account: 'a' is there already"),
+    ("account a\nstate /tmp", "state belongs before the first account"),
+    ("account a\nlog auto", "log belongs before the first account"),
+    *((f"{line}\n{line}", f"{line.split()[0]} is said twice") for line in ("interval 1s", "limit 1/s", "timeout 1s", "read-timeout 1s", "bare-lf no", "from any", "to 192.0.2.1", "confine mail", "action /bin/true", "log stderr", "state /nowhere", "user nobody")),
+    ("account a\nfrom any\nfrom any", "from is said twice"),
+]  # fmt: skip
+
+
+def errors_of(box, conf, *args):
+    """What -t says, by lines, without the file's name; and its status."""
+    status, out, err = box.check("-t", "-f", conf, *args)
+    ok(out == "", "conf: -t: nothing on standard output")
+    return status, [line.replace(f"{conf}:", "", 1) for line in err.splitlines()]
+
+
+def head_lines(conf, text):
+    """How many lines the sandbox has put before text."""
+    return conf.read_text().count("\n") - text.count("\n")
+
+
+def nothing_runs(box, conf, name, wanted=None, status=EX_CONFIG, **how):
+    """At run time: exit status 78, silence, one log line."""
+    before = len(box.starts()), len(box.log())
+    handler = box.start(conf, data=LINE, **how)
+    equal(handler.wait(), status, f"status: conf: {name}: {status}")
+    equal(handler.received(), b"", f"G7: conf: {name}: silence")
+    equal(len(box.starts()), before[0], f"conf: {name}: nothing runs")
+    lines = box.messages()[before[1] :]
+    if wanted is not None:
+        good = len(lines) == 1 and re.fullmatch(rf'verdict=error .*reason="?{wanted}"?', lines[0])
+        if not ok(good, f"log: conf: {name}: one line"):
+            nmtest.diag("\n".join(lines))
+            nmtest.diag(f"wanted: {wanted}")
+    handler.close()
+
+
+def runs(box, conf, name, **how):
+    before = len(box.starts())
+    equal(box.connect_and_run(conf, **how), 0, f"conf: {name}: status 0")
+    return equal(len(box.starts()), before + 1, f"conf: {name}: the action runs")
+
+
+def escaped(text):
+    """As a regular expression for the log's reason."""
+    text = re.sub(r'[\x00-\x1f"\\\x7f-\xff]', lambda m: f"\\x{ord(m[0]):02x}", text)
+    return re.escape(text)
+
+
+# ---- What is wrong ----
+
+
+def every_message():
+    with Sandbox() as box:
+        for line, message in WRONG:
+            if line.startswith("user") and not is_root():
+                line = line.replace("nobody", box.name)
+            text = f"{line}\nfrom any\naction {box.recorder()}\n"
+            if line.startswith(("from", "account")):
+                text = f"{line}\n"
+            if line.startswith("action"):
+                text = f"{line}\nfrom any\n"
+            conf = box.config(text)
+            number = head_lines(conf, text) + 1 + line.count("\n")
+            status, errors = errors_of(box, conf)
+            short = line.replace("\n", " / ")[:40]
+            equal(status, EX_CONFIG, f"status: -t: {short}")
+            cut = f"{number}: {message}"[: len(f"{number}: ") + 255]
+            equal(errors, [cut], f"conf: -t: {short}")
+            reason = escaped(f"{conf}:{number}: {message}")
+            # A log of unknown target cannot be looked at here; one that the file chose can.
+            known = not line.startswith("log file")
+            nothing_runs(box, conf, short, reason if known else None)
+
+
+def all_at_once():
+    """-t says all that is wrong, in order; the log says the first."""
+    with Sandbox() as box:
+        text = "interval x\n\n# a comment\nfrom any\nnonsense\naccount a\ntimeout 0s\naction /bin/true x 'y\n"
+        conf = box.config(text)
+        n = head_lines(conf, text)
+        status, errors = errors_of(box, conf)
+        equal(status, EX_CONFIG, "status: -t: several lines are wrong")
+        equal(
+            errors,
+            [
+                f"{n + 1}: interval: 'x' {TIME}",
+                f"{n + 5}: there is no keyword 'nonsense'",
+                f"{n + 7}: timeout: '0s' is not between 1ms and 7d",
+                f"{n + 8}: a quote is not closed",
+            ],
+            "conf: -t says all that is wrong",
+        )
+        nothing_runs(box, conf, "several lines are wrong", escaped(f"{conf}:{n + 1}: interval: 'x' {TIME}"))
+
+        text = "account a\nfrom any\naccount b\naction /bin/true\naccount c\n"
+        conf = box.config(text)
+        n = head_lines(conf, text)
+        status, errors = errors_of(box, conf)
+        equal(
+            errors,
+            [
+                f"{n + 1}: account a has no 'action'",
+                f"{n + 3}: account b has no 'from'",
+                f"{n + 5}: account c has no 'from'",
+                f"{n + 5}: account c has no 'action'",
+            ],
+            "conf: -t says of all accounts what they lack",
+        )
+        nothing_runs(box, conf, "an account lacks something", escaped(f"{conf}:{n + 1}: account a has no 'action'"))
+        for text, lacks in (("from any\n", "action"), (f"action {box.recorder()}\n", "from")):
+            conf = box.config(text)
+            _, errors = errors_of(box, conf)
+            equal(errors, [f" account default has no '{lacks}'"], f"conf: the one account has no {lacks}")
+            nothing_runs(
+                box, conf, f"the one account has no {lacks}", escaped(f"{conf}: account default has no '{lacks}'")
+            )
+
+
+def checks_the_machine():
+    """-t looks for users and programs, too."""
+    with Sandbox() as box:
+        good = box.config(f"from any\naction {box.recorder()}\n")
+        equal(box.check("-t", "-f", good), (0, "", ""), "conf: -t: nothing to say")
+        ok(not list(box.state_dir.iterdir()), "conf: -t touches no state")
+        text = "from any\naction /no/such/program\n"
+        conf = box.config(text)
+        status, errors = errors_of(box, conf)
+        ok(
+            status == EX_CONFIG and len(errors) == 1 and re.search(r"/no/such/program.*No such file", errors[0]),
+            "conf: -t: the program is missing",
+        )
+        locked = box.dir / "locked"
+        locked.write_text("#!/bin/sh\n")
+        conf = box.config(f"from any\naction {locked}\n")
+        status, errors = errors_of(box, conf)
+        ok(
+            status == EX_CONFIG and len(errors) == 1 and "Permission denied" in errors[0],
+            "conf: -t: the program may not be executed",
+        )
+        text = "from any\nuser no-such-user-here\naction /bin/true\n"
+        conf = box.config(text)
+        status, errors = errors_of(box, conf)
+        ok(
+            status == EX_CONFIG and len(errors) == 1 and "no-such-user-here is not in /etc/passwd" in errors[0],
+            "conf: -t: the user is missing",
+        )
+
+
+def users():
+    with Sandbox() as box:
+        action = f"action {box.recorder()}\n"
+        unknown = box.config(f"from any\nuser no-such-user-here\n{action}")
+        if not is_root():
+            nothing_runs(box, unknown, "an unknown user", ".*no-such-user-here is not the running user.*")
+            root = box.config(f"from any\nuser root\n{action}")
+            nothing_runs(box, root, "root, for an ordinary user", ".*root is not the running user.*")
+            mine = box.config(f"from any\ninterval 0s\nuser {box.name}\n{action}")
+            runs(box, mine, "the running user, by name")
+            mine = box.config(f"from any\ninterval 0s\n{action}")
+            runs(box, mine, "the running user, unsaid")
+            skip("conf: root", "not root")
+            return
+        nothing_runs(box, unknown, "an unknown user", "user no-such-user-here is not in /etc/passwd")
+        root = box.config(f"from any\nuser root\n{action}")
+        nothing_runs(box, root, "user root", "user root is root, whom no action may run as")
+        status, errors = errors_of(box, root)
+        ok(status == EX_CONFIG and "root is root" in errors[0], "conf: -t: user root")
+        bare = box.dir / "bare.conf"
+        bare.write_text(f"state {box.state_dir}\nlog stderr\nfrom any\n{action}")
+        status, errors = errors_of(box, bare)
+        equal(errors, [" account default has no 'user', which root must have"], "conf: -t: root without user")
+        nothing_runs(box, bare, "root without user", ".*account default has no 'user', which root must have")
+        two = box.dir / "two.conf"
+        two.write_text(
+            f"state {box.state_dir}\nlog stderr\nfrom any\n{action}account a\nuser {box.user}\naccount b\n"
+        )
+        status, errors = errors_of(box, two)
+        equal(errors, ["7: account b has no 'user', which root must have"], "conf: -t: one account without user")
+        good = box.config(f"from any\ninterval 0s\naccount a\nuser {box.user}\n{action}")
+        runs(box, good, "a user of the account's own")
+
+
+# ---- The file ----
+
+
+def the_file():
+    with Sandbox() as box:
+        text = f"from any\ninterval 0s\naction {box.recorder()}\n"
+        conf = box.config(text)
+        quiet = [f"-ostate {box.state_dir}", "-olog stderr"]
+        runs(box, conf, "a good file")
+
+        def bad(path, name, message):
+            status, errors = errors_of(box, path)
+            equal((status, errors), (EX_CONFIG, [f" {message}"]), f"conf: -t: {name}")
+            nothing_runs(box, path, name, escaped(f"{path}: {message}"), args=quiet)
+
+        bad(box.dir / "none", "a missing file", "cannot open: No such file or directory")
+        bad(box.dir / "none" / "none", "a missing folder", "cannot open: No such file or directory")
+        bad(box.dir, "a folder", "not a regular file")
+        fifo = box.dir / "fifo"
+        os.mkfifo(fifo, 0o600)
+        bad(fifo, "a fifo", "not a regular file")
+        bad("/dev/null", "a device", "not a regular file")
+        for mode in (0o620, 0o602, 0o664, 0o666, 0o777):
+            conf.chmod(mode)
+            bad(conf, f"mode {mode:o}", "others than its owner may write it")
+        for mode in (0o644, 0o600, 0o400, 0o755):
+            conf.chmod(mode)
+            runs(box, conf, f"mode {mode:o}")
+        link = box.dir / "link"
+        link.symlink_to(conf)
+        runs(box, link, "a symlink to a good file")
+        if is_root():
+            for owner in (box.uid, box.other.pw_uid):
+                os.chown(conf, owner, -1)
+                conf.chmod(0o600)
+                bad(conf, f"owner {owner}", "owned by neither root nor the running user")
+                bad(link, f"a symlink to a file of user {owner}", "owned by neither root nor the running user")
+        else:
+            conf.chmod(0)
+            bad(conf, "not readable", "cannot open: Permission denied")
+            skip("conf: somebody else's file", "not root")
+
+        status, out, err = box.check("-t", "-f", "/no/such/file", "-o", "from any")
+        ok(status == EX_CONFIG and "cannot open" in err, "conf: -f of a missing file is an error with -o, too")
+
+
+def its_text():
+    """Comments, blanks, sizes."""
+    with Sandbox() as box:
+        action = f"action {box.recorder()}"
+        for name, text in (
+            ("no newline at the end", f"from any\ninterval 0s\n{action}"),
+            ("blanks and comments", f"\n\n  # x\n\tfrom\tany  # y\n   interval   0s\n#\n{action} # 'z\n\n"),
+            ("quotes around a keyword", f"'from' any\n\"interval\" '0's\n{action}\n"),
+            ("bytes beyond ASCII in a comment", f"# \u00e4\u20ac\nfrom any\ninterval 0s\n{action}\n"),
+        ):
+            runs(box, box.config(text), name)
+        conf = box.config(f"from any\n{action}\n")
+        conf.write_bytes(conf.read_bytes() + b"# a NUL \0 byte\n")
+        status, errors = errors_of(box, conf)
+        ok(status == EX_CONFIG and errors[-1].endswith(" a NUL byte"), "conf: -t: a NUL byte")
+        nothing_runs(box, conf, "a NUL byte")
+
+        text = f"from any\ninterval 0s\n{action}\n"
+        base = box.config(text).read_text()
+        for size in (65535, 65536, 65537, 200000):
+            conf.write_text(base + "#" * (size - len(base) - 1) + "\n")
+            if size < 65536:
+                runs(box, conf, f"{size} bytes")
+                continue
+            status, errors = errors_of(box, conf)
+            equal(
+                (status, errors), (EX_CONFIG, [" the configuration is longer than 65536 bytes"]), f"conf: {size} bytes"
+            )
+            nothing_runs(box, conf, f"{size} bytes")
+        conf.write_text(base + "#" * (65535 - len(base) - 1) + "\n")
+        status, errors = errors_of(box, conf, "-o", "bare-lf yes")
+        equal(errors, [" the configuration is longer than 65536 bytes"], "conf: -o counts, too")
+        status, _, err = box.check("-t", "-f", box.config(text), "-o", "env A=" + "x" * 65536)
+        ok(status == EX_CONFIG and "-o:1: the configuration is longer" in err, "conf: a long -o")
+
+
+def its_sizes():
+    """As many as there is room for, and one more."""
+
+    def accounts(n):
+        return "".join(f"account a{i}\nfrom any\naction {true}\n" for i in range(n))
+
+    with Sandbox() as box:
+        true = "/bin/true"
+        networks = [" ".join(f"from 10.0.{i}.{j}" if j == 0 else f"10.0.{i}.{j}" for j in range(128)) for i in range(9)]
+        for name, good, bad, message in (
+            ("accounts", accounts(64), accounts(65), "account: more than 64"),
+            (
+                "networks",
+                "".join(f"account a{i}\n{networks[i]}\naction {true}\n" for i in range(8)),
+                "".join(f"account a{i}\n{networks[i]}\naction {true}\n" for i in range(8)) + "to 192.0.2.1\n",
+                "to: more than 1024 networks in all",
+            ),
+            (
+                "words of a line",
+                f"from any\naction {true} " + "x " * 254,
+                f"from any\naction {true} " + "x " * 255,
+                "more than 256 words",
+            ),
+            (
+                "words of actions",
+                "from any\n" + "".join(f"account a{i}\naction {true} " + "x " * 254 + "\n" for i in range(8)),
+                "from any\n" + "".join(f"account a{i}\naction {true} " + "x " * 254 + "\n" for i in range(9)),
+                "action: more than 2048 words in all",
+            ),
+            (
+                "variables",
+                f"from any\naction {true}\n" + "".join(f"env A{i}=1\n" for i in range(512)),
+                f"from any\naction {true}\n" + "".join(f"env A{i}=1\n" for i in range(513)),
+                "env: more than 512 variables in all",
+            ),
+            (
+                "letters of a name",
+                f"from any\naction {true}\naccount " + "a" * 32,
+                f"from any\naction {true}\naccount " + "a" * 33,
+                f"account: '{'a' * 33}' {NAME}",
+            ),
+        ):
+            equal(errors_of(box, box.config(good)), (0, []), f"conf: {name}: as many as there is room for")
+            status, errors = errors_of(box, box.config(bad))
+            ok(
+                # What follows is in an account that is not there.
+                status == EX_CONFIG and errors[0].endswith(f": {message}") and (len(errors) == 1 or name == "accounts"),
+                f"conf: {name}: one more",
+            ) or nmtest.diag(errors)
+
+
+def good_values():
+    """The edges of what is allowed."""
+    with Sandbox() as box:
+        for line in (
+            "interval 0ms",
+            "interval 7d",
+            "interval 604800000ms",
+            "timeout 1ms",
+            "read-timeout 10080m",
+            "limit 1/s",
+            "limit 1/90s",
+            "limit 4294967295/ms burst 1000",
+            "limit 1/3d",
+            "limit 1/1h burst 167",
+            "idle 0s",
+            "bare-lf yes",
+            "confine none",
+            "confine local",
+            "env A= _b1=x=y",
+            "log journal",
+            "to 192.0.2.1 2001:db8::/32 ::ffff:192.0.2.0/120 0.0.0.0/0 ::/0",
+            "to fe80::%lo/64 fe80::1%1",
+        ):
+            equal(errors_of(box, box.config(f"{line}\nfrom any\naction /bin/true\n")), (0, []), f"conf: good: {line}")
+
+
+def quoting():
+    """As in a shell, without expansion."""
+    words = [
+        ("a b", ["a", "b"]),
+        ("'a b'", ["a b"]),
+        ('"a b"', ["a b"]),
+        ("a\\ b", ["a b"]),
+        ("a\tb", ["a", "b"]),
+        ("a''b", ["ab"]),
+        ("''", [""]),
+        ('""', [""]),
+        ("'' x", ["", "x"]),
+        ("\"a\"'b'c", ["abc"]),
+        ("'a\"b'", ['a"b']),
+        ('"a\'b"', ["a'b"]),
+        ('"a\\"b"', ['a"b']),
+        ('"a\\\\b"', ["a\\b"]),
+        ('"a\\nb"', ["a\\nb"]),
+        ('"\\$\\`"', ["$`"]),
+        ("'a\\b'", ["a\\b"]),
+        ("'\\'", ["\\"]),
+        ("a\\\\b", ["a\\b"]),
+        ("\\a\\'\\\"", ["a'\""]),
+        ("a#b", ["a#b"]),
+        ("a #b", ["a"]),
+        ("a '#b'", ["a", "#b"]),
+        ("a \\#b", ["a", "#b"]),
+        ("a '' # ''", ["a", ""]),
+        ("$HOME ${x} `x` $(x)", ["$HOME", "${x}", "`x`", "$(x)"]),
+        ("* ? [a] {a,b} ~ ~root", ["*", "?", "[a]", "{a,b}", "~", "~root"]),
+        ("; | & < > ( ) !", [";", "|", "&", "<", ">", "(", ")", "!"]),
+        ("x   ", ["x"]),
+        ("\u00e4", ["\u00e4"]),
+    ]
+    with Sandbox() as box:
+        for n, (written, wanted) in enumerate(words):
+            free = "from any\ninterval 0s\nlimit 1000/s burst 100\n"
+            conf = box.config(free + f"action {box.recorder(f'facts=f{n}')} {written}\n")
+            box.connect_and_run(conf)
+            facts = (box.out / f"f{n}").read_text().splitlines()
+            got = [line[4:] for line in facts if line.startswith("arg ")]
+            equal(got[4:], wanted, f"conf: quotes: {written}")
+
+
+# ---- The command line ----
+
+
+def command_line():
+    with Sandbox() as box:
+
+        def which(text, *args, conf=True):
+            """The mark that the action has left."""
+            for mark in box.out.glob("mark-*"):
+                mark.unlink()
+            path = box.config(text) if conf else None
+            box.connect_and_run(path, args=args)
+            return [m.name for m in box.out.glob("mark-*")]
+
+        def action(mark):
+            return f"action {box.recorder(f'mark=mark-{mark}')}"
+
+        free = "from any\ninterval 0s\nlimit 1000/s burst 100\n"
+        equal(which(free + action("file")), ["mark-file"], "conf: the file")
+        equal(
+            which(free + action("file"), "-o", action("option")), ["mark-option"], "conf: -o stands over a file's default"
+        )
+        equal(which(free, "-o" + action("option")), ["mark-option"], "conf: -o without a blank")
+        equal(
+            which(free + "account a\n" + action("account"), "-o", action("option")),
+            ["mark-account"],
+            "conf: an account's word stands over -o",
+        )
+        equal(
+            which(free + action("file") + "\naccount a\n", "-o", action("option")),
+            ["mark-option"],
+            "conf: an account inherits what -o says",
+        )
+        equal(
+            which(free + "account b\n" + action("file"), "-o", "account a", "-o", "from any", "-o", action("option")),
+            ["mark-option"],
+            "conf: an account of -o comes first",
+        )
+        equal(
+            which(free + "account b\n" + action("file"), "-o", "account a", "-o", "from 192.0.2.1", "-o", action("option")),
+            ["mark-file"],
+            "conf: an account of -o that does not match",
+        )
+        path = box.config(free + action("file"))
+        for args, message in (
+            (["-o", "nonsense"], "-o:1: there is no keyword 'nonsense'"),
+            (["-o", "bare-lf no", "-o", "interval x"], f"-o:2: interval: 'x' {TIME}"),
+            (["-o", "timeout 1s", "-o", "timeout 2s"], "-o:2: timeout is said twice"),
+            (["-o", "log stderr\nfrom any"], "-o:1: a control character"),
+        ):
+            status, _, err = box.check("-t", "-f", path, *args)
+            equal((status, err), (EX_CONFIG, message + "\n"), f"conf: {args[-1]!r} of -o")
+            nothing_runs(box, path, f"{args[-1]!r} of -o", args=args)
+        bad = box.config("from any\ninterval x\n" + action("file"), "bad.conf")
+        status, _, err = box.check("-t", "-f", bad, "-o", "interval 1s")
+        ok(status == EX_CONFIG and f"interval: 'x' {TIME}" in err, "conf: what -o stands over is checked nevertheless")
+
+        other = box.dir / "other"
+        equal(box.connect_and_run(path, args=["-o", f"state {other}"]), 0, "conf: -o state")
+        ok((other / "default" / "limits").exists(), "conf: -o state stands over the file's")
+        log = len(box.log())
+        box.connect_and_run(box.config(free + "log syslog\n" + action("file")), args=["-o", "log stderr"])
+        ok(len(box.log()) > log, "conf: -o log stands over the file's")
+
+        env = free + f"env A=file B=file\naction {box.recorder('facts=facts')}\n"
+        box.connect_and_run(box.config(env), args=["-o", "env A=option C=option"])
+        facts = (box.out / "facts").read_text().splitlines()
+        ok({"env A=file", "env B=file", "env C=option"} <= set(facts), "conf: env adds up, the later one wins")
+
+        for args, wanted in (
+            (["-x"], "-x"),
+            (["-f"], "-f"),
+            (["-o"], "-o"),
+            (["--help"], "--help"),
+            (["something"], "something"),
+            (["-"], "-"),
+        ):
+            status, out, err = box.check(*args)
+            ok(status == EX_CONFIG and out == "" and f"'{wanted}'" in err and "usage:" in err, f"conf: {args} is refused")
+        status, out, err = box.check("-h")
+        ok(status == 0 and out.startswith("usage: nmnotify ") and err == "", "conf: -h")
+        status, out, err = box.check("-V")
+        ok(status == 0 and re.fullmatch(r"nmnotify \d+\.\d+\.\d+\n", out) and err == "", "conf: -V")
+
+        if os.path.exists("/etc/nmnotify.conf"):
+            skip("conf: -o without a file", "there is an /etc/nmnotify.conf")
+            return
+        options = [f"state {box.state_dir}", "log stderr", "from any", "interval 0s", action("option")]
+        options += [f"user {box.user}"] if box.user else []
+        args = [word for option in options for word in ("-o", option)]
+        equal(which("", *args, conf=False), ["mark-option"], "conf: -o needs no file at the usual place")
+        handler = box.start(None, data=LINE)
+        equal(handler.wait(), EX_CONFIG, "conf: without -o a missing file is an error")
+
+
+# ---- Accounts and networks ----
+
+
+def verdicts_by_source(name, lines, cases):
+    """cases: what TCPREMOTEIP and TCPLOCALIP are, and the account that takes it, or None."""
+    with Sandbox() as box:
+        text = "interval 0s\nlimit 1000/s burst 100\n"
+        for account, line in lines.items():
+            text += f"account {account}\n{line}\naction {box.recorder()}\n"
+        conf = box.config(text)
+        for source, to, wanted in cases:
+            env = {"TCPREMOTEIP": source} if source else {}
+            if to:
+                env["TCPLOCALIP"] = to
+            before = len(box.runs())
+            box.connect_and_run(conf, fds="unix", env=env)
+            got = [r.account for r in box.runs()[before:]]
+            equal(got, [wanted] if wanted else [], f"conf: {name}: {source or 'local'}{' to ' + to if to else ''}")
+
+
+def networks():
+    verdicts_by_source(
+        "the first that matches",
+        {"a": "from 192.0.2.7", "b": "from 192.0.2.0/24", "c": "from any"},
+        [("192.0.2.7", None, "a"), ("192.0.2.8", None, "b"), ("192.0.3.7", None, "c"), (None, None, "c")],
+    )
+    verdicts_by_source(
+        "IPv4",
+        {"a": "from 192.0.2.128/25 198.51.100.5 10.0.0.0/8 203.0.113.4/30"},
+        [
+            ("192.0.2.127", None, None),
+            ("192.0.2.128", None, "a"),
+            ("192.0.2.255", None, "a"),
+            ("192.0.3.0", None, None),
+            ("198.51.100.5", None, "a"),
+            ("198.51.100.4", None, None),
+            ("10.255.255.255", None, "a"),
+            ("11.0.0.0", None, None),
+            ("203.0.113.3", None, None),
+            ("203.0.113.4", None, "a"),
+            ("203.0.113.7", None, "a"),
+            ("203.0.113.8", None, None),
+            ("::ffff:192.0.2.200", None, "a"),
+            ("::192.0.2.200", None, None),
+            ("2001:db8::1", None, None),
+            (None, None, None),
+        ],
+    )
+    verdicts_by_source(
+        "IPv6",
+        {"a": "from 2001:db8:25::/48 2001:db8:26::1 2001:db8:30::/45"},
+        [
+            ("2001:db8:25::1", None, "a"),
+            ("2001:db8:25:ffff:ffff:ffff:ffff:ffff", None, "a"),
+            ("2001:db8:24:ffff::", None, None),
+            ("2001:db8:26::1", None, "a"),
+            ("2001:db8:26::2", None, None),
+            ("2001:db8:37:ffff::", None, "a"),
+            ("2001:db8:38::", None, None),
+            ("192.0.2.1", None, None),
+        ],
+    )
+    verdicts_by_source(
+        "IPv4 in IPv6",
+        {"a": "from ::ffff:192.0.2.0/120", "b": "from ::ffff:198.51.100.1"},
+        [
+            ("192.0.2.9", None, "a"),
+            ("::ffff:192.0.2.9", None, "a"),
+            ("192.0.3.9", None, None),
+            ("198.51.100.1", None, "b"),
+            ("198.51.100.2", None, None),
+        ],
+    )
+    verdicts_by_source(
+        "all of a kind",
+        {"a": "from 0.0.0.0/0", "b": "from ::/0", "c": "from local"},
+        [("192.0.2.1", None, "a"), ("::ffff:192.0.2.1", None, "a"), ("2001:db8::1", None, "b"), ("::1", None, "b"), (None, None, "c")],
+    )
+    verdicts_by_source(
+        "link-local",
+        {"a": "from fe80::%lo/64", "b": "from fe80::2", "c": "from fe80::3%7"},
+        [
+            ("fe80::1%lo", None, "a"),
+            ("fe80::1%1", None, "a"),
+            ("fe80::1%7", None, None),
+            ("fe80::1", None, None),
+            ("fe80::2%7", None, "b"),
+            ("fe80::2", None, "b"),
+            ("fe80::3%7", None, "c"),
+            ("fe80::3%8", None, None),
+        ],
+    )
+    verdicts_by_source(
+        "to",
+        {
+            "a": "from any\nto 192.0.2.79",
+            "b": "from 198.51.100.0/24\nto 192.0.2.0/24",
+            "c": "from any\nto 2001:db8::79 ::ffff:203.0.113.79",
+        },
+        [
+            ("198.51.100.1", "192.0.2.79", "a"),
+            ("198.51.100.1", "192.0.2.80", "b"),
+            ("198.51.101.1", "192.0.2.80", None),
+            ("198.51.100.1", "2001:db8::79", "c"),
+            ("198.51.100.1", "203.0.113.79", "c"),
+            ("198.51.100.1", "2001:db8::80", None),
+            ("198.51.100.1", None, None),
+        ],
+    )
+
+
+def real_sockets():
+    """What the kernel says, and not the environment, is what counts for an internet socket."""
+    lying = {"TCPREMOTEIP": "192.0.2.1", "REMOTE_ADDR": "192.0.2.1", "TCPLOCALIP": "192.0.2.2"}
+    with Sandbox() as box:
+        text = (
+            "interval 0s\nlimit 1000/s burst 100\n"
+            f"account lied\nfrom 192.0.2.1\naction {box.recorder()}\n"
+            f"account liedto\nfrom any\nto 192.0.2.2\naction {box.recorder()}\n"
+            f"account two\nfrom 127.0.0.2\nto 127.0.0.3\naction {box.recorder()}\n"
+            f"account one\nfrom 127.0.0.0/29\naction {box.recorder()}\n"
+            f"account six\nfrom ::1\nto ::1\naction {box.recorder()}\n"
+            f"account last\nfrom local\naction {box.recorder()}\n"
+        )
+        conf = box.config(text)
+
+        def account(**how):
+            before = len(box.runs())
+            equal(box.connect_and_run(conf, **how), 0, f"conf: sockets: {how}")
+            return [(r.account, r.source) for r in box.runs()[before:]]
+
+        equal(account(env=lying), [("one", "127.0.0.1")], "conf: the environment does not count")
+        equal(account(env={"TCPREMOTEIP": "nonsense"}), [("one", "127.0.0.1")], "conf: nor does nonsense in it")
+        equal(account(source="127.0.0.2"), [("one", "127.0.0.2")], "conf: to another address")
+        equal(account(source="127.0.0.2", to="127.0.0.3"), [("two", "127.0.0.2")], "conf: to an address")
+        equal(account(source="127.0.0.9"), [], "conf: nobody takes it")
+        equal(box.messages()[-1], "verdict=denied source=127.0.0.9", "log: denied")
+        mapped = "::ffff:127.0.0.3"
+        if nmtest.has_ipv6():
+            equal(account(source="::1", to="::1"), [("six", "::1")], "conf: IPv6")
+            equal(
+                account(source="::ffff:127.0.0.2", to=mapped),
+                [("two", "127.0.0.2")],
+                "conf: an IPv4 address on an IPv6 socket is IPv4",
+            )
+        else:
+            skip("conf: IPv6", "there is none here")
+        for fds in ("unix", "pipe", "tty", "file"):
+            how = {"fds": fds, "env": {}}
+            equal(account(**how), [("last", "local")], f"conf: {fds} is local")
+            equal(
+                account(fds=fds, env={"TCPREMOTEIP": "127.0.0.5"}), [("one", "127.0.0.5")], f"conf: {fds}: TCPREMOTEIP"
+            )
+        equal(account(fds="unix", env={"REMOTE_ADDR": "127.0.0.6"}), [("one", "127.0.0.6")], "conf: REMOTE_ADDR")
+        equal(
+            account(fds="unix", env={"REMOTE_ADDR": "192.0.2.1", "TCPREMOTEIP": "127.0.0.7"}),
+            [("one", "127.0.0.7")],
+            "conf: TCPREMOTEIP comes before REMOTE_ADDR",
+        )
+        for name, value in (
+            ("TCPREMOTEIP", "nonsense"),
+            ("TCPREMOTEIP", ""),
+            ("TCPREMOTEIP", "127.0.0.1 "),
+            ("TCPREMOTEIP", "127.0.0.1/32"),
+            ("TCPREMOTEIP", "any"),
+            ("REMOTE_ADDR", "nonsense"),
+            ("REMOTE_ADDR", "127.0.0.1:79"),
+        ):
+            nothing_runs(
+                box,
+                conf,
+                f"{name}={value}",
+                "TCPREMOTEIP or REMOTE_ADDR is not an address",
+                fds="unix",
+                env={name: value},
+            )
+        nothing_runs(
+            box,
+            conf,
+            "TCPLOCALIP=nonsense",
+            "TCPLOCALIP is not an address",
+            fds="unix",
+            env={"TCPLOCALIP": "nonsense"},
+        )
+
+
+def no_connection():
+    """Descriptor 0 is something else."""
+    with Sandbox() as box:
+        conf = box.config(f"from any\naction {box.recorder()}\n")
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            handler = box.start(conf, fds="unix", descriptors={0: listener.fileno()})
+            equal(handler.wait(), EX_CONFIG, "status: conf: a listening socket")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+            datagram.bind(("127.0.0.1", 0))
+            handler = box.start(conf, fds="unix", descriptors={0: datagram.fileno()})
+            equal(handler.wait(), EX_CONFIG, "status: conf: a datagram socket")
+        handler = box.start(conf, fds="unix", descriptors={0: None})
+        equal(handler.wait(), EX_OSERR, "status: conf: no descriptor 0")
+        handler = box.start(conf, fds="unix", descriptors={0: None, 1: None, 2: None})
+        equal(handler.wait(), EX_OSERR, "status: conf: no descriptors at all")
+        equal(
+            box.messages(),
+            [
+                'verdict=error reason="descriptor 0 is a listening socket, not a connection"',
+                'verdict=error reason="descriptor 0 is a datagram socket, not a connection"',
+            ],
+            "log: conf: no connection",
+        )
+        equal(box.starts(), [], "conf: no connection: nothing runs")
+
+
+nmtest.run(
+    every_message,
+    all_at_once,
+    checks_the_machine,
+    users,
+    the_file,
+    its_text,
+    its_sizes,
+    good_values,
+    quoting,
+    command_line,
+    networks,
+    real_sockets,
+    no_connection,
+)

@@ -1,0 +1,414 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""The handler under real super-servers, and the shipped entries for the inetds under a flood.
+
+All of it happens in a network of its own, where the inetds can have the finger port on all
+addresses as their entries say, and in a file system view of its own, whose journal is this test. Only
+root can make those.
+"""
+
+import ctypes
+import fcntl
+import os
+import re
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import nmtest
+from nmtest import LINE, NMNOTIFY, PROJECT, diag, ok, skip
+
+PACKAGES = PROJECT / "build" / "packages"  # what tests/packages has unpacked
+INETD = PACKAGES / "openbsd-inetd/usr/sbin/inetd"
+XINETD = PACKAGES / "xinetd/usr/sbin/xinetd"
+PORT = 79
+ADDRESSES = {"IPv4": "127.0.0.1", "IPv6": "::1"}
+SENDERS = {"IPv4": "127.0.0.25", "IPv6": "2001:db8:25::25"}
+
+# Enough to be over every default: 256 starts in a minute, 50 in a second.
+FLOOD = 400
+
+CONF = "from any\nlog journal\ninterval 0s\nlimit 1000/s burst 1000\naction {}\n"
+
+
+# ---- A world of its own ----
+
+
+def unshare():
+    """A network with nothing but loopback, and a private /run."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    newns, newnet, private, recursive = 0x00020000, 0x40000000, 1 << 18, 1 << 14
+    if libc.unshare(newns | newnet) != 0:
+        return os.strerror(ctypes.get_errno())
+    if libc.mount(b"none", b"/", None, private | recursive, None) != 0:
+        return os.strerror(ctypes.get_errno())
+    if libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, b"mode=755") != 0:
+        return os.strerror(ctypes.get_errno())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        up, running, siocsifflags = 0x1, 0x40, 0x8914
+        fcntl.ioctl(s, siocsifflags, struct.pack("16sh14x", b"lo", up | running))
+    return None
+
+
+def families():
+    """With IPv6, loopback gets the sender's address, too; for IPv4 it has all of 127."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            address, siocsifaddr = socket.inet_pton(socket.AF_INET6, SENDERS["IPv6"]), 0x8916
+            fcntl.ioctl(s, siocsifaddr, address + struct.pack("Ii", 128, socket.if_nametoindex("lo")))
+        return ["IPv4", "IPv6"]
+    except OSError:
+        return ["IPv4"]
+
+
+class Journal:
+    """Receives what handlers say to the journal: the text of their lines."""
+
+    def __init__(self):
+        path = Path("/run/systemd/journal/socket")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        path.chmod(0o666)
+        self.lines = []
+        threading.Thread(target=self._receive, daemon=True).start()
+
+    def _receive(self):
+        while True:
+            text = self.socket.recv(65536).decode(errors="replace")
+            self.lines += re.findall(r"^MESSAGE=(.*)$", text, re.MULTILINE)
+
+    def has(self, *words):
+        return nmtest.until(
+            lambda: any(all(w in line.split() for w in words) for line in list(self.lines)), 10
+        )
+
+
+@contextmanager
+def running(*command, env=None):
+    """A server, until the end of the block; it is ended by its process id."""
+    with open("/run/server.log", "ab") as log:
+        server = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})},
+            start_new_session=True,
+        )
+    try:
+        yield server
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            try:
+                server.wait(5)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+# ---- The sender ----
+
+
+def connect(family, tls=False):
+    s = socket.create_connection((ADDRESSES[family], PORT), 10, (SENDERS[family], 0))
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        s = context.wrap_socket(s)
+    return s
+
+
+def answers(family):
+    try:
+        connect(family).close()
+        return True
+    except OSError:
+        return False
+
+
+def send(family, data, tls=False):
+    """All bytes that came back until the other end closed."""
+    received = b""
+    with connect(family, tls) as s:
+        try:
+            s.sendall(data)
+            if not tls:
+                s.shutdown(socket.SHUT_WR)
+            while True:
+                got = s.recv(4096)
+                if not got:
+                    return received
+                received += got
+        except (ConnectionError, ssl.SSLError):
+            return received
+
+
+def flood(family, count=FLOOD):
+    """Sends the line again and again without waiting. How many connections were not taken."""
+    refused = 0
+    for _ in range(count):
+        try:
+            with connect(family) as s:
+                s.sendall(LINE)
+        except OSError:
+            refused += 1
+    return refused
+
+
+# ---- What holds under every server ----
+
+
+def has_started(box, before):
+    """A start at or after that moment."""
+    return nmtest.until(lambda: any(s >= before for s in box.starts()), 10)
+
+
+def is_logged(verdict, source, name):
+    if not ok(journal.has(f"verdict={verdict}", f"source={source}"), name):
+        diag("\n".join(journal.lines))
+
+
+def check_lines(box, name, family, tls=False, source=None):
+    """`source`: whom the handler takes for the sender."""
+    source = source or SENDERS[family]
+    before = nmtest.boottime_ms() * 1000000
+    journal.lines.clear()
+    received = send(family, LINE, tls)
+    ok(has_started(box, before), f"{name}, {family}: the line runs the action")
+    is_logged("accepted", source, f"{name}, {family}: and is logged with source={source}")
+    nmtest.equal(received, b"", f"G7: {name}, {family}: silence")
+    count = len(box.starts())
+    journal.lines.clear()
+    received = send(family, b"finger\r\n", tls)
+    is_logged("malformed", source, f"{name}, {family}: anything else is malformed")
+    nmtest.equal(received, b"", f"G7: {name}, {family}: silence, too")
+    nmtest.equal(len(box.starts()), count, f"{name}, {family}: and runs nothing")
+
+
+@contextmanager
+def sandbox(owner="root"):
+    """A sandbox and in it bin/nmnotify, to be found where an entry says @SBINDIR@: the handler with
+    the sandbox's configuration. `owner` starts it, and so must own the state."""
+    with nmtest.Sandbox() as box:
+        conf = box.config(CONF.format(box.recorder()))
+        (box.dir / "bin").mkdir()
+        program = box.dir / "bin/nmnotify"
+        program.write_text(f'#!/bin/sh\nexec {NMNOTIFY} -f {conf} "$@"\n')
+        program.chmod(0o755)
+        if owner != "root":
+            os.chown(box.state_dir, box.uid, box.gid)
+        yield box, program
+
+
+def check_server(name, command, handled=("IPv4", "IPv6"), **how):
+    """`command` makes the server's command line from an address and the program to start."""
+    for family in FAMILIES:
+        if family not in handled:
+            continue
+        with sandbox() as (box, program), running(*command(ADDRESSES[family], program, box)):
+            if not nmtest.until(lambda: answers(family), 10):
+                ok(False, f"{name}, {family}: answers")
+                diag(Path("/run/server.log").read_text(errors="replace")[-2000:])
+                continue
+            check_lines(box, name, family, **how)
+
+
+# ---- Servers without limits of their own ----
+
+
+def tcpserver():
+    check_server(
+        "tcpserver", lambda a, p, _: ["tcpserver", "-q", "-R", "-H", "-l0", a, PORT, p], ["IPv4"]
+    )
+
+
+def tcpsvd():
+    # -l: there is no name service here to ask.
+    check_server("tcpsvd", lambda a, p, _: ["tcpsvd", "-l", "localhost", a, PORT, p], ["IPv4"])
+
+
+def socat():
+    check_server(
+        "socat",
+        lambda a, p, _: [
+            "socat",
+            f"TCP{'6' if ':' in a else '4'}-LISTEN:{PORT},bind={bracket(a)},reuseaddr,fork",
+            f"EXEC:{p},nofork",
+        ],
+    )
+
+
+def socket_activate():
+    check_server(
+        "systemd-socket-activate",
+        lambda a, p, _: [
+            *["systemd-socket-activate", "--accept", "--inetd", "-l", f"{bracket(a)}:{PORT}", p]
+        ],
+    )
+
+
+def bracket(address):
+    return f"[{address}]" if ":" in address else address
+
+
+# ---- TLS: the handler gets no socket of the internet ----
+
+
+def certificate(box):
+    pem = box.dir / "pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        + ["-subj", "/CN=localhost", "-days", "2", "-keyout", f"{pem}.key", "-out", f"{pem}.crt"],
+        check=True,
+        capture_output=True,
+    )
+    pem.write_text(Path(f"{pem}.key").read_text() + Path(f"{pem}.crt").read_text())
+    return pem
+
+
+def stunnel():
+    """It connects to itself over loopback and hands over that, so that it is the source."""
+
+    def command(address, program, box):
+        conf = box.dir / "stunnel.conf"
+        conf.write_text(
+            f"foreground = yes\npid =\nsyslog = no\n[finger]\naccept = {address}:{PORT}\n"
+            f"cert = {certificate(box)}\nexec = {program}\nexecArgs = nmnotify\n"
+        )
+        return ["stunnel4", conf]
+
+    check_server("stunnel", command, tls=True, source="127.0.0.1")
+
+
+def tlswrapper():
+    def command(address, program, box):
+        return ["tcpserver", "-q", "-R", "-H", "-l0", address, PORT, "tlswrapper", "-q", "-f"] + [
+            certificate(box),
+            program,
+        ]
+
+    check_server("tlswrapper, pipes and TCPREMOTEIP", command, ["IPv4"], tls=True)
+
+
+def socat_tls():
+    def command(address, program, box):
+        pem, family = certificate(box), 6 if ":" in address else 4
+        program.write_text(
+            program.read_text().replace("exec ", "TCPREMOTEIP=${SOCAT_PEERADDR#[} TCPREMOTEIP=${TCPREMOTEIP%]} exec ")
+        )
+        return [
+            "socat",
+            f"OPENSSL-LISTEN:{PORT},pf=ip{family},bind={bracket(address)},reuseaddr,fork,verify=0,cert={pem}",
+            f"EXEC:{program},pipes",
+        ]
+
+    check_server("socat with TLS, pipes and TCPREMOTEIP", command, tls=True)
+
+
+# ---- The inetds, with the entries that are shipped ----
+
+
+def entry(name, box):
+    """A shipped file, with its program and its user replaced."""
+    text = (PROJECT / "units" / name).read_text().replace("@SBINDIR@", str(box.dir / "bin"))
+    assert re.search(r"^finger\b|^service finger$", text, re.MULTILINE)
+    text = re.sub(r"\tnmnotify(\t/)", rf"\t{box.user}\1", text)
+    return re.sub(r"(user\s*= )nmnotify", rf"\1{box.user}", text)
+
+
+@contextmanager
+def inetd(box, text):
+    conf = box.dir / "inetd.conf"
+    conf.write_text(text)
+    with running(INETD, "-i", conf) as server:
+        ok(nmtest.until(lambda: all(map(answers, FAMILIES)), 10), "inetd: the entry is taken")
+        yield server
+
+
+@contextmanager
+def xinetd(box, text):
+    conf = box.dir / "xinetd.conf"
+    conf.write_text(text)
+    with running(XINETD, "-dontfork", "-f", conf, "-pidfile", "/run/xinetd.pid") as server:
+        ok(nmtest.until(lambda: all(map(answers, FAMILIES)), 10), "xinetd: the entry is taken")
+        yield server
+
+
+def check_inetd(server, name, entry_name, stock):
+    """`stock` makes the entry what it would be without our care."""
+    with sandbox("user") as (box, _):
+        with server(box, entry(entry_name, box)):
+            for family in FAMILIES:
+                check_lines(box, name, family)
+            for family in FAMILIES:
+                began = time.monotonic()
+                refused = flood(family)
+                took = time.monotonic() - began
+                nmtest.equal(refused, 0, f"{name}, {family}: takes {FLOOD} connections ({took:.1f} s)")
+                before = nmtest.boottime_ms() * 1000000
+                send(family, LINE)
+                ok(has_started(box, before), f"G1: {name}, {family}: and a line that comes then")
+    with sandbox("user") as (box, _):
+        text = stock(entry(entry_name, box))
+        assert text != entry(entry_name, box)
+        for family in FAMILIES:
+            with server(box, text):
+                ok(flood(family) > 0, f"{name}, {family}: its default would have refused some")
+                ok(not answers(family), f"{name}, {family}: and refuse everybody afterwards")
+
+
+def openbsd_inetd():
+    without = lambda text: re.sub(r"nowait\.\d+", "nowait", text)  # noqa: E731
+    check_inetd(inetd, "inetd", "inetd.conf", without)
+    with sandbox("user") as (box, _):
+        more = re.sub(r"nowait\.(\d+)", lambda m: f"nowait.{int(m[1]) + 1}", entry("inetd.conf", box))
+        with inetd(box, more):
+            ok(flood("IPv4") > 0, "inetd: one more than the shipped limit means the default")
+
+
+def xinetd_org():
+    without = lambda text: re.sub(r"\n\tcps\b.*", "", text)  # noqa: E731
+    check_inetd(xinetd, "xinetd", "xinetd", without)
+
+
+# ---- What can be run here ----
+
+NEEDS = {
+    tcpserver: "tcpserver",
+    tcpsvd: "tcpsvd",
+    socat: "socat",
+    socket_activate: "systemd-socket-activate",
+    stunnel: "stunnel4",
+    tlswrapper: "tlswrapper",
+    socat_tls: "socat",
+    openbsd_inetd: str(INETD),
+    xinetd_org: str(XINETD),
+}
+
+
+def if_there(part):
+    def tried():
+        if subprocess.run(["sh", "-c", f"command -v {NEEDS[part]}"], stdout=subprocess.DEVNULL).returncode:
+            skip(part.__name__, "not installed: tests/packages test")
+        else:
+            part()
+
+    tried.__name__ = part.__name__
+    return tried
+
+
+why = unshare() if nmtest.is_root() else "needs root, for a network of its own"
+if why:
+    print(f"1..0 # SKIP {why}")
+    sys.exit(0)
+journal = Journal()
+FAMILIES = families()
+nmtest.run(*map(if_there, NEEDS))

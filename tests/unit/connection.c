@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: ISC */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "connection.h"
+
+/* ---- Descriptors of all kinds ---- */
+
+static struct sockaddr_storage loopback(int family)
+{
+	struct sockaddr_storage storage = { 0 };
+	struct sockaddr_in ipv4 = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+
+	if (family == AF_INET)
+		memcpy(&storage, &ipv4, sizeof(ipv4));
+	else
+		memcpy(&storage, &ipv6, sizeof(ipv6));
+	return storage;
+}
+
+/* A socket that listens on loopback; its address goes to *address. -1: it cannot be had. */
+static int listener_open(int family, struct sockaddr_storage *address)
+{
+	socklen_t length = sizeof(*address);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
+
+	*address = loopback(family);
+	if (family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (fd < 0 || bind(fd, (struct sockaddr *)address, length) != 0 || listen(fd, 1) != 0 ||
+		getsockname(fd, (struct sockaddr *)address, &length) != 0)
+		return -1;
+	return fd;
+}
+
+/* A connection: [0] is the accepted end. */
+static bool connection_open(int family, int fd[2])
+{
+	struct sockaddr_storage address;
+	int listener = listener_open(family, &address);
+
+	fd[1] = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (listener < 0 ||
+		connect(fd[1], (struct sockaddr *)&address, sizeof(address)) != 0)
+		return false;
+	fd[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	return close(listener) == 0 && fd[0] >= 0;
+}
+
+enum kind {
+	TCP,
+	TCP_OTHER,
+	UDP,
+	UNIX,
+	UNIX_OTHER,
+	PIPE_IN,
+	PIPE,
+	PIPE_OTHER,
+	PLAIN_FILE,
+	NULL_DEVICE,
+	TERMINAL,
+	CLOSED,
+	KINDS
+};
+
+/* One of each, out of the way of 0, 1 and 2. */
+static int kind_open(enum kind kind)
+{
+	int pair[2] = { -1, -1 };
+
+	switch (kind) {
+	case TCP:
+	case TCP_OTHER: return connection_open(AF_INET, pair) ? pair[0] : -1;
+	case UDP: return socket(AF_INET, SOCK_DGRAM, 0);
+	case UNIX:
+	case UNIX_OTHER: return socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 ? pair[0] : -1;
+	case PIPE_IN: return pipe(pair) == 0 ? pair[0] : -1;
+	case PIPE:
+	case PIPE_OTHER: return pipe(pair) == 0 ? pair[1] : -1;
+	case PLAIN_FILE: return open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	case NULL_DEVICE: return open("/dev/null", O_RDWR);
+	default: return posix_openpt(O_RDWR | O_NOCTTY);
+	}
+}
+
+static bool kinds_open(int fd[KINDS])
+{
+	for (enum kind kind = 0; kind < CLOSED; kind++) {
+		fd[kind] = fcntl(kind_open(kind), F_DUPFD, 100);
+		if (fd[kind] < 0)
+			return false;
+	}
+	return true;
+}
+
+/* ---- Guarding ---- */
+
+struct guard {
+	enum kind kind[3];
+	bool close_rest;
+	bool result;
+	int error;
+	struct connection connection;
+	bool kept[3], is_null[3];
+	unsigned left_open; /* above 2 */
+};
+
+static int guard_in_child(void *context)
+{
+	struct guard *guard = context;
+	struct stat before[3], after, null;
+	int fd[KINDS];
+
+	if (!kinds_open(fd))
+		return UNIT_CANNOT;
+	for (int i = 0; i < 3; i++) {
+		memset(&before[i], 0, sizeof(before[i]));
+		if (guard->kind[i] == CLOSED)
+			(void)close(i);
+		else if (dup2(fd[guard->kind[i]], i) != i || fstat(i, &before[i]) != 0)
+			return 1;
+	}
+	guard->result = connection_guard(&guard->connection, guard->close_rest);
+	guard->error = errno;
+	for (int i = 3; i < 200; i++)
+		guard->left_open += fcntl(i, F_GETFD) >= 0;
+	if (stat("/dev/null", &null) != 0)
+		return 2;
+	for (int i = 0; i < 3 && guard->result; i++) {
+		if (fstat(i, &after) != 0)
+			return 3;
+		guard->kept[i] = after.st_dev == before[i].st_dev &&
+				 after.st_ino == before[i].st_ino;
+		guard->is_null[i] = after.st_rdev == null.st_rdev && S_ISCHR(after.st_mode);
+	}
+	return 0;
+}
+
+static const struct guard *guard(struct guard guard)
+{
+	static struct guard *shared;
+
+	if (shared == NULL)
+		shared = unit_shared(sizeof(*shared));
+	*shared = guard;
+	unit_expect(unit_reap(unit_fork(guard_in_child, shared)));
+	return shared;
+}
+
+/* May what is written there reach the other end? Only what cannot is kept. */
+static void G7_descriptors_that_lead_to_the_other_end_are_taken_away(void **state)
+{
+	static const struct {
+		enum kind kind[3];
+		bool kept[3]; /* of [0] it is not asked */
+	} table[] = {
+		/* inetd; and with one of them elsewhere */
+		{ { TCP, TCP, TCP }, { true, false, false } },
+		{ { TCP, TCP, PLAIN_FILE }, { true, false, true } },
+		{ { TCP, PLAIN_FILE, TCP }, { true, true, false } },
+		{ { UDP, UDP, UDP }, { true, false, false } },
+		{ { UNIX, UNIX, UNIX }, { true, false, false } },
+		/* other internet sockets */
+		{ { TCP, TCP_OTHER, TCP_OTHER }, { true, false, false } },
+		{ { TCP, UDP, UDP }, { true, false, false } },
+		{ { NULL_DEVICE, TCP, UDP }, { true, false, false } },
+		/* tcpserver, systemd: standard error, or both, is a log */
+		{ { TCP, TCP, PIPE }, { true, false, true } },
+		{ { TCP, PIPE, PIPE }, { true, true, true } },
+		{ { TCP, PIPE, PIPE_OTHER }, { true, true, true } },
+		{ { TCP, UNIX, UNIX_OTHER }, { true, true, true } },
+		{ { TCP, UNIX, UNIX }, { true, true, true } },
+		{ { TCP, NULL_DEVICE, NULL_DEVICE }, { true, true, true } },
+		{ { TCP, PLAIN_FILE, PLAIN_FILE }, { true, true, true } },
+		/* a wrapper that hands over pipes */
+		{ { PIPE_IN, PIPE, PIPE }, { true, false, false } },
+		{ { PIPE_IN, PIPE, PIPE_OTHER }, { true, false, true } },
+		{ { PIPE_IN, PIPE, PLAIN_FILE }, { true, false, true } },
+		{ { UNIX, PIPE, PIPE_OTHER }, { true, false, true } },
+		{ { PIPE_IN, NULL_DEVICE, NULL_DEVICE }, { true, true, true } },
+		{ { PIPE_IN, PLAIN_FILE, PIPE }, { true, true, true } },
+		/* by hand */
+		{ { TERMINAL, TERMINAL, TERMINAL }, { true, true, true } },
+		{ { NULL_DEVICE, PIPE, PIPE }, { true, true, true } },
+		{ { PLAIN_FILE, PIPE, PIPE_OTHER }, { true, true, true } },
+		/* not there at all */
+		{ { TCP, CLOSED, CLOSED }, { true, false, false } },
+		{ { TCP, CLOSED, PIPE }, { true, false, true } },
+		{ { TCP, PIPE, CLOSED }, { true, true, false } },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(table); i++) {
+		struct guard asked = { .close_rest = true };
+		const struct guard *g;
+
+		memcpy(asked.kind, table[i].kind, sizeof(asked.kind));
+		g = guard(asked);
+		assert_true(g->result);
+		if (!g->kept[0] || g->connection.stdout_usable != table[i].kept[1] ||
+			g->connection.stderr_usable != table[i].kept[2])
+			fail_msg("row %u", i);
+		for (unsigned fd = 1; fd < 3; fd++) {
+			assert_int_equal(g->kept[fd],
+				table[i].kept[fd] || asked.kind[fd] == NULL_DEVICE);
+			assert_int_equal(g->is_null[fd],
+				!table[i].kept[fd] || asked.kind[fd] == NULL_DEVICE);
+		}
+	}
+}
+
+static void connection_guard_tells_sockets_from_others(void **state)
+{
+	(void)state;
+	for (enum kind kind = 0; kind < CLOSED; kind++) {
+		const struct guard *g =
+			guard((struct guard){ .kind = { kind, NULL_DEVICE, NULL_DEVICE } });
+
+		assert_true(g->result);
+		assert_int_equal(g->connection.is_socket,
+			kind == TCP || kind == TCP_OTHER || kind == UDP || kind == UNIX ||
+				kind == UNIX_OTHER);
+	}
+}
+
+static void connection_guard_fails_without_descriptor_0(void **state)
+{
+	const struct guard *g =
+		guard((struct guard){ .kind = { CLOSED, NULL_DEVICE, NULL_DEVICE } });
+
+	(void)state;
+	assert_false(g->result);
+	assert_int_equal(g->error, EBADF);
+}
+
+/* What was left open by whoever started us is not for the action, nor for us. */
+static void connection_guard_closes_all_other_descriptors(void **state)
+{
+	(void)state;
+	assert_int_equal(guard((struct guard){ .kind = { TCP, TCP, TCP }, .close_rest = true })
+				 ->left_open, 0);
+	assert_in_range(guard((struct guard){ .kind = { TCP, TCP, TCP } })->left_open, CLOSED,
+		100);
+}
+
+/* ---- Who is there ---- */
+
+enum scene {
+	SCENE_PIPE,
+	SCENE_UNIX,
+	SCENE_IPV4,
+	SCENE_IPV6,
+	SCENE_MAPPED, /* IPv4 to a listener of both */
+	SCENE_RESET,
+	SCENE_LISTENING,
+	SCENE_DATAGRAM,
+};
+
+struct identity {
+	enum scene scene;
+	bool needs_to;
+	const char *wrong;
+	struct connection connection;
+};
+
+static bool scene_mapped(int fd[2])
+{
+	struct sockaddr_storage address;
+	int listener = listener_open(AF_INET6, &address), off = 0;
+	struct sockaddr_in ipv4 = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	socklen_t length = sizeof(any);
+
+	(void)close(listener);
+	listener = socket(AF_INET6, SOCK_STREAM, 0);
+	(void)setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) != 0 ||
+		listen(listener, 1) != 0 ||
+		getsockname(listener, (struct sockaddr *)&any, &length) != 0)
+		return false;
+	ipv4.sin_port = any.sin6_port;
+	fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd[1], (struct sockaddr *)&ipv4, sizeof(ipv4)) != 0)
+		return false;
+	fd[0] = accept(listener, NULL, NULL);
+	return fd[0] >= 0;
+}
+
+static bool scene_reset(int fd[2])
+{
+	struct linger linger = { .l_onoff = 1 };
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	if (!connection_open(AF_INET, fd))
+		return false;
+	(void)setsockopt(fd[1], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	(void)close(fd[1]);
+	while (getpeername(fd[0], (struct sockaddr *)&address, &length) == 0)
+		unit_sleep_us(100);
+	return true;
+}
+
+static bool scene_make(enum scene scene, int fd[2])
+{
+	struct sockaddr_storage address;
+
+	switch (scene) {
+	case SCENE_PIPE: return pipe(fd) == 0;
+	case SCENE_UNIX: return socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0;
+	case SCENE_IPV4: return connection_open(AF_INET, fd);
+	case SCENE_IPV6: return connection_open(AF_INET6, fd);
+	case SCENE_MAPPED: return scene_mapped(fd);
+	case SCENE_RESET: return scene_reset(fd);
+	case SCENE_LISTENING: return (fd[0] = listener_open(AF_INET, &address)) >= 0;
+	default: return (fd[0] = socket(AF_INET, SOCK_DGRAM, 0)) >= 0;
+	}
+}
+
+static int identify_in_child(void *context)
+{
+	struct identity *identity = context;
+	int fd[2];
+
+	if (!scene_make(identity->scene, fd))
+		return UNIT_CANNOT;
+	if (dup2(fd[0], STDIN_FILENO) < 0)
+		return 1;
+	identity->connection.is_socket = identity->scene != SCENE_PIPE;
+	identity->wrong = connection_identify(&identity->connection, identity->needs_to);
+	return 0;
+}
+
+static const struct identity *identify(enum scene scene, bool needs_to)
+{
+	static struct identity *shared;
+
+	if (shared == NULL)
+		shared = unit_shared(sizeof(*shared));
+	*shared = (struct identity){ .scene = scene, .needs_to = needs_to };
+	unit_expect(unit_reap(unit_fork(identify_in_child, shared)));
+	return shared;
+}
+
+static void variables(const char *remote, const char *local, const char *systemd)
+{
+	assert_int_equal(
+		remote ? setenv("TCPREMOTEIP", remote, 1) : unsetenv("TCPREMOTEIP"), 0);
+	assert_int_equal(local ? setenv("TCPLOCALIP", local, 1) : unsetenv("TCPLOCALIP"), 0);
+	assert_int_equal(systemd ? setenv("REMOTE_ADDR", systemd, 1) : unsetenv("REMOTE_ADDR"), 0);
+}
+
+static void is_text(const struct source *source, const char *expected)
+{
+	char text[SOURCE_TEXT_MAX];
+
+	assert_string_equal(source_text(source, text), expected);
+}
+
+/* What the environment says counts only where the kernel knows nothing. */
+static void connection_source_is_the_kernel_s_word(void **state)
+{
+	const struct identity *i;
+
+	(void)state;
+	variables("192.0.2.1", "192.0.2.2", "192.0.2.3");
+	i = identify(SCENE_IPV4, true);
+	assert_null(i->wrong);
+	is_text(&i->connection.source, "127.0.0.1");
+	is_text(&i->connection.to, "127.0.0.1");
+	i = identify(SCENE_IPV4, false);
+	is_text(&i->connection.source, "127.0.0.1");
+	is_text(&i->connection.to, "unknown");
+	variables(NULL, NULL, NULL);
+}
+
+static void connection_mapped_source_is_ipv4(void **state)
+{
+	const struct identity *i = identify(SCENE_MAPPED, true);
+
+	(void)state;
+	assert_null(i->wrong);
+	is_text(&i->connection.source, "127.0.0.1");
+	is_text(&i->connection.to, "127.0.0.1");
+}
+
+static void connection_ipv6_source_is_known(void **state)
+{
+	const struct identity *i = identify(SCENE_IPV6, true);
+
+	(void)state;
+	assert_null(i->wrong);
+	is_text(&i->connection.source, "::1");
+	is_text(&i->connection.to, "::1");
+}
+
+static void connection_source_without_socket_is_the_environment_s_word(void **state)
+{
+	(void)state;
+	for (enum scene scene = SCENE_PIPE; scene <= SCENE_UNIX; scene++) {
+		const struct identity *i;
+
+		variables(NULL, NULL, NULL);
+		i = identify(scene, true);
+		assert_null(i->wrong);
+		is_text(&i->connection.source, "local");
+		is_text(&i->connection.to, "local");
+		variables("192.0.2.1", "2001:db8::2", "192.0.2.3");
+		i = identify(scene, true);
+		assert_null(i->wrong);
+		is_text(&i->connection.source, "192.0.2.1");
+		is_text(&i->connection.to, "2001:db8::2");
+		variables(NULL, NULL, "192.0.2.3");
+		i = identify(scene, true);
+		is_text(&i->connection.source, "192.0.2.3");
+		variables("mail.example.org", NULL, "192.0.2.3");
+		assert_string_equal(identify(scene, true)->wrong,
+			"TCPREMOTEIP or REMOTE_ADDR is not an address");
+		variables(NULL, NULL, "");
+		assert_string_equal(identify(scene, true)->wrong,
+			"TCPREMOTEIP or REMOTE_ADDR is not an address");
+		variables("192.0.2.1", "here", NULL);
+		assert_string_equal(identify(scene, true)->wrong, "TCPLOCALIP is not an address");
+	}
+	variables(NULL, NULL, NULL);
+}
+
+/* Not local: that would give a stranger what is for this machine's own users. */
+static void connection_that_was_reset_has_no_known_source(void **state)
+{
+	const struct identity *i;
+
+	(void)state;
+	variables("192.0.2.1", NULL, NULL);
+	i = identify(SCENE_RESET, true);
+	assert_null(i->wrong);
+	assert_int_equal(i->connection.source.kind, SOURCE_UNKNOWN);
+	variables(NULL, NULL, NULL);
+}
+
+static void connection_that_is_none_is_told(void **state)
+{
+	(void)state;
+	assert_string_equal(identify(SCENE_LISTENING, false)->wrong,
+		"descriptor 0 is a listening socket, not a connection");
+	assert_string_equal(identify(SCENE_DATAGRAM, false)->wrong,
+		"descriptor 0 is a datagram socket, not a connection");
+}
+
+/* ---- The end ---- */
+
+struct closing {
+	int fd[2];
+	_Atomic unsigned is_seen;
+};
+
+/* Lives on until the other end has seen what it sees. */
+static int close_in_child(void *context)
+{
+	struct closing *closing = context;
+	struct stat st, null;
+
+	if (dup2(closing->fd[0], STDIN_FILENO) < 0 || close(closing->fd[0]) != 0 ||
+		close(closing->fd[1]) != 0)
+		return 1;
+	if (!connection_close() || fstat(STDIN_FILENO, &st) != 0 || stat("/dev/null", &null) != 0)
+		return 2;
+	if (st.st_rdev != null.st_rdev)
+		return 3;
+	return unit_await(&closing->is_seen) ? 0 : 4;
+}
+
+static void G7_closing_is_all_that_the_other_end_sees(void **state)
+{
+	struct closing *closing = unit_shared(sizeof(*closing));
+	char byte;
+	pid_t child;
+
+	(void)state;
+	assert_true(connection_open(AF_INET, closing->fd));
+	child = unit_fork(close_in_child, closing);
+	(void)close(closing->fd[0]);
+	assert_int_equal(read(closing->fd[1], &byte, 1), 0);
+	atomic_store(&closing->is_seen, 1);
+	assert_int_equal(unit_reap(child), 0);
+	(void)close(closing->fd[1]);
+	unit_unshare(closing, sizeof(*closing));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(G7_descriptors_that_lead_to_the_other_end_are_taken_away),
+		cmocka_unit_test(connection_guard_tells_sockets_from_others),
+		cmocka_unit_test(connection_guard_fails_without_descriptor_0),
+		cmocka_unit_test(connection_guard_closes_all_other_descriptors),
+		cmocka_unit_test(connection_source_is_the_kernel_s_word),
+		cmocka_unit_test(connection_mapped_source_is_ipv4),
+		cmocka_unit_test(connection_ipv6_source_is_known),
+		cmocka_unit_test(connection_source_without_socket_is_the_environment_s_word),
+		cmocka_unit_test(connection_that_was_reset_has_no_known_source),
+		cmocka_unit_test(connection_that_is_none_is_told),
+		cmocka_unit_test(G7_closing_is_all_that_the_other_end_sees),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
