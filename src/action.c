@@ -47,7 +47,7 @@ struct child {
 	struct environment environment;
 	pid_t parent;
 	volatile bool reached_exec; /* written by the child, in memory that both have */
-	volatile int error;	    /* likewise: errno of what failed, 0 if nothing did */
+	volatile int error;         /* likewise: errno of what failed, 0 if nothing did */
 };
 
 /* ---- Signals ---- */
@@ -181,9 +181,8 @@ static int child_main(void *argument)
 
 	(void)sigemptyset(&none);
 	/* If we died before prctl(2), no signal will come: see it by the parent's number. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == child->parent &&
-		setsid() >= 0 && child_descriptors(action->log) &&
-		sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == child->parent && setsid() >= 0 &&
+		child_descriptors(action->log) && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
 		(chdir(user->home) == 0 || chdir("/") == 0)) {
 		turn_action_is(child->turn, getpid());
 		child->reached_exec = true;
@@ -205,7 +204,7 @@ static pid_t child_start(struct child *child)
 
 struct supervision {
 	pid_t child;
-	uint64_t begun;	    /* CLOCK_MONOTONIC, ms: a machine that sleeps runs no action */
+	uint64_t begun;     /* CLOCK_MONOTONIC, ms: a machine that sleeps runs no action */
 	const char *reason; /* why we end it, or NULL */
 };
 

@@ -18,7 +18,7 @@
 /* Exit statuses of sh(1) for what could not be executed, and for a signal. */
 #define STATUS_NOT_EXECUTABLE 126
 #define STATUS_NOT_FOUND      127
-#define STATUS_SIGNAL	      128
+#define STATUS_SIGNAL         128
 
 struct action {
 	const struct conf *conf;

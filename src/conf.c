@@ -18,8 +18,7 @@ struct words {
 	unsigned count;
 };
 
-__attribute__((format(printf, 2, 3))) static void wrong(
-	struct conf *conf, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void wrong(struct conf *conf, const char *format, ...)
 {
 	char message[MESSAGE_MAX];
 	struct text text = TEXT_IN(message);
@@ -50,9 +49,8 @@ static uint64_t unit_milliseconds(const char *unit)
 	static const struct {
 		const char *name;
 		uint64_t ms;
-	} units[] = {
-		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }
-	};
+	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 },
+		{ "d", 86400000 } };
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (strcmp(unit, units[i].name) == 0)
@@ -192,8 +190,8 @@ static void set_account(struct conf *conf, struct account *block, const struct w
 	conf->block = account_add(conf, name);
 }
 
-static void set_networks(struct conf *conf, struct slice *slice, const struct words *words,
-	bool address_only)
+static void set_networks(
+	struct conf *conf, struct slice *slice, const struct words *words, bool address_only)
 {
 	slice->start = conf->networks_count;
 	for (unsigned i = 1; i < words->count; i++) {

@@ -15,13 +15,13 @@
 
 /* Bounds: far more than a person writes, and small enough to be static. Pages that a
  * configuration does not reach cost nothing. */
-#define CONF_BYTES_MAX	  65536
+#define CONF_BYTES_MAX    65536
 #define CONF_ACCOUNTS_MAX 64
 #define CONF_NETWORKS_MAX 1024
-#define CONF_WORDS_MAX	  2048 /* of all actions */
-#define CONF_ENV_MAX	  512  /* variables */
-#define CONF_LINE_WORDS	  256
-#define CONF_NAME_MAX	  32 /* of an account: it is a directory's name too */
+#define CONF_WORDS_MAX    2048 /* of all actions */
+#define CONF_ENV_MAX      512  /* variables */
+#define CONF_LINE_WORDS   256
+#define CONF_NAME_MAX     32 /* of an account: it is a directory's name too */
 
 enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
 
@@ -51,17 +51,17 @@ struct slice {
 
 struct account {
 	const char *name;
-	unsigned line;	    /* where it begins, for messages */
-	const char *file;   /* likewise */
-	struct slice from;  /* of conf.networks */
-	struct slice to;    /* likewise; empty: any local address */
+	unsigned line;       /* where it begins, for messages */
+	const char *file;    /* likewise */
+	struct slice from;   /* of conf.networks */
+	struct slice to;     /* likewise; empty: any local address */
 	struct slice action; /* of conf.words; a NULL follows the last */
 	struct rate limit;
 	struct span interval, timeout, read_timeout;
 	bool bare_lf;
-	const char *user;    /* NULL: the running user */
-	const char *confine; /* the policy's name */
-	bool set[KEYWORDS];  /* said in this block, not inherited */
+	const char *user;      /* NULL: the running user */
+	const char *confine;   /* the policy's name */
+	bool set[KEYWORDS];    /* said in this block, not inherited */
 	bool pinned[KEYWORDS]; /* defaults only: said on the command line */
 };
 

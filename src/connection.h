@@ -11,7 +11,7 @@
 #include "source.h"
 
 struct connection {
-	bool is_socket;	    /* descriptor 0 is a socket of any kind */
+	bool is_socket;     /* descriptor 0 is a socket of any kind */
 	bool stdout_usable; /* does not lead to the other end, as far as can be told */
 	bool stderr_usable; /* likewise */
 	struct source source, to;

@@ -26,8 +26,8 @@ void decision_line(struct decision *decision, enum line_state line)
 	case LINE_FAILED: decision->verdict = VERDICT_ERROR; return;
 	default: decision->verdict = VERDICT_MALFORMED; return;
 	}
-	decision->is_charged = limiter_take(
-		&decision->cells, decision->account->limit, &decision->allowed);
+	decision->is_charged =
+		limiter_take(&decision->cells, decision->account->limit, &decision->allowed);
 }
 
 bool decision_needs_turn(const struct decision *decision)

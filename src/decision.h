@@ -17,12 +17,12 @@
 struct decision {
 	const struct account *account;
 	struct turn *turn;
-	struct cells cells;    /* of the source */
+	struct cells cells; /* of the source */
 	enum verdict verdict;
-	bool has_line;	       /* a valid one was read */
+	bool has_line;         /* a valid one was read */
 	struct moment allowed; /* with a line: when the source's limit lets it start */
 	bool is_charged;       /* the source, for a start at `allowed` */
-	bool is_waiter; /* this process must now call decision_wait() and run the action */
+	bool is_waiter;        /* this process must now call decision_wait() and run the action */
 };
 
 /* The account's turn on a mapped state: `fd` is the turn file. */

@@ -21,7 +21,7 @@
 
 struct tat {
 	uint32_t word[LIMITER_CELLS]; /* as read */
-	unsigned least;		      /* which cell the TAT is in */
+	unsigned least;               /* which cell the TAT is in */
 	struct moment now;
 	struct moment at;
 };
@@ -114,8 +114,8 @@ static struct tat tat_read(const struct cells *cells, struct rate rate)
 	return tat;
 }
 
-static void cell_raise(atomic_word *cell, uint32_t word, struct moment now, struct moment to,
-	struct span window)
+static void cell_raise(
+	atomic_word *cell, uint32_t word, struct moment now, struct moment to, struct span window)
 {
 	/* Release: pairs with the acquire in tat_read. */
 	while (moment_later(to, cell_read(word, now, window)) &&
@@ -163,8 +163,8 @@ bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at
 
 /* Moves the TAT ahead by `by`, but not further than `most` from now: a TAT beyond the window
  * would read as empty. */
-static void tat_advance(const struct cells *cells, struct rate rate, struct span by,
-	struct span most)
+static void tat_advance(
+	const struct cells *cells, struct rate rate, struct span by, struct span most)
 {
 	struct tat tat;
 	struct moment to;

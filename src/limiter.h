@@ -19,7 +19,7 @@
 /* `limit COUNT/PERIOD burst BURST`. */
 struct rate {
 	struct span emission; /* T: period / count, rounded up; at least a millisecond */
-	uint32_t burst;	      /* at least 1; (burst + 1) * T is at most SPAN_MAX_MS */
+	uint32_t burst;       /* at least 1; (burst + 1) * T is at most SPAN_MAX_MS */
 };
 
 /* Where a TAT is kept: a source's in LIMITER_CELLS cells, any other in one. */

@@ -60,7 +60,8 @@ enum line_state line_read(int fd, bool is_socket, struct span timeout, bool bare
 	struct line line = { .length = 0 };
 	enum line_state state;
 	uint64_t deadline = clock_milliseconds(CLOCK_MONOTONIC) + timeout.ms;
-	bool look_first = is_socket; /* a socket can be asked without waiting; usually it is there */
+	bool look_first =
+		is_socket; /* a socket can be asked without waiting; usually it is there */
 	ssize_t got;
 
 	do {

@@ -13,8 +13,8 @@
 #include "limiter.h"
 #include "text.h"
 
-#define FIELDS_MAX    8
-#define VALUE_MAX     256
+#define FIELDS_MAX      8
+#define VALUE_MAX       256
 #define RECORD_TEXT_MAX 2048
 
 /* Ten lines of a kind at once, then one in ten seconds. */
@@ -111,8 +111,9 @@ static bool journal_send(struct log *log, const struct record *record)
 	char bytes[RECORD_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	text_add(&text, "SYSLOG_IDENTIFIER=%s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\nMESSAGE=",
-		log->program, record->priority, LOG_DAEMON >> 3);
+	text_add(&text,
+		"SYSLOG_IDENTIFIER=%s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\nMESSAGE=", log->program,
+		record->priority, LOG_DAEMON >> 3);
 	text_add_record(&text, record);
 	for (unsigned i = 0; i < record->count; i++) {
 		text_add(&text, "\nNMNOTIFY_");

@@ -18,10 +18,10 @@
 struct log {
 	const char *program;
 	enum log_target target;
-	bool stderr_usable;    /* it does not lead to the other end */
-	struct state *state;   /* where to count and limit; NULL before it is known */
-	const char *account;   /* NULL: not known, left out */
-	const char *source;    /* likewise */
+	bool stderr_usable;  /* it does not lead to the other end */
+	struct state *state; /* where to count and limit; NULL before it is known */
+	const char *account; /* NULL: not known, left out */
+	const char *source;  /* likewise */
 	char source_text[SOURCE_TEXT_MAX];
 	int socket; /* 0: not opened yet; close-on-exec */
 };
@@ -35,16 +35,13 @@ void log_verdict(struct log *log, enum verdict verdict, const char *reason);
  * the last. Then the other process writes it.
  */
 bool log_admit(struct state *state, enum verdict verdict, uint32_t *suppressed);
-void log_admitted(
-	struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed);
+void log_admitted(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed);
 
 /* `verdict=error reason=...`, with printf's format. */
-__attribute__((format(printf, 2, 3))) void log_error(
-	struct log *log, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void log_error(struct log *log, const char *format, ...);
 
 /* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. */
-void log_run_ended(
-	struct log *log, int status, uint64_t milliseconds, const char *reason);
+void log_run_ended(struct log *log, int status, uint64_t milliseconds, const char *reason);
 
 /* `run=failed`: the action could not be executed, errno value `code`. */
 void log_run_failed(struct log *log, int status, const char *path, int code);

@@ -19,7 +19,7 @@
 /* Datagrams a system call. */
 #define DATAGRAMS_MOST 32
 
-#define EVENTS_MOST 64
+#define EVENTS_MOST    64
 
 /* Descriptors that are kept for other things than connections. */
 #define DESCRIPTORS_KEPT 200
@@ -31,7 +31,7 @@
 #define EVENT_LISTENER 0x10000u
 #define EVENT_RUNNER   0x20000u
 
-#define NOBODY UINT32_MAX
+#define NOBODY         UINT32_MAX
 
 /* A connection whose line is not whole. In a list by age. */
 struct pending {
@@ -89,8 +89,7 @@ static bool errand_covers(unsigned desk, struct moment allowed)
 	       !moment_later(moment_of_word(request->allowed), allowed);
 }
 
-static void errand_send(unsigned desk, const struct decision *decision,
-	const struct source *source)
+static void errand_send(unsigned desk, const struct decision *decision, const struct source *source)
 {
 	struct errand *errand = &loop.errand[desk];
 
@@ -144,8 +143,8 @@ static void tell_verdict(
 		return;
 	/* No room: the line is lost, but not its count. */
 	if (!runner_send(&request))
-		atomic_fetch_add_explicit(&state->suppressed[verdict], request.suppressed + 1,
-			memory_order_relaxed);
+		atomic_fetch_add_explicit(
+			&state->suppressed[verdict], request.suppressed + 1, memory_order_relaxed);
 }
 
 static void tell_alive(void)
@@ -258,8 +257,7 @@ static void pending_end(struct pending *pending, enum line_state line)
 }
 
 /* There is always room: for the oldest silent one the time is up when another comes. */
-static void pending_add(int fd, const struct line *line, const struct source *source,
-	unsigned desk)
+static void pending_add(int fd, const struct line *line, const struct source *source, unsigned desk)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	struct pending *pending;
@@ -319,8 +317,8 @@ static void pending_expire(void)
 /* Reads what is there. LINE_INCOMPLETE: nothing more for now. */
 static enum line_state line_receive(int fd, struct line *line, bool bare_lf)
 {
-	ssize_t got = recv(
-		fd, line->bytes + line->length, LINE_READ_MAX - line->length, MSG_DONTWAIT);
+	ssize_t got =
+		recv(fd, line->bytes + line->length, LINE_READ_MAX - line->length, MSG_DONTWAIT);
 
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return LINE_INCOMPLETE;
@@ -366,8 +364,8 @@ static void connection_take(int fd, const struct sockaddr_storage *address)
 	decision = decision_of(desk, &source);
 	if (is_covered(desk, &decision)) {
 		(void)close(fd);
-		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
-			&source);
+		tell_verdict(
+			loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED, &source);
 		return;
 	}
 	state = line_receive(fd, &line, decision.account->bare_lf);
@@ -407,8 +405,8 @@ static void connections_accept(const struct listener *listener)
 }
 
 /* One datagram, one line, whole. */
-static void datagram_take(const struct line *line, const struct source *source,
-	const struct source *to)
+static void datagram_take(
+	const struct line *line, const struct source *source, const struct source *to)
 {
 	unsigned desk = desk_find(source, to);
 	struct decision decision;
@@ -417,8 +415,8 @@ static void datagram_take(const struct line *line, const struct source *source,
 		return;
 	decision = decision_of(desk, source);
 	if (is_covered(desk, &decision))
-		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
-			source);
+		tell_verdict(
+			loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED, source);
 	else
 		conclude(desk, source, line_judge(line, true, decision.account->bare_lf));
 }
@@ -435,9 +433,8 @@ static struct source datagram_to(struct msghdr *message)
 			struct in_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			*ipv4 = (struct sockaddr_in){
-				.sin_family = AF_INET, .sin_addr = info.ipi_addr
-			};
+			*ipv4 = (struct sockaddr_in){ .sin_family = AF_INET,
+				.sin_addr = info.ipi_addr };
 			return source_of_sockaddr(&address);
 		}
 		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {

@@ -76,7 +76,8 @@ static void choose_account(struct handler *h)
 		return;
 	}
 	/* Without it lines are neither counted nor limited, but nothing runs either. */
-	h->program.log.state = state_map(h->program.base, STATE_DENIED, h->program.self, STATE_HEADER_BYTES, &error);
+	h->program.log.state = state_map(
+		h->program.base, STATE_DENIED, h->program.self, STATE_HEADER_BYTES, &error);
 	finish(h, VERDICT_DENIED);
 }
 
@@ -84,8 +85,8 @@ static void open_account(struct handler *h)
 {
 	struct state_error error;
 
-	h->directory = state_account_open(h->program.base, h->account->name, h->program.self, h->user.uid,
-		h->user.gid, &error);
+	h->directory = state_account_open(h->program.base, h->account->name, h->program.self,
+		h->user.uid, h->user.gid, &error);
 	if (h->directory < 0)
 		program_fail_state(&h->program, &error);
 }

@@ -48,14 +48,13 @@ struct daemon {
 	struct runner runner;
 };
 
-static const char usage[] =
-	"usage: nmnotifyd [-htV] [-f file] [-o 'keyword value']...\n"
-	"Serves listening sockets; to be started by systemd or inetd (wait).\n"
-	"  -f file   configuration, instead of " CONF_FILE "\n"
-	"  -o words  a line of configuration, said before the file's\n"
-	"  -t        check the configuration, print what is wrong, and exit\n"
-	"  -V        print the version and exit\n"
-	"  -h        print this and exit\n";
+static const char usage[] = "usage: nmnotifyd [-htV] [-f file] [-o 'keyword value']...\n"
+			    "Serves listening sockets; to be started by systemd or inetd (wait).\n"
+			    "  -f file   configuration, instead of " CONF_FILE "\n"
+			    "  -o words  a line of configuration, said before the file's\n"
+			    "  -t        check the configuration, print what is wrong, and exit\n"
+			    "  -V        print the version and exit\n"
+			    "  -h        print this and exit\n";
 
 static void guard_descriptors(struct daemon *d)
 {
@@ -114,8 +113,8 @@ static void open_state(struct daemon *d)
 
 	program_open_base(&d->program);
 	program_guard_state(&d->program);
-	d->desks.denied = state_map(d->program.base, STATE_DENIED, d->program.self,
-		STATE_HEADER_BYTES, &error);
+	d->desks.denied = state_map(
+		d->program.base, STATE_DENIED, d->program.self, STATE_HEADER_BYTES, &error);
 	if (d->desks.denied == NULL)
 		program_fail_state(&d->program, &error);
 	for (; d->desks.count < d->program.conf.accounts_count; d->desks.count++)
@@ -125,8 +124,8 @@ static void open_state(struct daemon *d)
 
 static void open_pair(struct daemon *d)
 {
-	d->board = mmap(NULL, sizeof(*d->board), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	d->board = mmap(
+		NULL, sizeof(*d->board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (d->board == MAP_FAILED)
 		program_fail(&d->program, "mmap");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, d->pair) != 0)

@@ -121,7 +121,8 @@ static const char *option_value(struct program *program, char ***argument)
 }
 
 /* getopt(3) would do; some libcs' takes stdio along for the messages that we do not want. */
-static void read_options(struct program *program, char **argument, const char **file, unsigned *lines)
+static void read_options(
+	struct program *program, char **argument, const char **file, unsigned *lines)
 {
 	for (; *argument != NULL; argument++) {
 		const char *option = *argument;
@@ -185,16 +186,15 @@ void program_open_base(struct program *program)
 {
 	struct state_error error;
 
-	if (!state_base_path(
-		    program->conf.state, program->base_path, sizeof(program->base_path)))
+	if (!state_base_path(program->conf.state, program->base_path, sizeof(program->base_path)))
 		program_fail_configuration(program, "state: the path is too long");
 	program->base = state_base_open(program->base_path, program->self, &error);
 	if (program->base < 0)
 		program_fail_state(program, &error);
 }
 
-void program_choose_user(struct program *program, const struct account *account, bool by_number,
-	struct user *user)
+void program_choose_user(
+	struct program *program, const struct account *account, bool by_number, struct user *user)
 {
 	const char *name = account->user, *wrong = NULL;
 

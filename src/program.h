@@ -41,8 +41,8 @@ void program_guard_state(struct program *program);
 
 /* The user of an account, when root started us; else the running one, whom the account must not
  * contradict: only his number, if `by_number`, since the rest takes a look into /etc/passwd. */
-void program_choose_user(struct program *program, const struct account *account, bool by_number,
-	struct user *user);
+void program_choose_user(
+	struct program *program, const struct account *account, bool by_number, struct user *user);
 
 /* Each says what is wrong in the log and ends the process: EX_OSERR with errno's text, EX_OSERR
  * for a state that cannot be used, EX_CONFIG. */

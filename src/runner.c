@@ -132,8 +132,7 @@ static void child_fork(const struct request *request)
 		board_settle(runner->board, request->account, request->number);
 		return;
 	}
-	room.child[room.children++] =
-		(struct child){ .pid = pid, .request = *request };
+	room.child[room.children++] = (struct child){ .pid = pid, .request = *request };
 	children_count();
 }
 
@@ -279,9 +278,8 @@ static bool is_done(uint64_t stop_deadline)
 {
 	if (room.is_network_gone && !room.is_stopping)
 		return true;
-	return room.is_stopping &&
-	       ((room.is_network_gone && room.children == 0) ||
-		       clock_milliseconds(CLOCK_MONOTONIC) >= stop_deadline);
+	return room.is_stopping && ((room.is_network_gone && room.children == 0) ||
+					   clock_milliseconds(CLOCK_MONOTONIC) >= stop_deadline);
 }
 
 static int end(void)

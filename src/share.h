@@ -32,10 +32,10 @@ enum request_kind {
 /* Any bytes of this size are safe for the runner, which trusts none of them. */
 struct request {
 	uint32_t kind;
-	uint32_t account; /* index, or ACCOUNT_NONE */
-	uint32_t number;  /* REQUEST_TURN: see struct board */
+	uint32_t account;                       /* index, or ACCOUNT_NONE */
+	uint32_t number;                        /* REQUEST_TURN: see struct board */
 	uint32_t has_line, allowed, is_charged; /* REQUEST_TURN: as in struct decision */
-	uint32_t verdict, suppressed;		/* REQUEST_LOG */
+	uint32_t verdict, suppressed;           /* REQUEST_LOG */
 	struct source source;
 };
 

@@ -41,14 +41,11 @@ struct source source_of_sockaddr(const struct sockaddr_storage *address)
 	struct sockaddr_in6 ipv6;
 
 	switch (address->ss_family) {
-	case AF_INET:
-		memcpy(&ipv4, address, sizeof(ipv4));
-		return from_ipv4(&ipv4.sin_addr);
+	case AF_INET: memcpy(&ipv4, address, sizeof(ipv4)); return from_ipv4(&ipv4.sin_addr);
 	case AF_INET6:
 		memcpy(&ipv6, address, sizeof(ipv6));
 		return from_ipv6(ipv6.sin6_addr.s6_addr, ipv6.sin6_scope_id);
-	default:
-		return (struct source){ .kind = SOURCE_LOCAL };
+	default: return (struct source){ .kind = SOURCE_LOCAL };
 	}
 }
 
@@ -239,6 +236,6 @@ bool network_holds(const struct network *network, const struct source *source)
 		return false;
 	if (base->scope != 0 && base->scope != source->scope)
 		return false;
-	return rest == 0 ||
-	       ((source->address[bytes] ^ base->address[bytes]) & (0xffu << (8 - rest)) & 0xff) == 0;
+	return rest == 0 || ((source->address[bytes] ^ base->address[bytes]) &
+				    (0xffu << (8 - rest)) & 0xff) == 0;
 }

@@ -13,7 +13,7 @@
 
 enum source_kind {
 	SOURCE_UNKNOWN, /* an internet peer that is already gone: no account takes it */
-	SOURCE_LOCAL,	/* a Unix socket, pipe, file or terminal */
+	SOURCE_LOCAL,   /* a Unix socket, pipe, file or terminal */
 	SOURCE_IPV4,
 	SOURCE_IPV6,
 };
@@ -21,7 +21,7 @@ enum source_kind {
 struct source {
 	enum source_kind kind;
 	uint8_t address[16]; /* IPv4: the first four bytes, the rest zero */
-	uint32_t scope;	     /* interface of a link-local IPv6 address, else 0 */
+	uint32_t scope;      /* interface of a link-local IPv6 address, else 0 */
 };
 
 enum network_kind { NETWORK_ANY, NETWORK_LOCAL, NETWORK_ADDRESS };

@@ -114,8 +114,7 @@ static int file_grow(int fd, const struct stat *st, size_t size)
 	return st->st_size >= (off_t)size ? 0 : ftruncate(fd, (off_t)size);
 }
 
-static int file_check(
-	int fd, const char *name, uid_t owner, size_t size, struct state_error *error)
+static int file_check(int fd, const char *name, uid_t owner, size_t size, struct state_error *error)
 {
 	struct stat st;
 

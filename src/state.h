@@ -30,7 +30,7 @@ _Static_assert(sizeof(atomic_word) == sizeof(uint32_t), "an atomic word is only 
 
 #define STATE_LINE_BYTES 64 /* a cache line, nearly everywhere; elsewhere only slower */
 #define STATE_LINE_CELLS 16
-#define STATE_LINES	 1020 /* with the header: 64 KiB, 16,320 cells */
+#define STATE_LINES      1020 /* with the header: 64 KiB, 16,320 cells */
 
 struct state_line {
 	_Alignas(STATE_LINE_BYTES) atomic_word cell[STATE_LINE_CELLS];
@@ -89,15 +89,16 @@ int state_account_open(int base, const char *account, uid_t self, uid_t owner, g
 	struct state_error *error);
 
 /*
- * Maps the file `name` of `owner` in `directory`, made with mode 0600 if missing and grown to `size` bytes
- * (STATE_HEADER_BYTES or sizeof(struct state)) of real disk space. The mapping lives as long as
- * the process. NULL with *error set: then nothing may run.
+ * Maps the file `name` of `owner` in `directory`, made with mode 0600 if missing and grown to
+ * `size` bytes (STATE_HEADER_BYTES or sizeof(struct state)) of real disk space. The mapping lives
+ * as long as the process. NULL with *error set: then nothing may run.
  */
-struct state *state_map(int directory, const char *name, uid_t owner, size_t size,
-	struct state_error *error);
+struct state *state_map(
+	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
 
 #define STATE_LIMITS "limits"
 #define STATE_TURN   "turn"
-#define STATE_DENIED ".denied" /* in the base: counters and log limit of sources without account */
+#define STATE_DENIED ".denied" /* in the base: counters and log limit of sources without account   \
+				*/
 
 #endif

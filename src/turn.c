@@ -20,7 +20,7 @@ enum turn_lock { LOCK_WAITING, LOCK_RUNNING };
  * `waiting`, a waiter needs microseconds. Whoever meets it there looks again this often, this
  * far apart: a second in all, enough for any delay but a stopped process.
  */
-#define LOOK_AGAIN_MS	1
+#define LOOK_AGAIN_MS   1
 #define LOOK_AGAIN_MOST 1000
 
 static int lock(const struct turn *turn, int command, short type, enum turn_lock which)
@@ -138,7 +138,8 @@ static void become_waiter(struct turn *turn, const struct moment *allowed)
 		at = was == 0 ? now : due_read(was, now, turn->reach);
 		if (allowed != NULL)
 			at = was == 0 ? *allowed : moment_earliest(*allowed, at);
-		/* Compare and swap: pairs with the one in turn_join, whose lowering must not be lost. */
+		/* Compare and swap: pairs with the one in turn_join, whose lowering must not be
+		 * lost. */
 	} while (!atomic_compare_exchange_weak(due, &was, moment_to_word(at)));
 	turn->latest = at;
 }
@@ -300,7 +301,8 @@ bool turn_wait(struct turn *turn)
 void turn_start(struct turn *turn)
 {
 	atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
-	/* The debt is in one of the two words at any instant: first written here, then cleared there. */
+	/* The debt is in one of the two words at any instant: first written here, then cleared
+	 * there. */
 	atomic_store(&turn->state->owed, 1);
 	atomic_store(&turn->state->due, 0);
 	/* Before the fork: who finds `waiting` held has come before the start. */

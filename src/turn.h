@@ -19,12 +19,12 @@
 
 struct turn {
 	struct state *state;
-	int fd;		      /* the turn file; close-on-exec */
+	int fd;               /* the turn file; close-on-exec */
 	struct span interval; /* least time between two starts */
 	struct span reach;    /* furthest that a due time can be ahead: the rate's window */
 	struct moment latest; /* for the waiter: when it starts at the latest, come what may */
-	bool new_debt;	      /* for the waiter: nobody owed a start before */
-	bool running;	      /* holds `running` */
+	bool new_debt;        /* for the waiter: nobody owed a start before */
+	bool running;         /* holds `running` */
 };
 
 enum turn_place {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define USER_TEXT_MAX	256
+#define USER_TEXT_MAX   256
 #define USER_GROUPS_MAX 256
 
 struct user {

@@ -7,10 +7,10 @@ enum verdict {
 	VERDICT_ACCEPTED,  /* its action starts now */
 	VERDICT_DEFERRED,  /* it became the waiter */
 	VERDICT_COALESCED, /* a start that is still to come covers it */
-	VERDICT_DENIED,	   /* no account takes this source */
+	VERDICT_DENIED,    /* no account takes this source */
 	VERDICT_MALFORMED, /* not the line */
 	VERDICT_TIMEOUT,   /* no whole line in time */
-	VERDICT_ERROR,	   /* our own failure */
+	VERDICT_ERROR,     /* our own failure */
 	VERDICTS
 };
 

@@ -72,24 +72,24 @@ static const struct target targets[] = {
 	{ "i[3-6]86*", SCMP_ARCH_X86, 0, false, "defined(__i386__)" },
 	{ "aarch64_be*", 0, 0, true, NULL },
 	{ "aarch64*", SCMP_ARCH_AARCH64, 0, false,
-	        "defined(__aarch64__) && defined(__AARCH64EL__)" },
+		"defined(__aarch64__) && defined(__AARCH64EL__)" },
 	{ "armeb*", 0, 0, true, NULL },
 	{ "arm*", SCMP_ARCH_ARM, 0, false, "defined(__ARM_EABI__) && defined(__ARMEL__)" },
 	{ "riscv64*", SCMP_ARCH_RISCV64, 0, false, "defined(__riscv) && __riscv_xlen == 64" },
 	{ "mips*64*el-*n32", SCMP_ARCH_MIPSEL64N32, 6000, false,
-	        "defined(__MIPSEL__) && _MIPS_SIM == _ABIN32" },
+		"defined(__MIPSEL__) && _MIPS_SIM == _ABIN32" },
 	{ "mips*64*n32", SCMP_ARCH_MIPS64N32, 6000, true,
-	        "defined(__MIPSEB__) && _MIPS_SIM == _ABIN32" },
+		"defined(__MIPSEB__) && _MIPS_SIM == _ABIN32" },
 	{ "mips*64*el-*", SCMP_ARCH_MIPSEL64, 5000, false,
-	        "defined(__MIPSEL__) && _MIPS_SIM == _ABI64" },
+		"defined(__MIPSEL__) && _MIPS_SIM == _ABI64" },
 	{ "mips*64*", SCMP_ARCH_MIPS64, 5000, true, "defined(__MIPSEB__) && _MIPS_SIM == _ABI64" },
 	{ "mips*el-*", SCMP_ARCH_MIPSEL, 4000, false,
-	        "defined(__MIPSEL__) && _MIPS_SIM == _ABIO32" },
+		"defined(__MIPSEL__) && _MIPS_SIM == _ABIO32" },
 	{ "mips*", SCMP_ARCH_MIPS, 4000, true, "defined(__MIPSEB__) && _MIPS_SIM == _ABIO32" },
 	{ "powerpc64le*", SCMP_ARCH_PPC64LE, 0, false,
-	        "defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)" },
+		"defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)" },
 	{ "powerpc64*", SCMP_ARCH_PPC64, 0, true,
-	        "defined(__powerpc64__) && defined(__BIG_ENDIAN__)" },
+		"defined(__powerpc64__) && defined(__BIG_ENDIAN__)" },
 	{ "powerpcle*", 0, 0, false, NULL },
 	{ "powerpc*", SCMP_ARCH_PPC, 0, true, "defined(__powerpc__) && !defined(__powerpc64__)" },
 	{ "s390x*", SCMP_ARCH_S390X, 0, true, "defined(__s390x__)" },
@@ -112,7 +112,7 @@ static const struct {
 	{ "NETLINK_ROUTE", NETLINK_ROUTE },
 	/* Not CLONE_NEWTIME: clone() takes that bit for part of the exit signal. */
 	{ "CLONE_NEW*", CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID |
-	                        CLONE_NEWUSER | CLONE_NEWUTS },
+				CLONE_NEWUSER | CLONE_NEWUTS },
 	{ "S_IFMT", S_IFMT },
 	{ "S_IFREG", S_IFREG },
 	{ "S_IFIFO", S_IFIFO },
@@ -168,7 +168,7 @@ struct place {
 };
 
 __attribute__((noreturn, format(printf, 2, 3))) static void fail(
-        const struct place *at, const char *format, ...)
+	const struct place *at, const char *format, ...)
 {
 	va_list args;
 
@@ -227,15 +227,15 @@ static uint32_t constant(const struct place *at, const struct target *t, const c
 
 /* Reads `argN [& MASK] ==|!= A|B|C` or `argN == NULL`; returns how many words that took. */
 static unsigned read_condition(
-        const struct place *at, const struct target *t, char **words, struct condition *c)
+	const struct place *at, const struct target *t, char **words, struct condition *c)
 {
 	unsigned n = 1;
 	char *rest, *word;
 
 	if (strncmp(words[0], "arg", 3) != 0 || words[0][3] < '0' || words[0][3] > '5' ||
-	        words[0][4])
+		words[0][4])
 		fail(at, "'%s' is not one of arg0 ... arg5", words[0]);
-	*c = (struct condition) { .arg = (unsigned)(words[0][3] - '0'), .mask = UINT32_MAX };
+	*c = (struct condition){ .arg = (unsigned)(words[0][3] - '0'), .mask = UINT32_MAX };
 	if (words[n] && strcmp(words[n], "&") == 0 && words[n + 1]) {
 		c->mask = constant(at, t, words[n + 1]);
 		n += 2;
@@ -264,7 +264,7 @@ static unsigned read_condition(
 }
 
 static void read_conditions(
-        const struct place *at, const struct target *t, char **words, struct rule *r)
+	const struct place *at, const struct target *t, char **words, struct rule *r)
 {
 	while (*words) {
 		if (r->conditions_count == MAX_CONDITIONS)
@@ -274,14 +274,14 @@ static void read_conditions(
 			break;
 		if (strcmp(*words, "and") != 0 || !words[1])
 			fail(at, "'%s' where a condition ends, or `and` and another follows",
-			        *words);
+				*words);
 		words++;
 	}
 }
 
 /* The same name may come again only as one more condition under which it is allowed. */
 static void refuse_second_mention(
-        const struct place *at, const struct text *text, const struct rule *new)
+	const struct place *at, const struct text *text, const struct rule *new)
 {
 	for (unsigned i = 0; i < text->count; i++) {
 		const struct rule *old = &text->rules[i];
@@ -379,7 +379,7 @@ static void read_line(const struct place *at, struct text *text, char *line)
 		read_others(at, text, words[1]);
 	else
 		fail(at, "'%s' is none of allow, refuse, enosys, include, newest, others",
-		        words[0]);
+			words[0]);
 }
 
 static void read_file(const struct place *from, struct text *text, const char *path)
@@ -463,25 +463,25 @@ static void add_run(struct runs *runs, uint32_t first, struct decision d)
 		return;
 	if (runs->count == MAX_RUNS)
 		fail(NULL, "more than %d runs of call numbers", MAX_RUNS);
-	runs->list[runs->count++] = (struct run) { .first = first, .decision = d };
+	runs->list[runs->count++] = (struct run){ .first = first, .decision = d };
 }
 
 static void add_window(struct runs *runs, const struct text *text, uint32_t first)
 {
 	for (uint32_t number = first; number < first + WINDOW; number++)
 		add_run(runs, number, decide(text, number));
-	add_run(runs, first + WINDOW, (struct decision) { .answer = ABSENT });
+	add_run(runs, first + WINDOW, (struct decision){ .answer = ABSENT });
 }
 
 static void find_runs(struct runs *runs, const struct text *text)
 {
 	runs->count = 0;
-	add_run(runs, 0, (struct decision) { .answer = ABSENT });
+	add_run(runs, 0, (struct decision){ .answer = ABSENT });
 	add_window(runs, text, text->target->first);
 	if (text->target->arch == SCMP_ARCH_ARM)
 		add_window(runs, text, ARM_PRIVATE);
 	if (text->target->arch == SCMP_ARCH_X86_64)
-		add_run(runs, X32_FIRST, (struct decision) { .answer = KILL });
+		add_run(runs, X32_FIRST, (struct decision){ .answer = KILL });
 }
 
 /* ---- The filter ---- */
@@ -509,7 +509,7 @@ static label put(struct program *p, unsigned code, uint32_t k, label if_true, la
 
 	if (here == BPF_MAXINSNS || here - if_true > UCHAR_MAX || here - if_false > UCHAR_MAX)
 		fail(NULL, "the filter takes more instructions than a jump can cross");
-	p->reversed[p->length++] = (struct sock_filter) {
+	p->reversed[p->length++] = (struct sock_filter){
 		.code = (unsigned short)code,
 		.jt = (unsigned char)(here - if_true),
 		.jf = (unsigned char)(here - if_false),
@@ -537,7 +537,7 @@ static label put_answer(struct program *p, enum answer a)
 }
 
 static label put_condition(
-        struct program *p, const struct rule *r, const struct condition *c, label yes, label no)
+	struct program *p, const struct rule *r, const struct condition *c, label yes, label no)
 {
 	const struct target *t = p->text->target;
 	bool s390 = t->arch == SCMP_ARCH_S390 || t->arch == SCMP_ARCH_S390X;
@@ -613,7 +613,7 @@ static unsigned write_policy(const struct text *text, const char *name, unsigned
 {
 	static struct program p;
 
-	p = (struct program) { .text = text };
+	p = (struct program){ .text = text };
 	put_filter(&p);
 	printf("\n/* %s */\nstatic const struct sock_filter code_%u[] = {\n", name, index);
 	for (unsigned i = p.length; i-- > 0;) {
@@ -639,7 +639,7 @@ static int name_length(const char *base)
 
 	if (length == 0 || strcmp(base + length, ".policy") != 0)
 		fail(NULL, "%s: a policy's file is NAME.policy, its name of a-z, 0-9, _ and -",
-		        base);
+			base);
 	return (int)length;
 }
 
@@ -648,7 +648,7 @@ static unsigned compile(const struct target *t, const char *path, unsigned index
 	static struct text text;
 	struct place whole = { .file = path };
 
-	text = (struct text) { .target = t, .newest = -1 };
+	text = (struct text){ .target = t, .newest = -1 };
 	read_file(NULL, &text, path);
 	if (!text.others_said)
 		fail(&whole, "does not say `others refuse` or `others allow`");

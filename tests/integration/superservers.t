@@ -379,9 +379,27 @@ def xinetd_org():
     check_inetd(xinetd, "xinetd", "xinetd", without)
 
 
+# ---- The example ----
+
+
+def example():
+    """What it shows would be taken, with a program and a user that are there."""
+    with nmtest.Sandbox() as box:
+        text = (PROJECT / "units/nmnotify.conf").read_text()
+        text = re.sub(r"^#([a-z]+\s{2,}| {7})", r"\1", text, flags=re.MULTILINE)
+        text = re.sub(r"/usr/bin/\w+", "/bin/true", text).replace("alice", box.name)
+        conf = box.config(text)
+        status, _, wrong = box.check("-f", conf, "-t")
+        nmtest.equal((status, wrong), (0, ""), "the example configuration is one")
+        shown = set(re.findall(r"^\s*([a-z-]+)\s", text, re.MULTILINE))
+        wanted = {"from", "action", "user", "env", "interval", "timeout", "limit", "account"}
+        nmtest.equal(shown - {"state", "log"}, wanted, "and shows what it should")
+
+
 # ---- What can be run here ----
 
 NEEDS = {
+    example: "true",
     tcpserver: "tcpserver",
     tcpsvd: "tcpsvd",
     socat: "socat",

@@ -220,6 +220,7 @@ def overdue_runs():
             lasted = ended[name] - box.starts()[0] // 1000000
             grace = 0 if status == 143 and not box.pids("member") else 5000
             ok(lasted >= 300 + grace - EXEC_MS, f"G2: {name}: it was given {300 + grace} ms")
+            nmtest.diag(f"{name}: lasted {lasted} ms")
             ok(lasted <= 300 + (grace + SLACK_MS if grace else 4500), f"G2: {name}: it was not given much more")
             ok(box.wait_starts(2), f"G1: {name}: the next start comes")
             check_runs(box, 200, name)
