@@ -181,7 +181,8 @@ uninstall:
 TEST_CC := $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
 TEST_FLAGS = -std=c11 -O1 -g $(WARNINGS) $(DEFINES) -Isrc $(EXTRA) $(CFLAGS)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
-HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c))
+HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
+	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c))
 SCRIPTS := $(wildcard tests/*/*.t)
 QUICK_SCRIPTS := tests/integration/line.t tests/integration/turn.t
 PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
@@ -212,6 +213,10 @@ $(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
 
 $(BUILD)/tests/syscalls: HELPER_FLAGS = -lseccomp
 $(BUILD)/tests/newer.so: HELPER_FLAGS = -shared -fPIC -ldl
+
+$(BUILD)/tests/%: tests/systemd/%.c | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(HOSTCC) -std=c11 -O2 -g $(WARNINGS) -static -o $@ $<
 
 # An archive, so that a test that includes a source file gets its functions from there alone.
 $(BUILD)/host/core.a: $(CORE:%=$(BUILD)/host/%.o) $(BUILD)/host/policies.o
@@ -245,11 +250,11 @@ CLANG_WARNINGS := -Weverything -Wno-unknown-warning-option -Wno-padded -Wno-decl
 	-Wno-disabled-macro-expansion -Wno-reserved-macro-identifier -Wno-reserved-identifier -Wno-flexible-array-extensions \
 	-Wno-switch-enum -Wno-covered-switch-default -Wno-switch-default -Wno-unsafe-buffer-usage
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SHELL_SCRIPTS := tests/packages .ci/run $(shell grep -ls '^#!/bin/sh' tests/*/*)
+SHELL_SCRIPTS := .ci/run tests/demo tests/packages
 
 lint:
 	$(Q)tests/packages build lint
-	$(Q)$(MAKE) --no-print-directory lint-gcc lint-clang lint-cppcheck lint-tidy lint-man \
+	$(Q)$(MAKE) --no-print-directory lint-gcc lint-clang lint-format lint-cppcheck lint-tidy lint-man \
 		lint-shell lint-units lint-valgrind lint-sanitize
 
 lint-gcc:
@@ -260,6 +265,10 @@ lint-clang:
 	$(call say,LINT,clang)
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/clang CC=clang HOSTCC=clang WARNINGS='$(WARNINGS) $(CLANG_WARNINGS)' all
 
+lint-format:
+	$(call say,LINT,clang-format)
+	$(Q)clang-format --dry-run -Werror src/*.[ch] src/policy/*.[ch]
+
 # Variables are declared where a function begins, which cppcheck would have elsewhere; and it does
 # not see that text_add() sets the array of TEXT_IN().
 lint-cppcheck:
@@ -268,11 +277,12 @@ lint-cppcheck:
 		--suppress=missingIncludeSystem --suppress=variableScope --suppress=uninitvar \
 		$(DEFINES) -Isrc -Isrc/policy src src/policy
 
-# A process for each file: in one for all, the analyser mixes up their va_lists.
+# A process for each file: in one for all, the analyser mixes up their va_lists. On standard error it
+# only counts what it has not shown.
 lint-tidy:
 	$(call say,LINT,clang-tidy)
 	$(Q)printf '%s\n' src/*.c src/policy/*.c | xargs -P 2 -I % \
-		clang-tidy --quiet % -- -std=c11 $(DEFINES) -Isrc -Isrc/policy
+		clang-tidy --quiet % -- -std=c11 $(DEFINES) -Isrc -Isrc/policy 2>/dev/null
 
 lint-man:
 	$(call say,LINT,mandoc)
@@ -328,7 +338,7 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all install uninstall check check-unit test-programs cross clean lint lint-gcc lint-clang \
-	lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
+	lint-format lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/daemon/*.d $(BUILD)/host/*.d $(BUILD)/tests/unit/*.d)

@@ -504,6 +504,13 @@ def a_newer_libseccomp_changes_nothing():
         ok(same, f"policy: {target.triplet}: a newer libseccomp makes the same filters")
 
 
+def read_macros(text):
+    """{name: number} of `#define __NR_name 1`, or `(__NR_Linux + 1)` with a base that is one, too."""
+    pattern = r"^#define __NR_(\w+) \(?(?:__NR_(\w+)\s*\+\s*)?(\d+)\)?$"
+    found = {m[1]: (m[2], int(m[3])) for m in re.finditer(pattern, text, re.MULTILINE)}
+    return {n: value + (found.get(base, ("", 0))[1] if base else 0) for n, (base, value) in found.items()}
+
+
 def numbers_are_the_kernels():
     """libseccomp's numbers are those of the kernel's headers, for whichever compilers are here."""
     for target in TARGETS:
@@ -515,7 +522,7 @@ def numbers_are_the_kernels():
             [compiler, "-dM", "-E", "-include", "asm/unistd.h", "-"],
             input="", capture_output=True, text=True, timeout=60,
         ).stdout
-        kernel = {m[1]: int(m[2]) for m in re.finditer(r"#define __NR_(\w+) (\d+)$", macros, re.MULTILINE)}
+        kernel = read_macros(macros)
         ours = {name: number for number, name in table_of(target).items()}
         wrong = {n: (ours[n], kernel[n]) for n in ours.keys() & kernel.keys() if ours[n] != kernel[n]}
         common = len(ours.keys() & kernel.keys())
@@ -569,7 +576,7 @@ MISTAKES = [
     (GOOD + "allow read arg0 == 1 and arg1 == 2 and arg2 == 3\n", ":3:"),
     (GOOD + "allow read arg0 == " + "|".join(map(str, range(9))) + "\n", ":3:"),
     (GOOD + "include no_such_file.policy\n", ":3:"),
-    (GOOD + "include test.policy\n", "deep"),
+    ("include test.policy\n", "deep"),
     (GOOD + "allow " + "read " * 20 + "\n", ":3:"),
     (GOOD + "others allow please\n", ":3:"),
 ]

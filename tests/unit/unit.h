@@ -226,7 +226,8 @@ static inline int unit_stepped_run(void *context)
 {
 	const struct unit_stepped *stepped = context;
 
-	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0)
+	/* kill(2) and not raise(3): fewer instructions on the way back. */
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || kill(getpid(), SIGSTOP) != 0)
 		return UNIT_CANNOT;
 	return stepped->run(stepped->context);
 }

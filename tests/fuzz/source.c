@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Addresses and networks as text: what inet_pton(3) takes is taken, and nothing else; what is written
+ * can be read back; a network holds an address if and only if the bits before its prefix length are
+ * the same, one by one.
+ *
+ * Input: a text, a NUL, and perhaps the bytes of an address to ask networks for.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "fuzz.h"
+#include "source.h"
+
+#define TEXT_MAX 160
+
+static bool is_mapped(const uint8_t address[16])
+{
+	static const uint8_t prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+	return memcmp(address, prefix, sizeof(prefix)) == 0;
+}
+
+static bool is_link_local(const uint8_t address[16])
+{
+	return address[0] == 0xfe && address[1] >= 0x80 && address[1] <= 0xbf;
+}
+
+/* The address of a text, by inet_pton(3). What is behind a % is not its business. */
+static int wanted_address(const char *text, uint8_t address[16])
+{
+	char bare[TEXT_MAX];
+	int family = AF_INET6;
+
+	memset(address, 0, 16);
+	if (inet_pton(AF_INET, text, address) == 1)
+		return AF_INET;
+	(void)strcpy(bare, text);
+	bare[strcspn(bare, "%")] = '\0';
+	if (inet_pton(AF_INET6, bare, address) != 1)
+		return 0;
+	if (is_mapped(address)) {
+		memmove(address, address + 12, 4);
+		memset(address + 4, 0, 12);
+		family = AF_INET;
+	}
+	return family;
+}
+
+static void check_written(const struct source *source)
+{
+	char text[SOURCE_TEXT_MAX], ours[INET6_ADDRSTRLEN];
+	struct source again = { .kind = SOURCE_UNKNOWN };
+	bool is_ipv4 = source->kind == SOURCE_IPV4;
+	static const uint8_t zeros[12];
+
+	must(source_text(source, text) == text);
+	must(strlen(text) < sizeof(text));
+	must(source_parse(text, &again));
+	must(again.kind == source->kind && again.scope == source->scope);
+	must(memcmp(again.address, source->address, 16) == 0);
+	must(inet_ntop(is_ipv4 ? AF_INET : AF_INET6, source->address, ours, sizeof(ours)) != NULL);
+	text[strcspn(text, "%")] = '\0';
+	/* inet_ntop(3) writes ::a.b.c.d, which nobody has used since RFC 4291 gave it up. */
+	if (is_ipv4 || memcmp(source->address, zeros, sizeof(zeros)) != 0)
+		must(strcmp(text, ours) == 0);
+}
+
+static void check_address(const char *text)
+{
+	struct source source = { .kind = SOURCE_UNKNOWN };
+	uint8_t address[16], identity[SOURCE_IDENTITY_MAX];
+	int family = wanted_address(text, address);
+	bool has_scope = strchr(text, '%') != NULL;
+
+	if (!source_parse(text, &source)) {
+		/* Without a scope it must be no address; with one, it may be a wrong scope. */
+		must(family == 0 || has_scope);
+		return;
+	}
+	must(family != 0);
+	must(source.kind == (family == AF_INET ? SOURCE_IPV4 : SOURCE_IPV6));
+	must(memcmp(source.address, address, 16) == 0);
+	must((source.scope != 0) == has_scope);
+	must(!has_scope || is_link_local(address));
+	must(source_identity(&source, identity) <= sizeof(identity));
+	check_written(&source);
+}
+
+static bool bit_of(const uint8_t *bytes, unsigned bit)
+{
+	return bytes[bit / 8] >> (7 - bit % 8) & 1;
+}
+
+static bool wanted_held(const struct network *network, const struct source *source)
+{
+	if (source->kind == SOURCE_UNKNOWN)
+		return false;
+	if (network->kind != NETWORK_ADDRESS)
+		return network->kind == NETWORK_ANY || source->kind == SOURCE_LOCAL;
+	if (source->kind != network->base.kind)
+		return false;
+	for (unsigned bit = 0; bit < network->bits; bit++)
+		if (bit_of(source->address, bit) != bit_of(network->base.address, bit))
+			return false;
+	return network->base.scope == 0 || network->base.scope == source->scope;
+}
+
+/* Asks for the base, for it with each of its bits turned, and for another address. */
+static void check_members(const struct network *network, const struct source *other)
+{
+	struct source member = network->base;
+	unsigned total = network->base.kind == SOURCE_IPV4 ? 32 : 128;
+
+	must(network_holds(network, other) == wanted_held(network, other));
+	if (network->kind != NETWORK_ADDRESS)
+		return;
+	must(network->bits <= total);
+	must(network_holds(network, &member));
+	for (unsigned bit = 0; bit < total; bit++) {
+		uint8_t turn = (uint8_t)(0x80u >> bit % 8);
+
+		must(bit < network->bits || !bit_of(member.address, bit));
+		member.address[bit / 8] ^= turn;
+		must(network_holds(network, &member) == (bit >= network->bits));
+		member.address[bit / 8] ^= turn;
+	}
+}
+
+static void check_network(const char *text, const struct source *other)
+{
+	char copy[TEXT_MAX];
+	struct network network;
+	struct source source;
+	const char *wrong;
+
+	(void)strcpy(copy, text);
+	wrong = network_parse(copy, &network);
+	must(wrong == NULL || *wrong != '\0');
+	if (wrong == NULL)
+		check_members(&network, other);
+	/* An address is a network of its own. */
+	if (source_parse(text, &source)) {
+		must(wrong == NULL && network.kind == NETWORK_ADDRESS);
+		must(network.bits == (source.kind == SOURCE_IPV4 ? 32 : 128));
+		must(network_holds(&network, &source));
+	}
+}
+
+/* The same bytes, as they come from the kernel. */
+static struct source other_source(struct input *input)
+{
+	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in ipv4 = { .sin_family = AF_INET };
+	uint8_t kind = take_byte(input) % 4;
+	struct source source;
+
+	(void)take_bytes(input, &ipv6.sin6_addr, sizeof(ipv6.sin6_addr));
+	ipv6.sin6_scope_id = take_byte(input);
+	memcpy(&ipv4.sin_addr, &ipv6.sin6_addr, sizeof(ipv4.sin_addr));
+	if (kind == 0)
+		memcpy(&address, &ipv4, sizeof(ipv4));
+	if (kind == 1)
+		memcpy(&address, &ipv6, sizeof(ipv6));
+	if (kind == 2)
+		address.ss_family = AF_UNIX;
+	source = source_of_sockaddr(&address);
+	must(source.kind == SOURCE_IPV4 || kind != 0);
+	must((source.kind == SOURCE_IPV6) == (kind == 1 && !is_mapped(ipv6.sin6_addr.s6_addr)));
+	must(source.scope == 0 || is_link_local(source.address));
+	if (source.kind != SOURCE_LOCAL)
+		check_written(&source);
+	return source;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, size };
+	struct source other;
+	char text[TEXT_MAX];
+
+	take_text(&input, '\0', text, sizeof(text));
+	other = other_source(&input);
+	check_address(text);
+	check_network(text, &other);
+	return 0;
+}

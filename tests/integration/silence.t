@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""G7: not a byte is sent to the other end, and nothing of the connection, the super-server or the
+handler reaches the action but the source's address."""
+
+import grp
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+
+sys.dont_write_bytecode = True
+import nmtest
+from nmtest import EX_CONFIG, EX_OSERR, LINE, Sandbox, equal, is_root, ok, skip, until
+
+FREE = "from any\nlimit 1000/s burst 10000\ninterval 0s\nread-timeout 200ms\n"
+
+# What a super-server may hand over, with the other end on 0; on 0 and 1; on all three.
+KINDS = ("tcp", "inetd", "unix", "unix-inetd", "pipe", "pipe-all")
+
+
+def silent(box, conf, name, data=LINE, status=0, **how):
+    """A handler that ends with this status and has sent nothing."""
+    for fds in KINDS:
+        handler = box.start(conf, data=data, fds=fds, end=True, **how)
+        equal(handler.wait(), status, f"status: {name}, {fds}: {status}")
+        equal(handler.received(), b"", f"G7: {name}, {fds}: silence")
+        handler.close()
+
+
+def verdicts():
+    with Sandbox() as box:
+        conf = box.config(FREE + f"action {box.recorder('say=hello')}\n")
+        silent(box, conf, "the line")
+        silent(box, conf, "another line", b"GET / HTTP/1.0\r\n\r\n")
+        silent(box, conf, "nothing", b"")
+        silent(box, conf, "too much", LINE * 10)
+        for fds in KINDS:
+            handler = box.start(conf, data=b"nm_", fds=fds)
+            equal((handler.wait(), handler.received()), (0, b""), f"G7: timeout, {fds}: silence")
+        nobody = box.config(f"from 192.0.2.1\naction {box.recorder()}\n")
+        silent(box, nobody, "denied")
+    with Sandbox() as box:
+        conf = box.config(f"from any\nlimit 1000/s burst 10000\ninterval 60s\naction {box.recorder()}\n")
+        box.connect_and_run(conf)
+        waiter = box.start(conf, data=LINE, fds="inetd")
+        equal(waiter.received(), b"", "G7: deferred: silence")
+        until(box.has_waiter)
+        silent(box, conf, "coalesced")
+        silent(box, conf, "coalesced, unread", b"x" * 5)
+
+
+def troubles():
+    """What goes wrong is for the log alone."""
+    with Sandbox() as box:
+        good = box.config(FREE + f"action {box.recorder()}\n")
+        silent(box, box.config("nonsense\n", "bad.conf"), "a broken configuration", status=EX_CONFIG)
+        silent(box, box.dir / "none", "no configuration", status=EX_CONFIG)
+        silent(box, good, "a bad option", args=["-x"], status=EX_CONFIG)
+        silent(box, good, "an option without its value", args=["-o"], status=EX_CONFIG)
+        silent(box, good, "an argument", args=["x"], status=EX_CONFIG)
+        silent(box, good, "a bad -o", args=["-o", "nonsense"], status=EX_CONFIG)
+        silent(box, good, "-h", args=["-h"])
+        silent(box, good, "-V", args=["-V"])
+        silent(box, good, "-t", args=["-t"])
+        silent(box, box.dir / "bad.conf", "-t of a broken configuration", args=["-t"], status=EX_CONFIG)
+        for fds in ("unix", "unix-inetd", "pipe", "pipe-all"):
+            handler = box.start(good, fds=fds, env={"TCPREMOTEIP": "nonsense"})
+            equal((handler.wait(), handler.received()), (EX_CONFIG, b""), f"G7: bad TCPREMOTEIP, {fds}")
+        (box.state_dir / "default").touch()
+        silent(box, good, "unusable state", status=EX_OSERR)
+        equal(box.starts(), [], "G7: nothing has run")
+
+
+def bad_actions():
+    with Sandbox() as box:
+        for name, words, status in (
+            ("a crash", ["signal=11"], 128 + signal.SIGSEGV),
+            ("a failure", ["say=failed", "exit=1"], 1),
+            ("an action that talks and closes", ["say=hello", "close", "sleep=1"], 0),
+            ("an action that leaves a daemon", ["say=hello", "daemon=60000"], 0),
+        ):
+            silent(box, box.config(FREE + f"action {box.recorder(*words)}\n"), name, status=status)
+        silent(box, box.config(FREE + "action /no/such/program\n"), "a missing program", status=127)
+        script = box.dir / "script"
+        script.write_text("#!/bin/sh\necho hello\necho hello >&2\n(echo hello >&0) 2>/dev/null\nls /no/such\nexit 3\n")
+        script.chmod(0o755)
+        silent(box, box.config(FREE + f"action {script}\n"), "a script", status=3)
+
+
+def two_sockets():
+    """A wrapper may hand over one socket or pipe to read from and another one to write to."""
+    with Sandbox() as box:
+        good = box.config(FREE + f"action {box.recorder('say=hello')}\n")
+        bad = box.config("nonsense\n", "bad.conf")
+        for first in ("unix", "pipe", "tcp"):
+            for name, conf, args in (
+                ("the line", good, []),
+                ("-h", good, ["-h"]),
+                ("-V", good, ["-V"]),
+                ("a bad option", good, ["-x"]),
+                ("-t", bad, ["-t"]),
+                ("a broken configuration", bad, []),
+            ):
+                for numbers in ((1,), (1, 2)):
+                    if first == "tcp":
+                        # A second internet connection.
+                        answer, theirs = box.connection()
+                    else:
+                        answer, theirs = socket.socketpair(socket.AF_UNIX)
+                    with answer:
+                        with theirs:
+                            both = {number: theirs.fileno() for number in numbers}
+                            handler = box.start(conf, data=LINE, fds=first, args=args, descriptors=both)
+                        handler.wait()
+                        answer.settimeout(nmtest.PATIENCE)
+                        equal(answer.recv(100), b"", f"G7: {name}: {first} on 0, a socket on {numbers}")
+                        equal(handler.received(), b"", f"G7: {name}: {first} on 0, with a socket on {numbers}")
+
+
+# ---- The action's world ----
+
+
+def facts_of(box, name):
+    """What the recorder wrote: a list of values for each key, and /proc/self/status."""
+    facts, status = {}, {}
+    for line in (box.out / name).read_text().splitlines():
+        key, _, value = line.partition(" ")
+        if key == "status":
+            field, _, value = value.partition(":")
+            status[field] = value.split()
+        else:
+            facts.setdefault(key, []).append(value)
+    return facts, status
+
+
+def environment():
+    noise = {
+        "PATH": "/nowhere",
+        "HOME": "/nowhere",
+        "LD_PRELOAD": "/nowhere.so",
+        "IFS": "x",
+        "TCPREMOTEHOST": "evil.example",
+        "REMOTE_ADDR": "192.0.2.66",
+        "NMNOTIFY_ACCOUNT": "x",
+        "NMNOTIFY_EVIL": "x",
+        "LISTEN_FDS": "1",
+        "USER": "nobody-else",
+        "RUNTIME_DIRECTORY": "/nowhere",
+    }
+    with Sandbox() as box:
+
+        def base(account, source):
+            return {
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "HOME": box.home,
+                "USER": box.name,
+                "LOGNAME": box.name,
+                "SHELL": box.shell,
+                "NMNOTIFY_ACCOUNT": account,
+                "NMNOTIFY_SOURCE": source,
+            }
+
+        def got(name):
+            lines = facts_of(box, name)[0]["env"]
+            found = dict(line.split("=", 1) for line in lines)
+            equal(len(lines), len(found), f"env: {name}: no name is there twice")
+            return found
+
+        conf = box.config(FREE + f"action {box.recorder('facts=bare')}\n")
+        box.connect_and_run(conf, env=noise)
+        equal(got("bare"), base("default", "127.0.0.1"), "env: exactly what is documented")
+        box.connect_and_run(conf, fds="unix", env={**noise, "TCPREMOTEIP": "2001:DB8:0::1"})
+        equal(got("bare"), base("default", "2001:db8::1"), "env: a source in its usual form")
+        box.connect_and_run(conf, fds="unix", env={"TCPREMOTEIP": "fe80::1%lo"})
+        equal(got("bare")["NMNOTIFY_SOURCE"], "fe80::1%lo", "env: a source with its interface")
+        box.connect_and_run(conf, fds="pipe", env={})
+        equal(got("bare")["NMNOTIFY_SOURCE"], "local", "env: a local source")
+
+        conf = box.config(
+            "interval 0s\nenv A=default B=default C='a b' D= E==\nenv B=later\nenv TZ=UTC\n"
+            f"account one\nfrom 127.0.0.1\nenv C=account F=account\nenv F=later HOME=/one PATH=/bin\n"
+            f"action {box.recorder('facts=one')}\n"
+            f"account two\nfrom any\nenv X=two\naction {box.recorder('facts=two')}\n"
+        )
+        box.connect_and_run(conf)
+        box.connect_and_run(conf, source="127.0.0.2")
+        shared = {"A": "default", "B": "later", "C": "a b", "D": "", "E": "=", "TZ": "UTC"}
+        equal(
+            got("one"),
+            {**base("one", "127.0.0.1"), **shared, "C": "account", "F": "later", "HOME": "/one", "PATH": "/bin"},
+            "env: an account's own, and the defaults'; the later wins",
+        )
+        equal(got("two"), {**base("two", "127.0.0.2"), **shared, "X": "two"}, "env: not another account's")
+
+
+def descriptors():
+    with Sandbox() as box, ExitStack() as stack:
+        conf = box.config(FREE + f"action {box.recorder('facts=facts')}\n")
+        more = {n: stack.enter_context(socket.socket()).fileno() for n in (3, 4, 7, 100, 500)}
+        where = {
+            "tcp": str(box.log_path),
+            "unix": str(box.log_path),
+            "pipe": str(box.log_path),
+            "tty": str(box.log_path),
+            "inetd": "/dev/null",
+            "unix-inetd": "/dev/null",
+            "pipe-all": "/dev/null",
+        }
+        for fds, output in where.items():
+            handler = box.start(conf, data=LINE, fds=fds, descriptors=more)
+            equal(handler.wait(), 0, f"G7: descriptors of the action, {fds}: it runs")
+            equal(
+                facts_of(box, "facts")[0]["fd"],
+                ["0 /dev/null", f"1 {output}", f"2 {output}"],
+                f"G7: descriptors of the action, {fds}: its own three",
+            )
+        handler = box.start(conf, data=LINE, descriptors={1: None, 2: None})
+        equal(handler.wait(), 0, "G7: descriptors 1 and 2 closed: it runs")
+        equal(
+            facts_of(box, "facts")[0]["fd"],
+            ["0 /dev/null", "1 /dev/null", "2 /dev/null"],
+            "G7: descriptors 1 and 2 closed: /dev/null",
+        )
+
+
+def output_goes_to_the_log():
+    with Sandbox() as box:
+        conf = box.config(FREE + f"action {box.recorder('say=hello')}\n")
+        box.connect_and_run(conf)
+        ok("hellohello" in box.log_path.read_text(), "log: the action's output goes where the log goes")
+        reader, writer = os.pipe()
+        handler = box.start(conf, data=LINE, descriptors={2: writer})
+        os.close(writer)
+        handler.wait()
+        with os.fdopen(reader, "rb") as f:
+            text = f.read()
+        ok(b"hellohello" in text and b"verdict=accepted" in text, "log: a pipe on 2 is a log")
+
+
+def process():
+    with Sandbox() as box:
+        words = ["facts=facts", "exit=7"]
+        conf = box.config(FREE + f"action {box.recorder(*words)}\n")
+        ignored = [signal.SIGPIPE, signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
+        blocked = [signal.SIGCHLD, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGRTMIN, signal.SIGBUS]
+        handler = box.start(conf, data=LINE, ignore=ignored, block=blocked)
+        equal(handler.wait(), 7, "status: a super-server that ignores and blocks signals: the action's")
+        facts, status = facts_of(box, "facts")
+        for field, name in (("SigIgn", "ignored"), ("SigBlk", "blocked"), ("SigCgt", "caught")):
+            equal(int(status[field][0], 16), 0, f"G7: no signal is {name} in the action")
+        pid = facts["pid"]
+        equal((facts["sid"], facts["pgid"]), (pid, pid), "G7: the action leads a session and a group")
+        equal(facts["ppid"], [str(handler.pid)], "G7: its parent is the supervisor")
+        ids = [str(box.uid)] * 4, [str(box.gid)] * 4
+        equal((status["Uid"], status["Gid"]), ids, "G7: the action's user and group, all four of each")
+        for caps in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            equal(int(status[caps][0], 16), 0, f"G7: the action has no capability: {caps}")
+        equal((status["NoNewPrivs"], status["Seccomp"]), (["1"], ["2"]), "G7: the action is confined")
+        home = box.home if os.path.isdir(box.home) and os.access(box.home, os.X_OK) else "/"
+        equal(facts["cwd"], [home], "G7: the action starts in its home, or in /")
+
+        waits = box.start(
+            box.config(FREE + f"action {box.recorder('sleep=60000')}\n"), data=LINE, ignore=ignored, block=blocked
+        )
+        box.wait_starts(2)
+        waits.kill(signal.SIGTERM)
+        equal(waits.wait(), 143, "status: SIGTERM to a supervisor that was started with it ignored and blocked")
+        if not is_root():
+            skip("G7: groups", "not root")
+            return
+        other = box.other
+        groups = {other.pw_gid} | {g.gr_gid for g in grp.getgrall() if other.pw_name in g.gr_mem}
+        os.chown(box.out, other.pw_uid, -1)
+        for path in box.out.iterdir():
+            os.chown(path, other.pw_uid, -1)
+        conf = box.config(FREE + f"user {other.pw_name}\naccount other\naction {box.recorder('facts=other')}\n")
+        before = os.getgroups()
+        os.setgroups([0, 4, 27])
+        try:
+            box.connect_and_run(conf)
+        finally:
+            os.setgroups(before)
+        facts, status = facts_of(box, "other")
+        equal({int(g) for g in facts["group"]}, groups, "G7: the action has its user's groups, not the super-server's")
+        home = other.pw_dir if os.path.isdir(other.pw_dir) else "/"
+        equal(facts["cwd"], [home], "G7: the action starts in the home that there is")
+        equal(status["Uid"], [str(other.pw_uid)] * 4, "G7: the account's user")
+
+
+nmtest.run(
+    verdicts,
+    troubles,
+    bad_actions,
+    two_sockets,
+    environment,
+    descriptors,
+    output_goes_to_the_log,
+    process,
+)
