@@ -196,10 +196,11 @@ demo:
 check:
 	$(Q)tests/packages build test
 	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)$(PROVE) $(UNIT_TESTS) $(SCRIPTS)
+	$(Q)$(PROVE) --exec tests/tap $(UNIT_TESTS) $(SCRIPTS)
 
+# Under something else: make check-unit UNDER='valgrind --quiet'
 check-unit: $(UNIT_TESTS)
-	$(Q)$(PROVE) $(UNIT_TESTS)
+	$(Q)$(PROVE) --exec 'tests/tap $(UNDER)' $(UNIT_TESTS)
 
 test-programs: $(UNIT_TESTS) $(HELPERS)
 
@@ -250,7 +251,7 @@ CLANG_WARNINGS := -Weverything -Wno-unknown-warning-option -Wno-padded -Wno-decl
 	-Wno-disabled-macro-expansion -Wno-reserved-macro-identifier -Wno-reserved-identifier -Wno-flexible-array-extensions \
 	-Wno-switch-enum -Wno-covered-switch-default -Wno-switch-default -Wno-unsafe-buffer-usage
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SHELL_SCRIPTS := .ci/run tests/demo tests/packages
+SHELL_SCRIPTS := .ci/run tests/demo tests/packages tests/tap
 
 lint:
 	$(Q)tests/packages build lint
@@ -301,7 +302,7 @@ lint-units: all
 
 lint-valgrind: $(UNIT_TESTS)
 	$(call say,LINT,valgrind)
-	$(Q)$(PROVE) -Q --exec 'valgrind --quiet --leak-check=full --error-exitcode=99' $(UNIT_TESTS)
+	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNDER='valgrind --quiet --leak-check=full --error-exitcode=99' check-unit
 
 lint-sanitize: sanitize-gcc sanitize-clang
 
@@ -332,7 +333,7 @@ cross-%:
 	$(Q)$(MAKE) -s CROSS=$*- BUILD=$(DIR) all
 	$(Q)$(QEMU) $(DIR)/nmnotify -V
 	$(Q)$(MAKE) -s CROSS=$*- BUILD=$(DIR) CFLAGS=-I$(ROOT)/usr/include LDFLAGS=-L$(ROOT)/usr/lib/$* \
-		PROVEFLAGS='--exec "$(QEMU) -L /usr/$* -E LD_LIBRARY_PATH=$(ROOT)/usr/lib/$*"' check-unit
+		UNDER='$(QEMU) -L /usr/$* -E LD_LIBRARY_PATH=$(ROOT)/usr/lib/$*' check-unit
 
 clean:
 	rm -rf $(BUILD)

@@ -103,7 +103,7 @@ static void set_limit(struct conf *conf, struct account *block, const struct wor
 		return;
 	}
 	emission = (period + count - 1) / count; /* up: never more than was asked for */
-	if (emission * (burst + 1) > SPAN_MAX_MS) {
+	if (emission > SPAN_MAX_MS || emission * (burst + 1) > SPAN_MAX_MS) {
 		wrong(conf, "limit: burst %u at this rate takes more than 7d to recover",
 			(unsigned)burst);
 		return;

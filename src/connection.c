@@ -36,23 +36,23 @@ static bool is_stream(const struct stat *st)
 
 /*
  * May what is written to fd reach the other end? Surely if it is the connection itself or any
- * internet socket. A wrapper that hands over pipes has the other end on descriptor 1.
+ * internet socket. Where descriptor 0 is no internet socket but a stream, a wrapper may have the
+ * other end on descriptor 1, too; `tell` says that there is none.
  */
-static bool leads_out(int fd, const struct stat st[3])
+static bool leads_out(int fd, const struct stat st[3], bool tell)
 {
 	if (!is_stream(&st[fd]))
 		return false;
-	if (is_same_file(&st[fd], &st[0]))
+	if (S_ISSOCK(st[fd].st_mode) &&
+		(is_same_file(&st[fd], &st[0]) || socket_option(fd, SO_DOMAIN) != AF_UNIX))
 		return true;
-	if (S_ISSOCK(st[fd].st_mode))
-		return socket_option(fd, SO_DOMAIN) != AF_UNIX ||
-		       (fd == STDERR_FILENO && is_same_file(&st[fd], &st[1]));
-	if (!is_stream(&st[0]) || is_internet(socket_option(STDIN_FILENO, SO_DOMAIN)))
+	if (tell || !is_stream(&st[0]) || is_internet(socket_option(STDIN_FILENO, SO_DOMAIN)))
 		return false;
-	return fd == STDOUT_FILENO || is_same_file(&st[fd], &st[1]);
+	return fd == STDOUT_FILENO || is_same_file(&st[fd], &st[1]) ||
+	       is_same_file(&st[fd], &st[0]);
 }
 
-static bool null_take(int fd)
+bool connection_void(int fd)
 {
 	int null = open("/dev/null", O_RDWR);
 
@@ -81,30 +81,35 @@ static void close_above_stderr(void)
 		(void)close(fd);
 }
 
-bool connection_guard(struct connection *connection, bool close_rest)
+bool connection_guard(struct connection *connection, bool tell, bool close_rest)
 {
 	struct stat st[3];
-	bool usable[3] = { false, true, true };
+	bool is_open[3] = { true, true, true };
 
 	if (fstat(STDIN_FILENO, &st[0]) != 0)
 		return false;
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fstat(fd, &st[fd]) != 0) {
-			usable[fd] = false;
+		is_open[fd] = fstat(fd, &st[fd]) == 0;
+		if (!is_open[fd]) {
 			st[fd] = (struct stat){ .st_mode = S_IFCHR };
+			if (!connection_void(fd))
+				return false;
 		}
 	}
 	connection->is_socket = S_ISSOCK(st[0].st_mode);
-	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-		usable[fd] = usable[fd] && !leads_out(fd, st);
-	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-		if (!usable[fd] && !null_take(fd))
-			return false;
-	connection->stdout_usable = usable[STDOUT_FILENO];
-	connection->stderr_usable = usable[STDERR_FILENO];
+	connection->stdout_usable = is_open[1] && !leads_out(STDOUT_FILENO, st, tell);
+	connection->stderr_usable = is_open[2] && !leads_out(STDERR_FILENO, st, tell);
+	if (!connection->stderr_usable && !connection_void(STDERR_FILENO))
+		return false;
 	if (close_rest)
 		close_above_stderr();
 	return true;
+}
+
+/* Where systemd (257) has a Unix socket's path or abstract name for REMOTE_ADDR. */
+static bool is_unix_name(const char *text)
+{
+	return *text == '/' || *text == '@';
 }
 
 static const char *identify_by_environment(struct connection *connection)
@@ -113,6 +118,8 @@ static const char *identify_by_environment(struct connection *connection)
 
 	if (source == NULL)
 		source = getenv("REMOTE_ADDR");
+	if (source != NULL && is_unix_name(source))
+		source = NULL;
 	connection->source.kind = SOURCE_LOCAL;
 	connection->to.kind = SOURCE_LOCAL;
 	if (source != NULL && !source_parse(source, &connection->source))
@@ -149,9 +156,11 @@ const char *connection_identify(struct connection *connection, bool needs_to)
 	return NULL;
 }
 
-bool connection_close(void)
+bool connection_close(const struct connection *connection)
 {
 	/* The lowest free descriptor is the one that open(2) gives. */
 	(void)close(STDIN_FILENO); /* nothing was written: nothing can be lost */
-	return open("/dev/null", O_RDWR) == STDIN_FILENO;
+	if (open("/dev/null", O_RDWR) != STDIN_FILENO)
+		return false;
+	return connection->stdout_usable || dup2(STDIN_FILENO, STDOUT_FILENO) >= 0;
 }

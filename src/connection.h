@@ -18,11 +18,13 @@ struct connection {
 };
 
 /*
- * First of all: makes sure that descriptors 1 and 2 do not lead to the other end (/dev/null takes
- * their place), and closes all above 2 if `close_rest`. False with errno set: descriptor 0 is
- * not there, or there is no /dev/null.
+ * First of all: finds out what descriptors 1 and 2 are. /dev/null takes the place of 2 if that
+ * leads to the other end, and of either if it is not open. Descriptor 1 stays as it is until
+ * connection_close(): a wrapper takes its end for ours. With `tell`, nothing is a connection and
+ * pipes are somebody who wants to read what -h, -V and -t say. Closes all above 2 if `close_rest`.
+ * False with errno set: descriptor 0 is not there, or there is no /dev/null.
  */
-bool connection_guard(struct connection *connection, bool close_rest);
+bool connection_guard(struct connection *connection, bool tell, bool close_rest);
 
 /*
  * Who is there, and, if `needs_to`, which local address was connected to. For an internet socket
@@ -31,7 +33,10 @@ bool connection_guard(struct connection *connection, bool close_rest);
  */
 const char *connection_identify(struct connection *connection, bool needs_to);
 
-/* Closes it: /dev/null takes its place. False with errno set. */
-bool connection_close(void);
+/* Closes it: /dev/null takes its place, on descriptor 1 too. False with errno set. */
+bool connection_close(const struct connection *connection);
+
+/* Puts /dev/null in the place of a descriptor. False with errno set. */
+bool connection_void(int fd);
 
 #endif

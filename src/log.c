@@ -178,10 +178,10 @@ static void record_add_place(struct record *record, struct log *log)
 	field_add(record, "source", log->source);
 }
 
+/* Can whoever reaches the port cause any number of them? The others are bounded by `interval`. */
 static bool may_flood(enum verdict verdict)
 {
-	return verdict == VERDICT_DENIED || verdict == VERDICT_MALFORMED ||
-	       verdict == VERDICT_TIMEOUT || verdict == VERDICT_COALESCED;
+	return verdict != VERDICT_ACCEPTED && verdict != VERDICT_DEFERRED;
 }
 
 /* Counters are relaxed: nothing is concluded from one about another. */
@@ -203,16 +203,10 @@ bool log_admit(struct state *state, enum verdict verdict, uint32_t *suppressed)
 	return true;
 }
 
-static int priority_of(enum verdict verdict)
-{
-	if (verdict == VERDICT_ERROR)
-		return LOG_ERR;
-	return may_flood(verdict) && verdict != VERDICT_COALESCED ? LOG_NOTICE : LOG_INFO;
-}
-
 void log_admitted(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed)
 {
-	struct record record = { .priority = priority_of(verdict) };
+	/* Notice, not info: systemd's own lines about each connection are best cut off there. */
+	struct record record = { .priority = verdict == VERDICT_ERROR ? LOG_ERR : LOG_NOTICE };
 
 	field_add(&record, "verdict", verdict_name(verdict));
 	record_add_place(&record, log);
@@ -244,7 +238,7 @@ void log_error(struct log *log, const char *format, ...)
 
 void log_run_ended(struct log *log, int status, uint64_t milliseconds, const char *reason)
 {
-	struct record record = { .priority = status == 0 ? LOG_INFO : LOG_WARNING };
+	struct record record = { .priority = status == 0 ? LOG_NOTICE : LOG_WARNING };
 	char seconds[32];
 	struct text text = TEXT_IN(seconds);
 	unsigned hundredths = (unsigned)(milliseconds % 1000 / 10);

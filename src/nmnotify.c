@@ -30,7 +30,7 @@ struct handler {
 };
 
 static const char usage[] =
-	"usage: nmnotify [-htV] [-f file] [-o 'keyword value']...\n"
+	"usage: nmnotify [-h | -t | -V] [-f file] [-o 'keyword value']...\n"
 	"Takes one connection on descriptor 0; to be started by a super-server.\n"
 	"  -f file   configuration, instead of " CONF_FILE "\n"
 	"  -o words  a line of configuration, said before the file's\n"
@@ -44,14 +44,14 @@ _Noreturn static void finish(struct handler *h, enum verdict verdict)
 	exit(EX_OK);
 }
 
-static void guard_descriptors(struct handler *h)
+static void guard_descriptors(struct handler *h, char **arguments)
 {
 	struct program *program = &h->program;
 
 	program->name = program->log.program = "nmnotify";
 	program->usage = usage;
 	program->self = (uid_t)getauxval(AT_EUID);
-	if (!connection_guard(&h->connection, true))
+	if (!connection_guard(&h->connection, program_only_tells(arguments), true))
 		program_fail(program, "descriptors 0 to 2");
 	program->stdout_usable = h->connection.stdout_usable;
 	program->log.stderr_usable = h->connection.stderr_usable;
@@ -144,7 +144,7 @@ static void decide(struct handler *h, enum line_state line)
 	if (!decision_make(&h->decision, line))
 		program_fail(&h->program, "the turn file");
 	/* The verdict is known: the sender need not wait, and a waiter must not hold a socket. */
-	if (!connection_close())
+	if (!connection_close(&h->connection))
 		program_fail(&h->program, "/dev/null");
 	if (h->decision.verdict != VERDICT_ERROR)
 		log_verdict(&h->program.log, h->decision.verdict, NULL);
@@ -171,8 +171,9 @@ int main(int argc, char **argv)
 {
 	static struct handler h; /* zeros; large, but only what is used is ever touched */
 
-	guard_descriptors(&h);
-	program_configure(&h.program, argc > 0 ? argv + 1 : argv);
+	argv += argc > 0; /* without our name */
+	guard_descriptors(&h, argv);
+	program_configure(&h.program, argv);
 	identify_source(&h);
 	program_open_base(&h.program);
 	choose_account(&h);

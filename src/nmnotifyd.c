@@ -48,7 +48,7 @@ struct daemon {
 	struct runner runner;
 };
 
-static const char usage[] = "usage: nmnotifyd [-htV] [-f file] [-o 'keyword value']...\n"
+static const char usage[] = "usage: nmnotifyd [-h | -t | -V] [-f file] [-o 'keyword value']...\n"
 			    "Serves listening sockets; to be started by systemd or inetd (wait).\n"
 			    "  -f file   configuration, instead of " CONF_FILE "\n"
 			    "  -o words  a line of configuration, said before the file's\n"
@@ -56,7 +56,7 @@ static const char usage[] = "usage: nmnotifyd [-htV] [-f file] [-o 'keyword valu
 			    "  -V        print the version and exit\n"
 			    "  -h        print this and exit\n";
 
-static void guard_descriptors(struct daemon *d)
+static void guard_descriptors(struct daemon *d, char **arguments)
 {
 	struct connection connection = { .is_socket = false };
 	struct program *program = &d->program;
@@ -64,7 +64,7 @@ static void guard_descriptors(struct daemon *d)
 	program->name = program->log.program = "nmnotifyd";
 	program->usage = usage;
 	program->self = (uid_t)getauxval(AT_EUID);
-	if (!connection_guard(&connection, false))
+	if (!connection_guard(&connection, program_only_tells(arguments), false))
 		program_fail(program, "descriptors 0 to 2");
 	program->stdout_usable = connection.stdout_usable;
 	program->log.stderr_usable = connection.stderr_usable;
@@ -162,7 +162,7 @@ static int descriptor_move(struct daemon *d, int fd)
 /* It keeps the sockets, the turn files, and RUNNER_FD; 0 to 2 lead nowhere. */
 static void arrange_descriptors(struct daemon *d)
 {
-	int pair = descriptor_move(d, d->pair[0]), null = open("/dev/null", O_RDWR);
+	int pair = descriptor_move(d, d->pair[0]);
 
 	for (unsigned i = 0; i < d->listeners_count; i++)
 		d->listener[i].fd = descriptor_move(d, d->listener[i].fd);
@@ -174,7 +174,7 @@ static void arrange_descriptors(struct daemon *d)
 	(void)close(d->runner.signals);
 	(void)close(d->pair[1]);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		if (dup2(null, fd) < 0)
+		if (!connection_void(fd))
 			program_fail(&d->program, "/dev/null");
 	if (dup2(pair, RUNNER_FD) < 0)
 		program_fail(&d->program, "dup2");
@@ -229,6 +229,10 @@ static int run_runner(struct daemon *d, pid_t network)
 	for (unsigned i = 0; i < d->listeners_count; i++)
 		(void)close(d->listener[i].fd); /* nothing of the network is open here */
 	(void)close(d->pair[0]);
+	/* Under inetd the socket was these, too. Actions find /dev/null on 0. */
+	if (!connection_void(STDIN_FILENO) ||
+		(!d->program.stdout_usable && !connection_void(STDOUT_FILENO)))
+		program_fail(&d->program, "/dev/null");
 	d->runner.program = &d->program;
 	d->runner.desks = &d->desks;
 	d->runner.board = d->board;
@@ -242,8 +246,9 @@ int main(int argc, char **argv)
 	static struct daemon d; /* zeros; large, but only what is used is ever touched */
 	pid_t network;
 
-	guard_descriptors(&d);
-	program_configure(&d.program, argc > 0 ? argv + 1 : argv);
+	argv += argc > 0; /* without our name */
+	guard_descriptors(&d, argv);
+	program_configure(&d.program, argv);
 	take_sockets(&d);
 	open_state(&d);
 	open_pair(&d);

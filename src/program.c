@@ -15,14 +15,39 @@
 
 /* ---- Ends ---- */
 
+/*
+ * Lines about what is wrong come with every connection until somebody mends it: they are limited,
+ * too, if there is a state to count in. Where there is none, nothing else can be said of it.
+ */
+static void limit_errors(struct program *program)
+{
+	struct state_error ignored;
+
+	if (program->log.state != NULL || program->check_only)
+		return;
+	if (program->base_path[0] == '\0' &&
+		!state_base_path(
+			program->conf.state, program->base_path, sizeof(program->base_path)))
+		return;
+	if (program->base == 0)
+		program->base = state_base_open(program->base_path, program->self, &ignored);
+	if (program->base > 0)
+		program->log.state = state_map(
+			program->base, STATE_DENIED, program->self, STATE_HEADER_BYTES, &ignored);
+}
+
 _Noreturn void program_fail(struct program *program, const char *what)
 {
-	log_error(&program->log, "%s: %s", what, strerror(errno));
+	int error = errno;
+
+	limit_errors(program);
+	log_error(&program->log, "%s: %s", what, strerror(error));
 	exit(EX_OSERR);
 }
 
 _Noreturn void program_fail_state(struct program *program, const struct state_error *error)
 {
+	limit_errors(program);
 	log_error(&program->log, "state %s: %s %s%s%s", program->base_path, error->what,
 		error->name, error->code != 0 ? ": " : "",
 		error->code != 0 ? strerror(error->code) : "");
@@ -31,6 +56,7 @@ _Noreturn void program_fail_state(struct program *program, const struct state_er
 
 _Noreturn void program_fail_configuration(struct program *program, const char *wrong)
 {
+	limit_errors(program);
 	log_error(&program->log, "%s", wrong);
 	exit(EX_CONFIG);
 }
@@ -48,8 +74,10 @@ static void report(void *context, const char *file, unsigned line, const char *m
 		text_add(&text, "%u:", line);
 	text_add(&text, " %s", message);
 	program->log.target = program->conf.log;
-	if (!program->check_only && program->conf.wrong == 1) /* one line is enough for the log */
+	if (!program->check_only && program->conf.wrong == 1) { /* one line is enough for the log */
+		limit_errors(program);
 		log_error(&program->log, "%s", bytes);
+	}
 	text_add(&text, "\n");
 	if (program->check_only)
 		(void)text_write(&text, STDERR_FILENO); /* -t has nobody else to tell */
@@ -101,6 +129,7 @@ _Noreturn static void fail_usage(struct program *program, const char *wrong, con
 	char bytes[MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
 
+	limit_errors(program);
 	log_error(&program->log, "%s '%s'", wrong, argument);
 	text_add(&text, "%s: %s '%s'\n%s", program->name, wrong, argument, program->usage);
 	if (program->log.stderr_usable)
@@ -141,6 +170,15 @@ static void read_options(
 		else
 			fail_usage(program, "cannot use", option);
 	}
+}
+
+bool program_only_tells(char **arguments)
+{
+	for (; *arguments != NULL; arguments++)
+		if (strcmp(*arguments, "-h") == 0 || strcmp(*arguments, "-V") == 0 ||
+			strcmp(*arguments, "-t") == 0)
+			return true;
+	return false;
 }
 
 void program_configure(struct program *program, char **arguments)
@@ -209,6 +247,7 @@ void program_choose_user(
 	}
 	if (wrong == NULL)
 		return;
+	limit_errors(program);
 	log_error(&program->log, "user %s %s", name, wrong);
 	exit(EX_CONFIG);
 }

@@ -28,6 +28,9 @@ struct program {
 	char base_path[PATH_TEXT_MAX];
 };
 
+/* Do the arguments ask for nothing but an answer: -h, -V or -t? */
+bool program_only_tells(char **arguments);
+
 /* Reads options and configuration (`arguments` without the program's name). Ends the process
  * after -h, -V and -t, and with EX_CONFIG if anything is wrong. */
 void program_configure(struct program *program, char **arguments);

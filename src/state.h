@@ -98,7 +98,8 @@ struct state *state_map(
 
 #define STATE_LIMITS "limits"
 #define STATE_TURN   "turn"
-#define STATE_DENIED ".denied" /* in the base: counters and log limit of sources without account   \
-				*/
+#define STATE_DENIED                                                                               \
+	".denied" /* in the base: counters and log limit of sources without account                \
+		   */
 
 #endif

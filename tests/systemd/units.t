@@ -64,6 +64,7 @@ class Root:
 
     def analyze(self, directory, *words):
         environment = {"PATH": os.environ["PATH"], "SYSTEMD_UNIT_PATH": f"{self.path / directory}:"}
+        environment.update(HOME=str(self.path), XDG_RUNTIME_DIR=str(self.path))
         return subprocess.run(
             ["systemd-analyze", *words],
             cwd=self.path / directory,

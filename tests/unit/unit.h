@@ -112,6 +112,13 @@ static inline pid_t unit_fork(unit_child *run, void *context)
 	_exit(run(context));
 }
 
+/* Stays where it is until it is killed. */
+_Noreturn static inline void unit_halt(void)
+{
+	for (;;)
+		(void)pause();
+}
+
 /* Waits for a child's end: its exit status, UNIT_SIGNAL + n, or UNIT_HUNG. */
 static inline int unit_reap(pid_t child)
 {

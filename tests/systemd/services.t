@@ -1,0 +1,605 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Both pairs of units under a real systemd, in a container: installed as a user installs them, and
+what an administrator does with them then."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import container
+import nmtest
+from nmtest import BUILD, LINE, State, boottime_ms, diag, equal, is_alive, ok, skip, until
+
+PAIRS = ("nmnotifyd", "nmnotify")
+INTERVAL_MS = 2000
+# How much later than it must a start may be seen.
+SLACK_MS = 4000
+# A source for each account, and an action that does what the name says.
+SOURCES = {"mail": "127.0.0.1", "slow": "127.0.2.1", "stubborn": "127.0.3.1", "fails": "127.0.4.1"}
+SOURCES["missing"] = "127.0.5.1"
+NOBODY = "127.0.9.9"
+OUT = "/var/lib/nmnotify"
+CONFIG = f"""
+interval {INTERVAL_MS}ms
+limit 1000/s burst 10000
+timeout 60s
+account mail
+    from 127.0.0.0/24 ::1
+    action /usr/local/bin/recorder {OUT}/mail limits=/run/nmnotify/mail/limits facts=facts "say=new mail"
+account slow
+    from 127.0.2.0/24
+    action /usr/local/bin/recorder {OUT}/slow sleep=3000
+account stubborn
+    from 127.0.3.0/24
+    action /usr/local/bin/recorder {OUT}/stubborn ignore-term sleep=60000
+account fails
+    from 127.0.4.0/24
+    action /usr/local/bin/recorder {OUT}/fails exit=3
+account missing
+    from 127.0.5.0/24
+    action /usr/local/bin/there-is-no-such-program
+"""
+
+box = container.Container()
+
+
+# ---- Sending and looking ----
+
+
+def send(account="mail", data=LINE, port=79, source=None, host="127.0.0.1"):
+    """Sends, and waits for the end of the connection. Returns what came back."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.settimeout(15)
+        if family == socket.AF_INET:
+            client.bind((source or SOURCES[account], 0))
+        client.connect((host, port))
+        try:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            return client.recv(100)
+        except ConnectionError:
+            return b""  # closed unread
+
+
+def send_datagram(data=LINE, port=79, source="127.0.0.1"):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind((source, 0))
+        client.sendto(data, ("127.0.0.1", port))
+
+
+def runs(account="mail", out=OUT):
+    """[[process, start, end or None]], in ms of CLOCK_BOOTTIME."""
+    found = []
+    try:
+        lines = (box.root / out.lstrip("/") / account / "runs").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        kind, pid, at, *_ = line.split()
+        if kind == "start":
+            found.append([int(pid), int(at) // 1000000, None])
+        for run in found:
+            if kind == "end" and run[0] == int(pid):
+                run[2] = int(at) // 1000000
+    return found
+
+
+def wait_runs(count, account="mail", **how):
+    """That many starts at least; and a moment later there are not more."""
+    until(lambda: len(runs(account, **how)) >= count, 20)
+    return len(runs(account, **how))
+
+
+def wait_ends(count, account="mail"):
+    until(lambda: sum(r[2] is not None for r in runs(account)) >= count, 20)
+
+
+def state(account="mail", base="/run/nmnotify"):
+    return State(f"/proc/{box.leader}/root{base}/{account}/limits")
+
+
+def due(account="mail", **how):
+    try:
+        return state(account, **how).due
+    except FileNotFoundError:
+        return 0
+
+
+def has_waiter(account="mail"):
+    return until(lambda: due(account) != 0, 5)
+
+
+def become_waiter(account="mail"):
+    """A start, and a line that waits for the next one. Returns how many runs there are then."""
+    before = len(runs(account))
+    send(account)
+    wait_runs(before + 1, account)
+    # One start may have been due already, by a line before.
+    until(lambda: not due(account), 5)
+    send(account)
+    has_waiter(account)
+    return len(runs(account))
+
+
+def check_gaps(account, name):
+    gaps = [b[1] - a[1] for a, b in zip(runs(account), runs(account)[1:])]
+    if not ok(all(gap >= INTERVAL_MS - 250 for gap in gaps), f"G2: {name}: starts are an interval apart"):
+        diag(f"gaps: {gaps} ms")
+
+
+def last_run(account="mail", after=None):
+    return box.journal("NMNOTIFY_RUN=ended", f"NMNOTIFY_ACCOUNT={account}", after=after)[-1:]
+
+
+# ---- Before and after ----
+
+
+def prepare():
+    box.write("/etc/nmnotify.conf", CONFIG)
+    recorder = box.root / "usr/local/bin/recorder"
+    recorder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(BUILD / "tests" / "recorder", recorder)
+    recorder.chmod(0o755)
+    begin()
+
+
+def begin():
+    """Nothing runs, nothing is owed, nothing has been."""
+    box.run("systemctl", "stop", "nmnotifyd.socket", "nmnotify.socket", "nmnotifyd.service", "nmnotify@*")
+    box.run("systemctl", "reset-failed")
+    box.run("sh", "-c", f"rm -rf /run/nmnotify {OUT}/*")
+    names = [f"{OUT}/{name}" for name in SOURCES]
+    box.run("install", "-d", "-m", "700", "-o", "nmnotify", "-g", "nmnotify", OUT, *names)
+
+
+def pair(name):
+    begin()
+    box.run("systemctl", "start", f"{name}.socket")
+    return box.cursor()
+
+
+def check_well(name, what):
+    """What must hold after everything."""
+    ok(box.is_active(f"{name}.socket"), f"{name}: {what}: the socket is active")
+    equal(box.failed_units(), [], f"{name}: {what}: no failed unit is left")
+
+
+# ---- The tests; those with a pair's name are run for both ----
+
+
+def installed():
+    equal(box.failed_units(), [], "booted: nothing has failed")
+    said = box.run("/usr/local/sbin/nmnotifyd", "-t", check=False)
+    ok("there-is-no-such-program" in said.stderr, "nmnotifyd -t finds what is wrong with the test's accounts")
+    entry = box.output("getent", "passwd", "nmnotify")
+    ok(entry.startswith("nmnotify:"), "sysusers.d: there is a user nmnotify")
+    equal(box.output("sh", "-c", "systemd-analyze verify /lib/systemd/system/nmnotify* 2>&1"), "", "verify: clean")
+
+
+def line(name):
+    after = pair(name)
+    equal(send(), b"", f"{name}: G7: silence")
+    equal(wait_runs(1), 1, f"{name}: the line runs the action")
+    facts = (box.root / OUT.lstrip("/") / "mail/facts").read_text()
+    uid = box.output("id", "-u", "nmnotify").strip()
+    ok(f"\nuid {uid}\neuid {uid}\n" in facts, f"{name}: as the configured user")
+    ok("env NMNOTIFY_SOURCE=127.0.0.1\n" in facts, f"{name}: it is told the source")
+    capabilities = re.findall(r"status Cap\w+:\s*(\w+)", facts)
+    equal(set(capabilities), {"0" * 16}, f"{name}: with no capability")
+    ok(re.search(r"status Seccomp:\s*2", facts), f"{name}: with a filter")
+    wait_ends(1)
+    send(data=b"GET / HTTP/1.0\r\n\r\n")
+    send(source=NOBODY)
+    time.sleep(INTERVAL_MS / 1000)
+    send(host="::1")
+    equal(wait_runs(2), 2, f"{name}: IPv6, too")
+    wait_ends(2)
+    unit = "nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"
+    get = lambda *m: until(lambda: box.journal(*m, after=after), 5)
+    accepted = get("NMNOTIFY_VERDICT=accepted")
+    first = accepted[0] if accepted else {}
+    ok(first.get("_SYSTEMD_UNIT", "").startswith(unit), f"{name}: journal: the unit")
+    equal(first.get("MESSAGE"), "verdict=accepted account=mail source=127.0.0.1", f"{name}: journal: a line")
+    fields = (first.get("NMNOTIFY_ACCOUNT"), first.get("NMNOTIFY_SOURCE"), first.get("SYSLOG_IDENTIFIER"))
+    equal(fields, ("mail", "127.0.0.1", name), f"{name}: journal: its fields")
+    equal([r["NMNOTIFY_SOURCE"] for r in accepted], ["127.0.0.1", "::1"], f"{name}: journal: both sources")
+    ended = get("NMNOTIFY_RUN=ended") or [{}]
+    equal(ended[0].get("NMNOTIFY_STATUS"), "0", f"{name}: journal: how the run ended")
+    bad = get("NMNOTIFY_VERDICT=malformed") or [{}]
+    equal(bad[0].get("NMNOTIFY_SOURCE"), "127.0.0.1", f"{name}: journal: malformed")
+    denied = get("NMNOTIFY_VERDICT=denied") or [{}]
+    equal(denied[0].get("NMNOTIFY_SOURCE"), NOBODY, f"{name}: journal: denied")
+    said = [r for r in box.journal(after=after) if "new mail" in str(r.get("MESSAGE"))]
+    ok(said and said[0]["_SYSTEMD_UNIT"].startswith(unit), f"{name}: journal: what the action says")
+    check_gaps("mail", name)
+    check_well(name, "after lines")
+
+
+def failing_actions(name):
+    after = pair(name)
+    for account in ("fails", "missing"):
+        send(account)
+    equal(wait_runs(1, "fails"), 1, f"{name}: an action that fails is run")
+    records = until(lambda: len(box.journal("NMNOTIFY_ACCOUNT=missing", after=after)) >= 2, 10)
+    ok(records, f"{name}: one that is not there is an error in the log")
+    ended = until(lambda: last_run("fails", after), 10) or [{}]
+    equal(ended[0].get("NMNOTIFY_STATUS"), "3", f"{name}: its status is in the log")
+    ok(int(ended[0].get("PRIORITY", 7)) <= 4, f"{name}: as a warning")
+    if name == "nmnotifyd":
+        shown = box.output("systemctl", "status", "--no-pager", "nmnotifyd.service")
+        ok("account=fails source=127.0.4.1 status=3" in shown, f"{name}: and in systemctl status")
+        ok(box.is_active("nmnotifyd.service"), f"{name}: the service goes on")
+    until(lambda: not box.instances("nmnotify@*"), 10)
+    equal(box.instances("nmnotify@*"), [], f"{name}: no instance stays")
+    send()
+    equal(wait_runs(1), 1, f"{name}: another account works")
+    check_well(name, "after failing actions")
+
+
+def daemon_reload(name):
+    pair(name)
+    count = become_waiter()
+    box.run("systemctl", "daemon-reload")
+    equal(wait_runs(count + 1), count + 1, f"{name}: daemon-reload: the waiter's start comes")
+    send()
+    equal(wait_runs(count + 2), count + 2, f"{name}: daemon-reload: and so does the next one")
+    check_gaps("mail", f"{name}: daemon-reload")
+    check_well(name, "daemon-reload")
+
+
+def restart_with_a_waiter(name):
+    pair(name)
+    count = become_waiter()
+    result = box.run("systemctl", "restart", f"{name}.socket", check=False)
+    equal((result.returncode, result.stderr), (0, ""), f"{name}: restart of the socket works")
+    at = boottime_ms()
+    equal(wait_runs(count + 1), count + 1, f"{name}: restart: the waiter's start is not lost")
+    late = runs()[-1][1] - at
+    if not ok(late <= INTERVAL_MS + SLACK_MS, f"{name}: restart: it comes in time"):
+        diag(f"{late} ms")
+    check_gaps("mail", f"{name}: restart")
+    send()
+    equal(wait_runs(count + 2), count + 2, f"{name}: restart: a line works")
+    check_well(name, "restart")
+
+
+def restart_with_a_run(name):
+    """Per connection: the action goes on. nmnotifyd: it is ended, and said so."""
+    after = pair(name)
+    send("slow")
+    wait_runs(1, "slow")
+    box.run("systemctl", "restart", f"{name}.socket")
+    ended = until(lambda: last_run("slow", after), 10) or [{}]
+    if name == "nmnotify":
+        equal(ended[0].get("NMNOTIFY_STATUS"), "0", f"{name}: restart: a running action goes on")
+        equal(runs("slow")[0][2] is not None, True, f"{name}: restart: to its end")
+    else:
+        reason = (ended[0].get("NMNOTIFY_STATUS"), ended[0].get("NMNOTIFY_REASON"))
+        equal(reason, ("143", "signal"), f"{name}: restart: a running action is ended, and the log says so")
+    time.sleep(INTERVAL_MS / 1000)
+    before = len(runs("slow"))
+    send("slow")
+    equal(wait_runs(before + 1, "slow"), before + 1, f"{name}: restart: the next one runs")
+    check_well(name, "restart with a run")
+
+
+def stop_service(name):
+    return ("nmnotifyd.service",) if name == "nmnotifyd" else ("nmnotify@*",)
+
+
+def stop_with_a_waiter(name):
+    pair(name)
+    count = become_waiter()
+    begun = time.monotonic()
+    box.run("systemctl", "stop", *stop_service(name))
+    ok(time.monotonic() - begun < 5, f"{name}: stop: a waiter goes at once")
+    ok(due() != 0, f"{name}: stop: what it owes stays in the state")
+    time.sleep(INTERVAL_MS / 1000 + 0.5)
+    equal(len(runs()), count, f"{name}: stop: and is not paid by nobody")
+    send(data=b"hello\r\n")
+    equal(wait_runs(count + 1), count + 1, f"{name}: stop: whoever comes next pays it")
+    check_gaps("mail", f"{name}: stop")
+    check_well(name, "stop")
+
+
+def stop_with_a_run(name):
+    after = pair(name)
+    send("stubborn")
+    wait_runs(1, "stubborn")
+    begun = time.monotonic()
+    box.run("systemctl", "stop", *stop_service(name))
+    took = time.monotonic() - begun
+    if not ok(4 < took < 9, f"{name}: stop: an action that does not listen is killed after 5 s"):
+        diag(f"{took:.1f} s")
+    equal((last_run("stubborn", after) or [{}])[0].get("NMNOTIFY_STATUS"), "137", f"{name}: stop: the log says so")
+    pids = [p for unit in stop_service(name) for p in box.pids(unit)]
+    equal(pids, [], f"{name}: stop: no process is left")
+    check_well(name, "stop with a run")
+
+
+def migrate(name):
+    """From one pair to the other: both say stop to the other and keep the state."""
+    other = PAIRS[1 - PAIRS.index(name)]
+    pair(name)
+    send()
+    wait_runs(1)
+    wait_ends(1)
+    result = box.run("systemctl", "start", f"{other}.socket", check=False)
+    equal((result.returncode, result.stderr), (0, ""), f"{name}: start of {other}.socket takes the port over")
+    ok(not box.is_active(f"{name}.socket"), f"{name}: it is stopped")
+    send()
+    equal(wait_runs(2), 2, f"{name}: after that {other} works")
+    check_gaps("mail", f"{name}: taken over by {other}")
+    check_well(other, f"taken over from {name}")
+
+
+def reboot(name):
+    begin()
+    box.run("systemctl", "disable", "--quiet", "nmnotify.socket", "nmnotifyd.socket")
+    box.run("systemctl", "enable", "--quiet", "--now", f"{name}.socket")
+    send("slow")
+    wait_runs(1, "slow")
+    count = become_waiter()
+    begun = time.monotonic()
+    box.reboot()
+    took = time.monotonic() - begun
+    ok(took < 30, f"{name}: reboot: nothing holds it up ({took:.1f} s)")
+    ok(box.is_active(f"{name}.socket"), f"{name}: reboot: the socket is there again")
+    equal(due(), 0, f"{name}: reboot: state is of one boot")
+    send()
+    equal(wait_runs(count + 1), count + 1, f"{name}: reboot: a line works")
+    check_well(name, "reboot")
+    box.run("systemctl", "disable", "--quiet", f"{name}.socket")
+
+
+def broken_configuration(name):
+    pair(name)
+    box.write("/etc/nmnotify.conf", "frmo any\n")
+    # nmnotifyd reads its configuration when it starts, and takes the connection then.
+    with socket.socket() as client:
+        client.bind((SOURCES["mail"], 0))
+        client.connect(("127.0.0.1", 79))
+        client.sendall(LINE)
+        wrong = until(lambda: box.journal("NMNOTIFY_VERDICT=error", f"SYSLOG_IDENTIFIER={name}"), 10)
+        ok(wrong and "nmnotify.conf:1" in wrong[-1]["MESSAGE"], f"{name}: a broken configuration: the log says where")
+        time.sleep(3)
+        ok(box.is_active(f"{name}.socket"), f"{name}: a broken configuration: the socket stays")
+        box.write("/etc/nmnotify.conf", CONFIG)
+        if name == "nmnotifyd":
+            equal(wait_runs(1), 1, f"{name}: mended: the line that waited is served")
+    if name == "nmnotify":
+        send()
+        equal(wait_runs(1), 1, f"{name}: mended: the next line is served")
+    check_well(name, "mended")
+
+
+# ---- nmnotifyd alone ----
+
+
+def datagrams():
+    pair("nmnotifyd")
+    send_datagram(b"nm_notifyuser\r\n\r\n")
+    send_datagram(b"rubbish")
+    send_datagram(source=NOBODY)
+    send_datagram()
+    equal(wait_runs(1), 1, "nmnotifyd: a datagram is a line")
+    counts = until(lambda: (lambda c: c if c.get("malformed") == 2 else None)(state().counts()), 5)
+    equal((counts or state().counts()).get("malformed"), 2, "nmnotifyd: a datagram that is not is none")
+    check_well("nmnotifyd", "after datagrams")
+
+
+def status_text():
+    pair("nmnotifyd")
+    send()
+    wait_runs(1)
+    send(data=b"x\n")
+    send(source=NOBODY)
+    wanted = "accepted 1, deferred 0, coalesced 0, denied 1, malformed 1, timeout 0, error 0"
+    # At most once a second, and with the next event.
+    time.sleep(1.1)
+    send(source=NOBODY)
+    until(lambda: "denied 2" in box.show("nmnotifyd.service", "StatusText"), 3)
+    text = box.show("nmnotifyd.service", "StatusText")
+    ok(text.startswith(wanted.replace("denied 1", "denied 2")), "nmnotifyd: STATUS= has the counters")
+    diag(text)
+
+
+def network_process():
+    """The second process of the service: the runner is the main one."""
+    main = int(box.show("nmnotifyd.service", "MainPID"))
+    for pid in box.pids("nmnotifyd.service"):
+        status = Path(f"/proc/{pid}/status").read_text()
+        inner = int(status.split("NSpid:")[1].split("\n")[0].split()[-1])
+        if inner != main and Path(f"/proc/{pid}/comm").read_text().strip() == "nmnotifyd":
+            if "socket:" in " ".join(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in ("3", "10") if
+                                     os.path.lexists(f"/proc/{pid}/fd/{fd}")):
+                return pid
+    return None
+
+
+def main_process():
+    main = box.show("nmnotifyd.service", "MainPID")
+    for pid in box.pids("nmnotifyd.service"):
+        if Path(f"/proc/{pid}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1] == main:
+            return pid
+    return None
+
+
+def restarts():
+    return int(box.show("nmnotifyd.service", "NRestarts"))
+
+
+def watchdog():
+    box.write("/etc/systemd/system/nmnotifyd.service.d/test.conf", "[Service]\nWatchdogSec=2s\n")
+    box.run("systemctl", "daemon-reload")
+    pair("nmnotifyd")
+    send()
+    wait_runs(1)
+    time.sleep(3)
+    equal(restarts(), 0, "watchdog: a service that works is left alone")
+    os.kill(network_process(), signal.SIGSTOP)
+    ok(until(lambda: restarts() >= 1, 10), "watchdog: a network process that hangs is seen")
+    before = len(runs())
+    send()
+    equal(wait_runs(before + 1), before + 1, "watchdog: the restarted service works")
+    check_gaps("mail", "watchdog")
+    check_well("nmnotifyd", "watchdog")
+    (box.root / "etc/systemd/system/nmnotifyd.service.d/test.conf").unlink()
+    box.run("systemctl", "daemon-reload")
+
+
+def killed():
+    for who, process in (("the network process", network_process), ("the runner", main_process)):
+        pair("nmnotifyd")
+        count = become_waiter()
+        os.kill(process(), signal.SIGKILL)
+        at = boottime_ms()
+        equal(wait_runs(count + 1), count + 1, f"G5: {who} is killed: what a waiter owed is paid")
+        late = runs()[-1][1] - at
+        ok(late <= INTERVAL_MS + SLACK_MS, f"G5: {who} is killed: in time")
+        send()
+        equal(wait_runs(count + 2), count + 2, f"G5: {who} is killed: the next line is served")
+        check_gaps("mail", f"{who} is killed")
+        check_well("nmnotifyd", f"{who} is killed")
+
+
+def idle():
+    box.write("/etc/nmnotify.conf", "idle 1s\n" + CONFIG)
+    pair("nmnotifyd")
+    send()
+    wait_runs(1)
+    down = until(lambda: box.show("nmnotifyd.service", "ActiveState") == "inactive", 10)
+    ok(down, "idle: the service ends")
+    equal(box.show("nmnotifyd.service", "Result"), "success", "idle: well")
+    equal(box.show("nmnotifyd.socket", "SubState"), "listening", "idle: systemd listens")
+    equal(state().counts().get("accepted"), 1, "idle: the state stays")
+    send()
+    equal(wait_runs(2), 2, "idle: the next line starts it again")
+    check_gaps("mail", "idle")
+    check_well("nmnotifyd", "idle")
+    box.write("/etc/nmnotify.conf", CONFIG)
+
+
+# ---- Per connection alone ----
+
+
+def many_from_one():
+    pair("nmnotify")
+    clients = []
+    for _ in range(80):
+        client = socket.socket()
+        client.bind(("127.0.0.7", 0))
+        client.connect(("127.0.0.1", 79))
+        client.sendall(b"n")
+        clients.append(client)
+    until(lambda: len(box.instances("nmnotify@*")) >= 50, 10)
+    time.sleep(0.5)
+    most = len(box.instances("nmnotify@*"))
+    ok(most <= 50, f"MaxConnectionsPerSource=: one host has at most 50 ({most})")
+    send()
+    equal(wait_runs(1), 1, "MaxConnectionsPerSource=: another has its turn")
+    for client in clients:
+        client.close()
+    until(lambda: not box.instances("nmnotify@*"), 10)
+    check_well("nmnotify", "many from one")
+
+
+# ---- The user instance ----
+
+USER_OUT = "/home/alice/mail"
+USER_CONFIG = """
+interval 1s
+limit 1000/s burst 10000
+account user
+    from any
+    action /usr/local/bin/recorder /home/alice/mail/user "say=mail for alice" facts=facts
+"""
+
+
+def user_begin():
+    begin()
+    if box.run("id", "alice", check=False).returncode != 0:
+        box.run("useradd", "--create-home", "--shell", "/bin/sh", "alice")
+        box.write("/home/alice/.config/nmnotify.conf", USER_CONFIG)
+        box.run("install", "-d", "-o", "alice", f"{USER_OUT}/user")
+        box.run("chown", "-R", "alice:", "/home/alice")
+        box.run("loginctl", "enable-linger", "alice")
+    uid = box.output("id", "-u", "alice").strip()
+    until(lambda: box.run("test", "-S", f"/run/user/{uid}/systemd/private", check=False).returncode == 0, 20)
+    box.run("systemctl", "--user", "stop", "nmnotify.socket", "nmnotifyd.socket", user="alice")
+    box.run("systemctl", "--user", "daemon-reload", user="alice")
+    return uid
+
+
+def user_instance(name):
+    uid = user_begin()
+    count = len(runs("user", USER_OUT))
+    after = box.cursor()
+    box.run("systemctl", "--user", "start", f"{name}.socket", user="alice")
+    send(port=7979)
+    equal(wait_runs(count + 1, "user", out=USER_OUT), count + 1, f"user instance: {name}: the line runs the action")
+    facts = (box.root / USER_OUT.lstrip("/") / "user/facts").read_text()
+    ok(f"\nuid {uid}\n" in facts, f"user instance: {name}: as the user")
+    found = until(lambda: box.journal("NMNOTIFY_ACCOUNT=user", "NMNOTIFY_RUN=ended", after=after), 5) or [{}]
+    unit = found[0].get("_SYSTEMD_USER_UNIT", "")
+    ok(unit.startswith("nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"), f"user instance: {name}: journal")
+    said = [r for r in box.journal(after=after) if "mail for alice" in str(r.get("MESSAGE"))]
+    ok(said, f"user instance: {name}: what the action says")
+    if name == "nmnotifyd":
+        time.sleep(1)
+        send_datagram(port=7979)
+        equal(wait_runs(count + 2, "user", out=USER_OUT), count + 2, f"user instance: {name}: a datagram is a line")
+        time.sleep(1)
+    send(port=7979)
+    send(port=7979)
+    before = len(runs("user", USER_OUT))
+    box.run("systemctl", "--user", "restart", f"{name}.socket", user="alice")
+    ok(wait_runs(before + 1, "user", out=USER_OUT) > before, f"user instance: {name}: restart loses nothing")
+    ok(box.is_active(f"{name}.socket", "alice"), f"user instance: {name}: the socket is active")
+    failed = box.output("systemctl", "--user", "--failed", "--plain", "--no-legend", user="alice")
+    equal(failed.strip(), "", f"user instance: {name}: no failed unit")
+
+
+def redirection():
+    """The line of nft(8) in the unit: from another host, played by another network namespace."""
+    unit = box.read("/usr/lib/systemd/user/nmnotifyd.socket")
+    rule = re.search(r"nft '(.*)'", unit)[1]
+    if box.run("nft", "-c", rule, check=False).returncode != 0:
+        skip("redirection: port 79 leads to the user", "this kernel has no nftables with NAT")
+        return
+    user_begin()
+    box.run("systemctl", "--user", "start", "nmnotifyd.socket", user="alice")
+    box.run("nft", rule)
+    box.run("ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
+
+
+def both(test):
+    """A part for each pair."""
+
+    def part(name):
+        run = lambda: test(name)
+        run.__name__ = f"{test.__name__}:{name}"
+        return run
+
+    return [part(name) for name in PAIRS]
+
+
+if __name__ == "__main__":
+    container.require()
+    parts = [installed]
+    for test in (line, failing_actions, daemon_reload, restart_with_a_waiter, restart_with_a_run,
+                 stop_with_a_waiter, stop_with_a_run, migrate, broken_configuration, user_instance):
+        parts += both(test)
+    parts += [datagrams, status_text, watchdog, killed, idle, many_from_one]
+    parts += both(reboot)
+    with box:
+        prepare()
+        nmtest.run(*parts)
