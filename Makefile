@@ -302,7 +302,7 @@ lint-units: all
 
 lint-valgrind: $(UNIT_TESTS)
 	$(call say,LINT,valgrind)
-	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNDER='valgrind --quiet --leak-check=full --error-exitcode=99' check-unit
+	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNDER='valgrind --quiet --leak-check=full --error-exitcode=99 --suppressions=tests/valgrind.supp' check-unit
 
 lint-sanitize: sanitize-gcc sanitize-clang
 

@@ -190,7 +190,10 @@ void turn_owe(const struct turn *turn, struct moment allowed)
 	word_wake(due);
 }
 
-/* When may the action start, as far as is known now? *due is what that was read from. */
+/*
+ * When may the action start, as far as is known now? *due is what that was read from. We hold
+ * `running`, so a start that is still owed is a dead process's, and does not wait for our source.
+ */
 static struct moment start_time(struct turn *turn, uint32_t *due)
 {
 	uint32_t last = atomic_load(&turn->state->last_start);
@@ -198,7 +201,9 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
 
 	*due = atomic_load(&turn->state->due);
 	now = moment_now(); /* after the words: neither can be of the future unless damaged */
-	at = *due == 0 ? now : moment_earliest(moment_of_word(*due), turn->latest);
+	at = now;
+	if (*due != 0 && atomic_load(&turn->state->owed) == 0)
+		at = moment_earliest(moment_of_word(*due), turn->latest);
 	if (last != 0 && !moment_later(moment_of_word(last), now)) {
 		/* Moments are cut to milliseconds: one more makes sure of the whole interval. */
 		struct span apart = { .ms = turn->interval.ms + 1 };

@@ -101,6 +101,7 @@ def head_lines(conf, text):
 
 def nothing_runs(box, conf, name, wanted=None, status=EX_CONFIG, **how):
     """At run time: exit status 78, silence, one log line."""
+    box.forget_log_limits()
     before = len(box.starts()), len(box.log())
     handler = box.start(conf, data=LINE, **how)
     equal(handler.wait(), status, f"status: conf: {name}: {status}")

@@ -31,6 +31,7 @@ def lines(box, wanted, name):
         nmtest.diag("\n".join(got))
         nmtest.diag("wanted:\n" + "\n".join(wanted))
     box.log_path.write_text("")
+    box.forget_log_limits()
 
 
 def plain(text):
@@ -133,6 +134,7 @@ def escapes():
                 [plain(f'verdict=error reason="{box.dir}/{written}: cannot open: No such file or directory"')],
                 f"escaped: {name!r}",
             )
+        box.forget_log_limits()
         box.start(Path("/" + "\n" * 3000), data=LINE, args=["-o", "log stderr"]).wait()
         got = box.messages()
         ok(len(got) == 1 and re.fullmatch(r'verdict=error reason="?/(\\x0a)+"?', got[0]), "log: a long value is cut")
@@ -317,8 +319,8 @@ def journal_and_syslog(box):
     for log in ("auto", "journal"):
         equal(box.connect_and_run(conf(log)), 0, f"status: log {log}")
         got = journal.messages()
-        one(f"{log}, accepted", got[:1], {"NMNOTIFY_VERDICT": "accepted", **place}, common(6))
-        one(f"{log}, run", got[1:], {"NMNOTIFY_RUN": "ended", **place, "NMNOTIFY_STATUS": "0"}, common(6))
+        one(f"{log}, accepted", got[:1], {"NMNOTIFY_VERDICT": "accepted", **place}, common(5))
+        one(f"{log}, run", got[1:], {"NMNOTIFY_RUN": "ended", **place, "NMNOTIFY_STATUS": "0"}, common(5))
         box.connect_and_run(conf(log), b"x")
         one(f"{log}, malformed", journal.messages(), {"NMNOTIFY_VERDICT": "malformed", **place}, common(5))
     box.connect_and_run(conf("auto", box.recorder("exit=3")))
@@ -384,8 +386,8 @@ def journal_and_syslog(box):
     got = [m.decode() for m in syslog.messages()]
     wanted = [
         rf"<29>nmnotify\[\d+\]: verdict=malformed {plain(PLACE)}( suppressed=\d+)?",
-        rf"<30>nmnotify\[{handler.pid}\]: verdict=(accepted|deferred) {plain(PLACE)}",
-        rf"<30>nmnotify\[{handler.pid}\]: {ENDED % 0}",
+        rf"<29>nmnotify\[{handler.pid}\]: verdict=(accepted|deferred) {plain(PLACE)}",
+        rf"<29>nmnotify\[{handler.pid}\]: {ENDED % 0}",
     ]
     if not ok(len(got) == 3 and all(re.fullmatch(w, g) for w, g in zip(wanted, got)), "log: syslog's format"):
         nmtest.diag(got)

@@ -460,6 +460,8 @@ class Sandbox:
         # 0755, as systemd makes it: the recorder reads the time of the last start in it.
         self.state_dir = self.dir / "state"
         self.state_dir.mkdir(mode=0o755)
+        # Where there is no configuration to say it, nothing outside of the sandbox is touched either.
+        self._environment = {"PATH": "/usr/bin:/bin", "RUNTIME_DIRECTORY": str(self.state_dir)}
         self.log_path = self.dir / "log"
         self.log_path.touch(mode=0o644)
         self._recorder = self.dir / "recorder"
@@ -531,6 +533,14 @@ class Sandbox:
     def messages(self):
         """The log without the program's name and process number."""
         return [re.sub(r"^nmnotify\[\d+\]: ", "", line) for line in self.log()]
+
+    def forget_log_limits(self):
+        """As if no line had been written for long."""
+        for path in [self.state_dir / ".denied", *self.state_dir.glob("*/limits")]:
+            if path.is_file() and not path.is_symlink() and path.stat().st_size >= State.HEADER:
+                for i in range(len(VERDICTS)):
+                    State(path).poke(State.LOG_TAT + i, 0)
+                    State(path).poke(State.SUPPRESSED + i, 0)
 
     def state(self, account="default"):
         return State(self.state_dir / account / "limits")
@@ -704,7 +714,7 @@ class Sandbox:
             handler.pid = os.posix_spawn(
                 command[0],
                 command,
-                {"PATH": "/usr/bin:/bin"} if env is None else env,
+                self._environment if env is None else env,
                 file_actions=actions,
                 setsigmask=block,
                 setsigdef=[s for s in (signal.SIGPIPE, signal.SIGXFSZ) if s not in ignore],
@@ -734,6 +744,6 @@ class Sandbox:
             text=True,
             errors="replace",
             timeout=PATIENCE,
-            env={"PATH": "/usr/bin:/bin"} if env is None else env,
+            env=self._environment if env is None else env,
         )
         return result.returncode, result.stdout, result.stderr

@@ -32,6 +32,7 @@ def quick(box):
 
 def refused(box, conf, reason, name, **how):
     """Exit status 71, silence, nothing runs, one line in the log."""
+    box.forget_log_limits()
     before = len(box.starts()), len(box.log())
     handler = box.start(conf, data=LINE, **how)
     equal(handler.wait(), EX_OSERR, f"status: state: {name}: 71")
@@ -47,6 +48,7 @@ def refused(box, conf, reason, name, **how):
 
 
 def works(box, conf, name, **how):
+    box.forget_log_limits()
     before = len(box.starts())
     equal(box.connect_and_run(conf, **how), 0, f"state: {name}: status 0")
     equal(len(box.starts()), before + 1, f"state: {name}: the action runs")

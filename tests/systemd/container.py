@@ -378,17 +378,12 @@ class Container:
         listed = self.output("systemctl", "list-units", "--all", "--plain", "--no-legend", pattern)
         return [line.split()[0] for line in listed.splitlines() if line.strip()]
 
-    def cursor(self):
-        """A place in the journal: after all that there is now."""
+    def journal(self, *matches, after=None):
+        """Records, as dictionaries; with `after`, of a time.time(), those from then on. Not by a
+        cursor: with matches, systemd 252 drops the first record behind it."""
         self.run("journalctl", "--sync", check=False)
-        text = self.output("journalctl", "-q", "-n", "1", "-o", "json", "--output-fields=__CURSOR")
-        return json.loads(text.splitlines()[-1])["__CURSOR"]
-
-    def journal(self, *matches, after=None, user=None):
-        """Records, as dictionaries."""
-        self.run("journalctl", "--sync", check=False)
-        place = ["--after-cursor", after] if after else []
-        text = self.output("journalctl", "-q", "-o", "json", *place, *matches)
+        since = [f"--since=@{after:.6f}"] if after else []
+        text = self.output("journalctl", "-q", "-o", "json", *since, *matches)
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def pids(self, unit, user=None):

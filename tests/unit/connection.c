@@ -101,44 +101,56 @@ static bool kinds_open(int fd[KINDS])
 
 /* ---- Guarding ---- */
 
+enum fate { OTHER, KEPT, IS_NULL };
+
 struct guard {
 	enum kind kind[3];
-	bool close_rest;
+	bool tell, close_rest;
 	bool result;
 	int error;
 	struct connection connection;
-	bool kept[3], is_null[3];
-	unsigned left_open; /* above 2 */
+	enum fate guarded[3], closed[3]; /* behind connection_guard(), and connection_close() */
+	unsigned left_open;		 /* above 2 */
 };
+
+static enum fate fate_of(int fd, const struct stat *before)
+{
+	struct stat after, null;
+
+	if (fstat(fd, &after) != 0 || stat("/dev/null", &null) != 0)
+		return OTHER;
+	if (S_ISCHR(after.st_mode) && after.st_rdev == null.st_rdev)
+		return IS_NULL;
+	return after.st_dev == before->st_dev && after.st_ino == before->st_ino ? KEPT : OTHER;
+}
 
 static int guard_in_child(void *context)
 {
 	struct guard *guard = context;
-	struct stat before[3], after, null;
+	struct stat before[3];
 	int fd[KINDS];
 
+	memset(before, 0, sizeof(before));
 	if (!kinds_open(fd))
 		return UNIT_CANNOT;
 	for (int i = 0; i < 3; i++) {
-		memset(&before[i], 0, sizeof(before[i]));
 		if (guard->kind[i] == CLOSED)
 			(void)close(i);
 		else if (dup2(fd[guard->kind[i]], i) != i || fstat(i, &before[i]) != 0)
 			return 1;
 	}
-	guard->result = connection_guard(&guard->connection, guard->close_rest);
+	guard->result = connection_guard(&guard->connection, guard->tell, guard->close_rest);
 	guard->error = errno;
+	if (!guard->result)
+		return 0;
 	for (int i = 3; i < 200; i++)
 		guard->left_open += fcntl(i, F_GETFD) >= 0;
-	if (stat("/dev/null", &null) != 0)
+	for (int i = 0; i < 3; i++)
+		guard->guarded[i] = fate_of(i, &before[i]);
+	if (!connection_close(&guard->connection))
 		return 2;
-	for (int i = 0; i < 3 && guard->result; i++) {
-		if (fstat(i, &after) != 0)
-			return 3;
-		guard->kept[i] = after.st_dev == before[i].st_dev &&
-				 after.st_ino == before[i].st_ino;
-		guard->is_null[i] = after.st_rdev == null.st_rdev && S_ISCHR(after.st_mode);
-	}
+	for (int i = 0; i < 3; i++)
+		guard->closed[i] = fate_of(i, &before[i]);
 	return 0;
 }
 
@@ -153,66 +165,95 @@ static const struct guard *guard(struct guard guard)
 	return shared;
 }
 
-/* May what is written there reach the other end? Only what cannot is kept. */
-static void G7_descriptors_that_lead_to_the_other_end_are_taken_away(void **state)
+struct usable {
+	enum kind kind[3];
+	bool out, error; /* may be written to */
+};
+
+/* Of standard error it holds from the beginning; standard output is let go with the connection. */
+static void is_usable(const struct usable *row, bool tell)
 {
-	static const struct {
-		enum kind kind[3];
-		bool kept[3]; /* of [0] it is not asked */
-	} table[] = {
+	const struct guard *g = guard((struct guard){
+		.kind = { row->kind[0], row->kind[1], row->kind[2] }, .tell = tell });
+	enum fate out = row->kind[1] == CLOSED || row->kind[1] == NULL_DEVICE ? IS_NULL : KEPT;
+	enum fate error = row->error && row->kind[2] != NULL_DEVICE ? KEPT : IS_NULL;
+
+	assert_true(g->result);
+	if (g->connection.stdout_usable != row->out || g->connection.stderr_usable != row->error)
+		fail_msg("%d %d %d", row->kind[0], row->kind[1], row->kind[2]);
+	assert_int_equal(g->guarded[0], row->kind[0] == NULL_DEVICE ? IS_NULL : KEPT);
+	assert_int_equal(g->guarded[1], out);
+	assert_int_equal(g->guarded[2], error);
+	assert_int_equal(g->closed[0], IS_NULL);
+	assert_int_equal(g->closed[1], row->out ? out : IS_NULL);
+	assert_int_equal(g->closed[2], error);
+}
+
+static void G7_nothing_is_written_where_the_other_end_is(void **state)
+{
+	static const struct usable table[] = {
 		/* inetd; and with one of them elsewhere */
-		{ { TCP, TCP, TCP }, { true, false, false } },
-		{ { TCP, TCP, PLAIN_FILE }, { true, false, true } },
-		{ { TCP, PLAIN_FILE, TCP }, { true, true, false } },
-		{ { UDP, UDP, UDP }, { true, false, false } },
-		{ { UNIX, UNIX, UNIX }, { true, false, false } },
+		{ { TCP, TCP, TCP }, false, false },
+		{ { TCP, TCP, PLAIN_FILE }, false, true },
+		{ { TCP, PLAIN_FILE, TCP }, true, false },
+		{ { UDP, UDP, UDP }, false, false },
+		{ { UNIX, UNIX, UNIX }, false, false },
 		/* other internet sockets */
-		{ { TCP, TCP_OTHER, TCP_OTHER }, { true, false, false } },
-		{ { TCP, UDP, UDP }, { true, false, false } },
-		{ { NULL_DEVICE, TCP, UDP }, { true, false, false } },
+		{ { TCP, TCP_OTHER, TCP_OTHER }, false, false },
+		{ { TCP, UDP, UDP }, false, false },
+		{ { NULL_DEVICE, TCP, UDP }, false, false },
 		/* tcpserver, systemd: standard error, or both, is a log */
-		{ { TCP, TCP, PIPE }, { true, false, true } },
-		{ { TCP, PIPE, PIPE }, { true, true, true } },
-		{ { TCP, PIPE, PIPE_OTHER }, { true, true, true } },
-		{ { TCP, UNIX, UNIX_OTHER }, { true, true, true } },
-		{ { TCP, UNIX, UNIX }, { true, true, true } },
-		{ { TCP, NULL_DEVICE, NULL_DEVICE }, { true, true, true } },
-		{ { TCP, PLAIN_FILE, PLAIN_FILE }, { true, true, true } },
-		/* a wrapper that hands over pipes */
-		{ { PIPE_IN, PIPE, PIPE }, { true, false, false } },
-		{ { PIPE_IN, PIPE, PIPE_OTHER }, { true, false, true } },
-		{ { PIPE_IN, PIPE, PLAIN_FILE }, { true, false, true } },
-		{ { UNIX, PIPE, PIPE_OTHER }, { true, false, true } },
-		{ { PIPE_IN, NULL_DEVICE, NULL_DEVICE }, { true, true, true } },
-		{ { PIPE_IN, PLAIN_FILE, PIPE }, { true, true, true } },
+		{ { TCP, TCP, PIPE }, false, true },
+		{ { TCP, PIPE, PIPE }, true, true },
+		{ { TCP, PIPE, PIPE_OTHER }, true, true },
+		{ { TCP, UNIX, UNIX_OTHER }, true, true },
+		{ { TCP, UNIX, UNIX }, true, true },
+		{ { TCP, NULL_DEVICE, NULL_DEVICE }, true, true },
+		{ { TCP, PLAIN_FILE, PLAIN_FILE }, true, true },
+		/* a wrapper that hands over pipes, or sockets of its own */
+		{ { PIPE_IN, PIPE, PIPE }, false, false },
+		{ { PIPE_IN, PIPE, PIPE_OTHER }, false, true },
+		{ { PIPE_IN, PIPE, PLAIN_FILE }, false, true },
+		{ { PIPE_IN, UNIX, UNIX }, false, false },
+		{ { PIPE_IN, UNIX, UNIX_OTHER }, false, true },
+		{ { UNIX, UNIX_OTHER, UNIX_OTHER }, false, false },
+		{ { UNIX, UNIX, PIPE }, false, true },
+		{ { UNIX, PIPE, UNIX }, false, false },
+		{ { UNIX, PIPE, PIPE_OTHER }, false, true },
+		{ { PIPE_IN, NULL_DEVICE, NULL_DEVICE }, true, true },
+		{ { PIPE_IN, PLAIN_FILE, PIPE }, true, true },
 		/* by hand */
-		{ { TERMINAL, TERMINAL, TERMINAL }, { true, true, true } },
-		{ { NULL_DEVICE, PIPE, PIPE }, { true, true, true } },
-		{ { PLAIN_FILE, PIPE, PIPE_OTHER }, { true, true, true } },
+		{ { TERMINAL, TERMINAL, TERMINAL }, true, true },
+		{ { NULL_DEVICE, PIPE, PIPE }, true, true },
+		{ { PLAIN_FILE, PIPE, PIPE_OTHER }, true, true },
 		/* not there at all */
-		{ { TCP, CLOSED, CLOSED }, { true, false, false } },
-		{ { TCP, CLOSED, PIPE }, { true, false, true } },
-		{ { TCP, PIPE, CLOSED }, { true, true, false } },
+		{ { TCP, CLOSED, CLOSED }, false, false },
+		{ { TCP, CLOSED, PIPE }, false, true },
+		{ { TCP, PIPE, CLOSED }, true, false },
 	};
 
 	(void)state;
-	for (unsigned i = 0; i < COUNT(table); i++) {
-		struct guard asked = { .close_rest = true };
-		const struct guard *g;
+	for (unsigned i = 0; i < COUNT(table); i++)
+		is_usable(&table[i], false);
+}
 
-		memcpy(asked.kind, table[i].kind, sizeof(asked.kind));
-		g = guard(asked);
-		assert_true(g->result);
-		if (!g->kept[0] || g->connection.stdout_usable != table[i].kept[1] ||
-			g->connection.stderr_usable != table[i].kept[2])
-			fail_msg("row %u", i);
-		for (unsigned fd = 1; fd < 3; fd++) {
-			assert_int_equal(g->kept[fd],
-				table[i].kept[fd] || asked.kind[fd] == NULL_DEVICE);
-			assert_int_equal(g->is_null[fd],
-				!table[i].kept[fd] || asked.kind[fd] == NULL_DEVICE);
-		}
-	}
+/* Whoever only asks is no wrapper; but a socket that it was given may be the network still. */
+static void G7_answers_go_into_pipes_but_never_into_the_network(void **state)
+{
+	static const struct usable table[] = {
+		{ { PIPE_IN, PIPE, PIPE }, true, true },
+		{ { UNIX, PIPE, PIPE_OTHER }, true, true },
+		{ { PIPE_IN, UNIX, UNIX }, true, true },
+		{ { TERMINAL, PIPE, TERMINAL }, true, true },
+		{ { UNIX, UNIX, UNIX }, false, false },
+		{ { TCP, TCP, TCP }, false, false },
+		{ { PIPE_IN, TCP, UDP }, false, false },
+		{ { PIPE_IN, CLOSED, CLOSED }, false, false },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(table); i++)
+		is_usable(&table[i], true);
 }
 
 static void connection_guard_tells_sockets_from_others(void **state)
@@ -426,6 +467,11 @@ static void connection_source_without_socket_is_the_environment_s_word(void **st
 		variables(NULL, NULL, "");
 		assert_string_equal(identify(scene, true)->wrong,
 			"TCPREMOTEIP or REMOTE_ADDR is not an address");
+		/* systemd's names of Unix sockets */
+		variables(NULL, NULL, "/run/peer");
+		is_text(&identify(scene, true)->connection.source, "local");
+		variables(NULL, NULL, "@peer");
+		is_text(&identify(scene, true)->connection.source, "local");
 		variables("192.0.2.1", "here", NULL);
 		assert_string_equal(identify(scene, true)->wrong, "TCPLOCALIP is not an address");
 	}
@@ -465,12 +511,13 @@ struct closing {
 static int close_in_child(void *context)
 {
 	struct closing *closing = context;
+	const struct connection connection = { .is_socket = true };
 	struct stat st, null;
 
 	if (dup2(closing->fd[0], STDIN_FILENO) < 0 || close(closing->fd[0]) != 0 ||
 		close(closing->fd[1]) != 0)
 		return 1;
-	if (!connection_close() || fstat(STDIN_FILENO, &st) != 0 || stat("/dev/null", &null) != 0)
+	if (!connection_close(&connection) || fstat(STDIN_FILENO, &st) != 0 || stat("/dev/null", &null) != 0)
 		return 2;
 	if (st.st_rdev != null.st_rdev)
 		return 3;
@@ -497,7 +544,8 @@ static void G7_closing_is_all_that_the_other_end_sees(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(G7_descriptors_that_lead_to_the_other_end_are_taken_away),
+		cmocka_unit_test(G7_nothing_is_written_where_the_other_end_is),
+		cmocka_unit_test(G7_answers_go_into_pipes_but_never_into_the_network),
 		cmocka_unit_test(connection_guard_tells_sockets_from_others),
 		cmocka_unit_test(connection_guard_fails_without_descriptor_0),
 		cmocka_unit_test(connection_guard_closes_all_other_descriptors),

@@ -101,7 +101,7 @@ static bool table_mount(const struct tables *tables, const char *text, const cha
 		file, sizeof(file), "%s/%s", tables->place->path, strrchr(path, '/') + 1);
 	fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
-	       close(fd) == 0 && mount(file, path, NULL, MS_BIND, NULL) == 0;
+	       close(fd) == 0 && mount(file, path, "", MS_BIND, NULL) == 0;
 }
 
 static int look_up(void *context)
@@ -109,7 +109,7 @@ static int look_up(void *context)
 	struct tables *tables = context;
 
 	if (unshare(CLONE_NEWNS) != 0 ||
-		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+		mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
 		!table_mount(tables, tables->passwd, "/etc/passwd") ||
 		!table_mount(tables, tables->group, "/etc/group"))
 		return UNIT_CANNOT;
