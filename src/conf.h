@@ -75,19 +75,10 @@ struct variable {
 typedef void conf_report(void *context, const char *file, unsigned line, const char *message);
 
 struct conf {
-	const char *state; /* base directory; NULL: state_default() */
+	const char *state; /* base directory; NULL: state_base_path() */
 	enum log_target log;
 	struct span idle; /* nmnotifyd ends after this long without work; 0: never */
-	struct account defaults;
-	struct account accounts[CONF_ACCOUNTS_MAX];
-	unsigned accounts_count;
-	struct network networks[CONF_NETWORKS_MAX];
-	unsigned networks_count;
-	char *words[CONF_WORDS_MAX];
-	unsigned words_count;
-	struct variable variables[CONF_ENV_MAX];
-	unsigned variables_count;
-	char text[CONF_BYTES_MAX];
+	unsigned accounts_count, networks_count, words_count, variables_count;
 	size_t text_length;
 
 	/* While reading. */
@@ -98,6 +89,14 @@ struct conf {
 	unsigned wrong; /* how many messages were reported */
 	conf_report *report;
 	void *context;
+
+	/* Large and mostly unused: behind the rest, which then shares a page with their beginning. */
+	struct account defaults;
+	char text[CONF_BYTES_MAX];
+	struct account accounts[CONF_ACCOUNTS_MAX];
+	struct network networks[CONF_NETWORKS_MAX];
+	char *words[CONF_WORDS_MAX];
+	struct variable variables[CONF_ENV_MAX];
 };
 
 /* `conf` must be all zeros. */

@@ -20,13 +20,13 @@
 #include "users.h"
 
 struct handler {
-	struct program program;
 	struct connection connection;
 	const struct account *account;
-	struct user user;
 	struct turn turn;
 	struct decision decision;
 	int directory; /* of the account's state */
+	struct program program;
+	struct user user;
 };
 
 static const char usage[] =

@@ -22,9 +22,9 @@ struct program {
 	uid_t self; /* who started us */
 	bool stdout_usable;
 	bool check_only; /* -t */
-	struct conf conf;
-	struct log log;
 	int base; /* directory of the state */
+	struct log log;
+	struct conf conf;
 	char base_path[PATH_TEXT_MAX];
 };
 

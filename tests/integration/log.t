@@ -195,6 +195,8 @@ def floods():
         box.log_path.write_text("")
         box.connect_and_run(denied)
         lines(box, [plain(f"verdict=denied source=127.0.0.1 suppressed={hidden}")], "denied: then it is said how many")
+        bad = box.config("nonsense\n", "bad.conf")
+        flood(box, bad, count, "error", lambda: State(box.state_dir / ".denied"), "error", data=LINE)
     with Sandbox() as box:
         conf = box.config(f"from any\nlimit 1000/s burst 10000\ninterval 60s\naction {box.recorder()}\n")
         box.connect_and_run(conf)

@@ -46,9 +46,13 @@ def verdicts():
     with Sandbox() as box:
         conf = box.config(f"from any\nlimit 1000/s burst 10000\ninterval 60s\naction {box.recorder()}\n")
         box.connect_and_run(conf)
-        waiter = box.start(conf, data=LINE, fds="inetd")
-        equal(waiter.received(), b"", "G7: deferred: silence")
-        until(box.has_waiter)
+        for fds in KINDS:
+            waiter = box.start(conf, data=LINE, fds=fds)
+            equal(waiter.received(), b"", f"G7: deferred, {fds}: silence, and closed at once")
+            ok(until(box.has_waiter), f"G7: deferred, {fds}: it waits")
+            if fds != KINDS[-1]:
+                waiter.kill()
+                waiter.wait()
         silent(box, conf, "coalesced")
         silent(box, conf, "coalesced, unread", b"x" * 5)
 

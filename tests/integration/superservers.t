@@ -423,9 +423,9 @@ def if_there(part):
     return tried
 
 
-why = unshare() if nmtest.is_root() else "needs root, for a network of its own"
+why = unshare() if nmtest.is_root() else "only root may make it"
 if why:
-    print(f"1..0 # SKIP {why}")
+    print(f"1..0 # SKIP no network and file system view of its own: {why}")
     sys.exit(0)
 journal = Journal()
 FAMILIES = families()

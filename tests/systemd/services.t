@@ -189,6 +189,7 @@ def line(name):
     after = pair(name)
     equal(send(), b"", f"{name}: G7: silence")
     equal(wait_runs(1), 1, f"{name}: the line runs the action")
+    wait_ends(1)
     facts = (box.root / OUT.lstrip("/") / "mail/facts").read_text()
     uid = box.output("id", "-u", "nmnotify").strip()
     ok(f"\nuid {uid}\neuid {uid}\n" in facts, f"{name}: as the configured user")
@@ -413,25 +414,11 @@ def status_text():
     diag(text)
 
 
-def network_process():
-    """The second process of the service: the runner is the main one."""
-    main = int(box.show("nmnotifyd.service", "MainPID"))
-    for pid in box.pids("nmnotifyd.service"):
-        status = Path(f"/proc/{pid}/status").read_text()
-        inner = int(status.split("NSpid:")[1].split("\n")[0].split()[-1])
-        if inner != main and Path(f"/proc/{pid}/comm").read_text().strip() == "nmnotifyd":
-            if "socket:" in " ".join(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in ("3", "10") if
-                                     os.path.lexists(f"/proc/{pid}/fd/{fd}")):
-                return pid
-    return None
-
-
-def main_process():
-    main = box.show("nmnotifyd.service", "MainPID")
-    for pid in box.pids("nmnotifyd.service"):
-        if Path(f"/proc/{pid}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1] == main:
-            return pid
-    return None
+def processes():
+    """(runner, network process) by their numbers here: the network process is the runner's first
+    child, and nothing else of the service is older."""
+    runner, network = sorted(box.pids("nmnotifyd.service"))[:2]
+    return runner, network
 
 
 def restarts():
@@ -446,7 +433,7 @@ def watchdog():
     wait_runs(1)
     time.sleep(3)
     equal(restarts(), 0, "watchdog: a service that works is left alone")
-    os.kill(network_process(), signal.SIGSTOP)
+    os.kill(processes()[1], signal.SIGSTOP)
     ok(until(lambda: restarts() >= 1, 10), "watchdog: a network process that hangs is seen")
     before = len(runs())
     send()
@@ -458,10 +445,10 @@ def watchdog():
 
 
 def killed():
-    for who, process in (("the network process", network_process), ("the runner", main_process)):
+    for which, who in enumerate(("the runner", "the network process")):
         pair("nmnotifyd")
         count = become_waiter()
-        os.kill(process(), signal.SIGKILL)
+        os.kill(processes()[which], signal.SIGKILL)
         at = boottime_ms()
         equal(wait_runs(count + 1), count + 1, f"G5: {who} is killed: what a waiter owed is paid")
         late = runs()[-1][1] - at
@@ -547,13 +534,15 @@ def user_instance(name):
     box.run("systemctl", "--user", "start", f"{name}.socket", user="alice")
     send(port=7979)
     equal(wait_runs(count + 1, "user", out=USER_OUT), count + 1, f"user instance: {name}: the line runs the action")
-    facts = (box.root / USER_OUT.lstrip("/") / "user/facts").read_text()
+    path = box.root / USER_OUT.lstrip("/") / "user/facts"
+    until(path.exists, 5)
+    facts = path.read_text()
     ok(f"\nuid {uid}\n" in facts, f"user instance: {name}: as the user")
     found = until(lambda: box.journal("NMNOTIFY_ACCOUNT=user", "NMNOTIFY_RUN=ended", after=after), 5) or [{}]
     unit = found[0].get("_SYSTEMD_USER_UNIT", "")
     ok(unit.startswith("nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"), f"user instance: {name}: journal")
-    said = [r for r in box.journal(after=after) if "mail for alice" in str(r.get("MESSAGE"))]
-    ok(said, f"user instance: {name}: what the action says")
+    says = lambda: [r for r in box.journal(after=after) if "mail for alice" in str(r.get("MESSAGE"))]
+    ok(until(says, 5), f"user instance: {name}: what the action says")
     if name == "nmnotifyd":
         time.sleep(1)
         send_datagram(port=7979)

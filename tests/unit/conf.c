@@ -4,7 +4,7 @@
 #include "conf.h"
 
 /* What makes an account whole. */
-#define REST	"from any\nuser nobody\naction /bin/true\n"
+#define REST    "from any\nuser nobody\naction /bin/true\n"
 #define ACCOUNT "account a\n" REST
 
 /* A user that is neither root nor us. */
@@ -206,8 +206,9 @@ static void conf_env_adds_up_and_is_of_its_block(void **state)
 	for (unsigned i = 0; i < 5; i++) {
 		assert_string_equal(conf.variables[i].text, texts[i]);
 		for (unsigned k = 0; k < 2; k++)
-			assert_int_equal(conf_variable_is_of(&conf, &conf.variables[i],
-						 &conf.accounts[k]), of[k][i]);
+			assert_int_equal(
+				conf_variable_is_of(&conf, &conf.variables[i], &conf.accounts[k]),
+				of[k][i]);
 	}
 }
 
@@ -307,7 +308,8 @@ static void conf_limit_that_is_none_is_refused(void **state)
 /* (burst + 1) * T must fit the span that moments can be compared within. */
 static void G3_conf_limit_with_too_long_a_window_is_refused(void **state)
 {
-	bad(state, "limit 1/7d\n", "f:1: limit: burst 1 at this rate takes more than 7d to recover\n");
+	bad(state, "limit 1/7d\n",
+		"f:1: limit: burst 1 at this rate takes more than 7d to recover\n");
 	bad(state, "limit 1/ms burst 604800000\n",
 		"f:1: limit: burst 604800000 at this rate takes more than 7d to recover\n");
 	bad(state, "limit 1/604800000d\n",
@@ -425,14 +427,14 @@ static void conf_lines_out_of_order_are_told(void **state)
 
 static void conf_account_that_is_not_whole_is_told(void **state)
 {
-	bad(state, "", geteuid() == 0 ? "f:0: account default has no 'from'\n"
-					"f:0: account default has no 'action'\n"
-					"f:0: account default has no 'user', which root must have\n"
-				      : "f:0: account default has no 'from'\n"
-					"f:0: account default has no 'action'\n");
+	bad(state, "",
+		geteuid() == 0 ? "f:0: account default has no 'from'\n"
+				 "f:0: account default has no 'action'\n"
+				 "f:0: account default has no 'user', which root must have\n"
+			       : "f:0: account default has no 'from'\n"
+				 "f:0: account default has no 'action'\n");
 	bad(state, "user nobody\naccount a\nfrom any\n", "f:2: account a has no 'action'\n");
-	bad(state, ACCOUNT "account b\nuser nobody\naction /b\n",
-		"f:5: account b has no 'from'\n");
+	bad(state, ACCOUNT "account b\nuser nobody\naction /b\n", "f:5: account b has no 'from'\n");
 }
 
 static int read_as_stranger(void *context)
@@ -538,8 +540,8 @@ static void conf_quotes_agree_with_the_shell(void **state)
 		(void)strcpy(ours[i], words_of(state, line));
 		if (reports.count != 0)
 			continue;
-		(void)fprintf(script, "set -- %s\nfor w; do printf '|%%s' \"$w\"; done; echo\n",
-			line);
+		(void)fprintf(
+			script, "set -- %s\nfor w; do printf '|%%s' \"$w\"; done; echo\n", line);
 		i++;
 	}
 	(void)fclose(script);
@@ -598,12 +600,11 @@ static void conf_option_hides_no_mistake_and_no_account_s_own_word(void **state)
 
 static void conf_options_are_numbered_and_checked(void **state)
 {
-	assert_false(read_with(state, OPTIONS("interval 1s", "interval 2s", "bad", "log a\nlog b"),
-		REST));
-	assert_string_equal(reports.text,
-		"-o:2: interval is said twice\n"
-		"-o:3: there is no keyword 'bad'\n"
-		"-o:4: a control character\n");
+	assert_false(read_with(
+		state, OPTIONS("interval 1s", "interval 2s", "bad", "log a\nlog b"), REST));
+	assert_string_equal(reports.text, "-o:2: interval is said twice\n"
+					  "-o:3: there is no keyword 'bad'\n"
+					  "-o:4: a control character\n");
 }
 
 static void conf_options_alone_can_be_an_account(void **state)
@@ -639,8 +640,7 @@ static void conf_file_that_cannot_be_trusted_is_not_read(void **state)
 		assert_int_equal(chmod(path, modes[i]), 0);
 		conf_file(&conf, path, false);
 		assert_false(conf_end(&conf));
-		assert_string_equal(
-			reports.text, "f:0: others than its owner may write it\n");
+		assert_string_equal(reports.text, "f:0: others than its owner may write it\n");
 		assert_int_equal(conf.accounts_count, 0);
 		assert_int_equal(unlink(path), 0);
 	}
@@ -651,8 +651,7 @@ static void conf_file_that_cannot_be_trusted_is_not_read(void **state)
 	assert_int_equal(chown(path, STRANGER, STRANGER), 0);
 	conf_file(&conf, path, false);
 	assert_false(conf_end(&conf));
-	assert_string_equal(
-		reports.text, "f:0: owned by neither root nor the running user\n");
+	assert_string_equal(reports.text, "f:0: owned by neither root nor the running user\n");
 	assert_int_equal(unlink(path), 0);
 }
 
@@ -661,8 +660,7 @@ static void conf_file_that_is_none_is_told(void **state)
 	begin();
 	conf_file(&conf, path_in(state, "missing"), false);
 	assert_false(conf_end(&conf));
-	assert_string_equal(
-		reports.text, "missing:0: cannot open: No such file or directory\n");
+	assert_string_equal(reports.text, "missing:0: cannot open: No such file or directory\n");
 	begin();
 	conf_file(&conf, path_in(state, "missing"), true);
 	assert_int_equal(reports.count, 0);
@@ -701,14 +699,12 @@ static void conf_bytes_fit_or_are_told(void **state)
 	memset(large + head, 'x', sizeof(large) - head);
 	assert_true(read_bytes(state, large, CONF_BYTES_MAX - 1)); /* and a NUL */
 	assert_false(read_bytes(state, large, CONF_BYTES_MAX));
-	assert_string_equal(
-		reports.text, "f:0: the configuration is longer than 65536 bytes\n");
+	assert_string_equal(reports.text, "f:0: the configuration is longer than 65536 bytes\n");
 	begin();
 	large[CONF_BYTES_MAX - head] = '\0';
 	conf_option(&conf, large + head - 1, 1); /* a comment of half the room */
 	conf_option(&conf, large + head - 1, 2);
-	assert_string_equal(
-		reports.text, "-o:2: the configuration is longer than 65536 bytes\n");
+	assert_string_equal(reports.text, "-o:2: the configuration is longer than 65536 bytes\n");
 }
 
 static void conf_words_of_a_line_fit_or_are_told(void **state)

@@ -46,8 +46,7 @@ static bool connection_open(int family, int fd[2])
 	int listener = listener_open(family, &address);
 
 	fd[1] = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 ||
-		connect(fd[1], (struct sockaddr *)&address, sizeof(address)) != 0)
+	if (listener < 0 || connect(fd[1], (struct sockaddr *)&address, sizeof(address)) != 0)
 		return false;
 	fd[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	return close(listener) == 0 && fd[0] >= 0;
@@ -110,7 +109,7 @@ struct guard {
 	int error;
 	struct connection connection;
 	enum fate guarded[3], closed[3]; /* behind connection_guard(), and connection_close() */
-	unsigned left_open;		 /* above 2 */
+	unsigned left_open;              /* above 2 */
 };
 
 static enum fate fate_of(int fd, const struct stat *before)
@@ -264,9 +263,9 @@ static void connection_guard_tells_sockets_from_others(void **state)
 			guard((struct guard){ .kind = { kind, NULL_DEVICE, NULL_DEVICE } });
 
 		assert_true(g->result);
-		assert_int_equal(g->connection.is_socket,
-			kind == TCP || kind == TCP_OTHER || kind == UDP || kind == UNIX ||
-				kind == UNIX_OTHER);
+		assert_int_equal(g->connection.is_socket, kind == TCP || kind == TCP_OTHER ||
+								  kind == UDP || kind == UNIX ||
+								  kind == UNIX_OTHER);
 	}
 }
 
@@ -284,10 +283,10 @@ static void connection_guard_fails_without_descriptor_0(void **state)
 static void connection_guard_closes_all_other_descriptors(void **state)
 {
 	(void)state;
-	assert_int_equal(guard((struct guard){ .kind = { TCP, TCP, TCP }, .close_rest = true })
-				 ->left_open, 0);
-	assert_in_range(guard((struct guard){ .kind = { TCP, TCP, TCP } })->left_open, CLOSED,
-		100);
+	assert_int_equal(
+		guard((struct guard){ .kind = { TCP, TCP, TCP }, .close_rest = true })->left_open,
+		0);
+	assert_in_range(guard((struct guard){ .kind = { TCP, TCP, TCP } })->left_open, CLOSED, 100);
 }
 
 /* ---- Who is there ---- */
@@ -322,8 +321,7 @@ static bool scene_mapped(int fd[2])
 	(void)close(listener);
 	listener = socket(AF_INET6, SOCK_STREAM, 0);
 	(void)setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) != 0 ||
-		listen(listener, 1) != 0 ||
+	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) != 0 || listen(listener, 1) != 0 ||
 		getsockname(listener, (struct sockaddr *)&any, &length) != 0)
 		return false;
 	ipv4.sin_port = any.sin6_port;
@@ -392,8 +390,7 @@ static const struct identity *identify(enum scene scene, bool needs_to)
 
 static void variables(const char *remote, const char *local, const char *systemd)
 {
-	assert_int_equal(
-		remote ? setenv("TCPREMOTEIP", remote, 1) : unsetenv("TCPREMOTEIP"), 0);
+	assert_int_equal(remote ? setenv("TCPREMOTEIP", remote, 1) : unsetenv("TCPREMOTEIP"), 0);
 	assert_int_equal(local ? setenv("TCPLOCALIP", local, 1) : unsetenv("TCPLOCALIP"), 0);
 	assert_int_equal(systemd ? setenv("REMOTE_ADDR", systemd, 1) : unsetenv("REMOTE_ADDR"), 0);
 }
@@ -517,7 +514,8 @@ static int close_in_child(void *context)
 	if (dup2(closing->fd[0], STDIN_FILENO) < 0 || close(closing->fd[0]) != 0 ||
 		close(closing->fd[1]) != 0)
 		return 1;
-	if (!connection_close(&connection) || fstat(STDIN_FILENO, &st) != 0 || stat("/dev/null", &null) != 0)
+	if (!connection_close(&connection) || fstat(STDIN_FILENO, &st) != 0 ||
+		stat("/dev/null", &null) != 0)
 		return 2;
 	if (st.st_rdev != null.st_rdev)
 		return 3;

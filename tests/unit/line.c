@@ -11,10 +11,10 @@
 
 #include "line.h"
 
-#define LINE	 "nm_notifyuser\r\n"
-#define LENGTH	 15
-#define BARE	 "nm_notifyuser\n"
-#define LF	 '\n'
+#define LINE     "nm_notifyuser\r\n"
+#define LENGTH   15
+#define BARE     "nm_notifyuser\n"
+#define LF       '\n'
 #define READ_MAX 16
 
 static const struct span patient = { .ms = 10000 };
@@ -118,8 +118,7 @@ static void line_of_16_bytes_without_lf_is_malformed_at_once(void **state)
 {
 	(void)state;
 	for (int flags = 0; flags < 4; flags++) {
-		assert_int_equal(
-			judge("nm_notifyuser\r\r\r", READ_MAX, flags & 1, flags & 2),
+		assert_int_equal(judge("nm_notifyuser\r\r\r", READ_MAX, flags & 1, flags & 2),
 			LINE_MALFORMED);
 		assert_int_equal(
 			judge("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", READ_MAX, flags & 1, flags & 2),
@@ -266,8 +265,7 @@ static void line_is_read_from_every_kind_of_descriptor(void **state)
 
 			put(&ends, table[i].bytes, (size_t)length);
 			arrived(&ends, length);
-			assert_int_equal(
-				take(&ends, patient, table[i].bare_lf), table[i].expected);
+			assert_int_equal(take(&ends, patient, table[i].bare_lf), table[i].expected);
 			assert_int_equal(unread(&ends), length > READ_MAX ? length - READ_MAX : 0);
 			ends_close(&ends);
 		}
@@ -343,13 +341,11 @@ static void line_reads_never_more_than_16_bytes(void **state)
 		for (unsigned kind = 0; kind < 2; kind++) {
 			struct ends ends = kinds[kind]();
 
-			assert_int_equal(
-				read_pieces(&ends, no_lf, 36, masks[i]), LINE_MALFORMED);
+			assert_int_equal(read_pieces(&ends, no_lf, 36, masks[i]), LINE_MALFORMED);
 			assert_int_equal(unread(&ends), 36 - READ_MAX);
 			ends_close(&ends);
 			ends = kinds[kind]();
-			assert_int_equal(
-				read_pieces(&ends, late_lf, 20, masks[i]), LINE_MALFORMED);
+			assert_int_equal(read_pieces(&ends, late_lf, 20, masks[i]), LINE_MALFORMED);
 			assert_int_equal(unread(&ends), 20 - READ_MAX);
 			ends_close(&ends);
 		}
@@ -489,8 +485,9 @@ static void line_that_does_not_come_times_out(void **state)
 static void line_that_drips_times_out(void **state)
 {
 	struct ends ends = ends_unix();
-	struct writer writer = { .ends = &ends, .bytes = LINE, .length = LENGTH, .mask = 0x3fff,
-		.pause_us = 200000 };
+	struct writer writer = {
+		.ends = &ends, .bytes = LINE, .length = LENGTH, .mask = 0x3fff, .pause_us = 200000
+	};
 	uint64_t begun = unit_ms();
 	pid_t child = unit_fork(write_pieces, &writer);
 
@@ -517,8 +514,11 @@ static void line_reading_survives_signals(void **state)
 	assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
 	for (unsigned kind = 0; kind < 2; kind++) {
 		struct ends ends = kinds[kind]();
-		struct writer writer = { .ends = &ends, .bytes = LINE, .length = LENGTH,
-			.mask = 0x0101, .pause_us = 30000 };
+		struct writer writer = { .ends = &ends,
+			.bytes = LINE,
+			.length = LENGTH,
+			.mask = 0x0101,
+			.pause_us = 30000 };
 		pid_t child = unit_fork(write_pieces, &writer);
 		uint64_t begun;
 

@@ -69,8 +69,7 @@ static const char *lines_of(struct log log, speaker *say, void *context)
 	return text;
 }
 
-static const struct log home = { .stderr_usable = true, .account = "home",
-	.source = "192.0.2.25" };
+static const struct log home = { .stderr_usable = true, .account = "home", .source = "192.0.2.25" };
 static const struct log nobody = { .stderr_usable = true };
 
 /* ---- Lines ---- */
@@ -157,8 +156,8 @@ static void log_escapes_whatever_could_forge_a_line(void **state)
 		char line[64];
 
 		if (byte == ' ' || byte == '=')
-			(void)snprintf(line, sizeof(line), "verdict=error reason=\"a%cb\"\n",
-				(int)byte);
+			(void)snprintf(
+				line, sizeof(line), "verdict=error reason=\"a%cb\"\n", (int)byte);
 		else
 			(void)snprintf(line, sizeof(line),
 				plain ? "verdict=error reason=a%cb\n"
@@ -236,15 +235,14 @@ static void G4_log_lines_that_a_flood_causes_are_limited(void **state)
 		/* The others come once in an interval. */
 		bool floods = i != VERDICT_ACCEPTED && i != VERDICT_DEFERRED;
 
-		assert_int_equal(
-			lines_in(lines_of(log, say_many, &said)), floods ? 10 : 50);
+		assert_int_equal(lines_in(lines_of(log, say_many, &said)), floods ? 10 : 50);
 		assert_int_equal(atomic_load(&shared->verdicts[i]), 50);
 		assert_int_equal(atomic_load(&shared->suppressed[i]), floods ? 40 : 0);
 	}
 	/* Without state there is nothing to count in, and nothing is limited. */
 	log.state = NULL;
-	assert_int_equal(lines_in(lines_of(log, say_many,
-				 &(struct said){ .verdict = VERDICT_DENIED })), 50);
+	assert_int_equal(
+		lines_in(lines_of(log, say_many, &(struct said){ .verdict = VERDICT_DENIED })), 50);
 	unit_unshare(shared, sizeof(*shared));
 }
 
@@ -285,7 +283,7 @@ static void log_admits_what_it_then_counts_as_told(void **state)
 }
 
 #define SPEAKERS 8
-#define WORDS	 3000
+#define WORDS    3000
 
 struct choir {
 	_Atomic unsigned here;
@@ -339,8 +337,7 @@ static void log_counts_are_exact_under_any_number_of_processes(void **state)
 	suppressed += atomic_load(&choir->state.suppressed[VERDICT_MALFORMED]);
 	assert_in_range(lines, 10, 12); /* one in ten seconds more */
 	assert_int_equal(lines + suppressed, SPEAKERS * WORDS);
-	assert_int_equal(
-		atomic_load(&choir->state.verdicts[VERDICT_MALFORMED]), SPEAKERS * WORDS);
+	assert_int_equal(atomic_load(&choir->state.verdicts[VERDICT_MALFORMED]), SPEAKERS * WORDS);
 	(void)close(fd[0]);
 	(void)close(fd[1]);
 	unit_unshare(choir, sizeof(*choir));
@@ -360,8 +357,7 @@ static void G6_log_limit_with_any_word_is_a_limit(void **state)
 			continue; /* by chance within the window */
 		atomic_store(&shared->log_tat[VERDICT_DENIED], beyond[i]);
 		assert_true(log_admit(shared, VERDICT_DENIED, &suppressed));
-		assert_in_range(
-			atomic_load(&shared->log_tat[VERDICT_DENIED]) - now, 10000, 20000);
+		assert_in_range(atomic_load(&shared->log_tat[VERDICT_DENIED]) - now, 10000, 20000);
 	}
 	unit_unshare(shared, sizeof(*shared));
 }
@@ -398,8 +394,8 @@ static bool hall_build(void)
 	return unshare(CLONE_NEWNS) == 0 &&
 	       mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("none", "/run", "tmpfs", 0, NULL) == 0 &&
-	       mount("none", "/dev", "tmpfs", 0, NULL) == 0 &&
-	       mkdir("/run/systemd", 0755) == 0 && mkdir("/run/systemd/journal", 0755) == 0;
+	       mount("none", "/dev", "tmpfs", 0, NULL) == 0 && mkdir("/run/systemd", 0755) == 0 &&
+	       mkdir("/run/systemd/journal", 0755) == 0;
 }
 
 /* So many datagrams that no more fit. */
@@ -452,8 +448,8 @@ static const struct hall *speak_where(struct hall hall)
 
 static void log_to_the_journal_is_in_its_own_words(void **state)
 {
-	const struct hall *hall = speak_where((struct hall){
-		.target = LOG_TARGET_AUTO, .journal = true, .syslog = true });
+	const struct hall *hall = speak_where(
+		(struct hall){ .target = LOG_TARGET_AUTO, .journal = true, .syslog = true });
 
 	(void)state;
 	assert_string_equal(hall->heard_by_journal,
@@ -463,8 +459,8 @@ static void log_to_the_journal_is_in_its_own_words(void **state)
 		"NMNOTIFY_SOURCE=192.0.2.25\nNMNOTIFY_REASON=a b\n");
 	assert_string_equal(hall->heard_by_syslog, "");
 	assert_string_equal(hall->heard_by_stderr, "");
-	hall = speak_where((struct hall){
-		.target = LOG_TARGET_JOURNAL, .journal = true, .syslog = true });
+	hall = speak_where(
+		(struct hall){ .target = LOG_TARGET_JOURNAL, .journal = true, .syslog = true });
 	assert_non_null(strstr(hall->heard_by_journal, MESSAGE));
 	assert_string_equal(hall->heard_by_syslog, "");
 	assert_string_equal(hall->heard_by_stderr, "");
@@ -481,8 +477,8 @@ static void log_to_syslog_is_a_line_with_a_priority(void **state)
 		(int)hall->speaker);
 	assert_string_equal(hall->heard_by_syslog, line);
 	assert_string_equal(hall->heard_by_stderr, "");
-	hall = speak_where((struct hall){
-		.target = LOG_TARGET_SYSLOG, .journal = true, .syslog = true });
+	hall = speak_where(
+		(struct hall){ .target = LOG_TARGET_SYSLOG, .journal = true, .syslog = true });
 	assert_non_null(strstr(hall->heard_by_syslog, MESSAGE));
 	assert_string_equal(hall->heard_by_journal, "");
 }

@@ -130,8 +130,9 @@ static void source_without_address_is_local_or_unknown(void **state)
 
 static struct source of_ipv6(const char *text, uint32_t scope)
 {
-	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6, .sin6_scope_id = scope,
-		.sin6_port = 79 };
+	struct sockaddr_in6 ipv6 = {
+		.sin6_family = AF_INET6, .sin6_scope_id = scope, .sin6_port = 79
+	};
 	struct sockaddr_storage storage = { 0 };
 
 	assert_int_equal(inet_pton(AF_INET6, text, &ipv6.sin6_addr), 1);
@@ -314,7 +315,8 @@ static void network_of_every_length_ignores_the_bits_behind_it(void **state)
 		unsigned total = kind == SOURCE_IPV4 ? 32 : 128;
 
 		for (unsigned bits = 0; bits <= total; bits++) {
-			struct network one = { .kind = NETWORK_ADDRESS, .bits = bits,
+			struct network one = { .kind = NETWORK_ADDRESS,
+				.bits = bits,
 				.base.kind = (enum source_kind)kind };
 
 			for (unsigned bit = 0; bit < total; bit++) {

@@ -42,8 +42,7 @@ static void state_base_is_the_configured_one_before_all_others(void **state)
 	assert_string_equal(path, root() ? "/run/nmnotify" : "/run/user/1/nmnotify");
 	assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
 	if (root())
-		assert_int_equal(
-			unit_reap(unit_fork(path_as_stranger, "/run/user/1/nmnotify")), 0);
+		assert_int_equal(unit_reap(unit_fork(path_as_stranger, "/run/user/1/nmnotify")), 0);
 	assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
 	assert_true(state_base_path(NULL, path, sizeof(path)));
 	assert_string_equal(path, "/run/nmnotify");
@@ -287,8 +286,8 @@ static void G6_state_file_of_any_length_is_grown_and_kept(void **state)
 		assert_non_null(bytes);
 		for (off_t at = 0; at < 65536; at++)
 			assert_int_equal(bytes[at], at == last ? 0xa5 : 0);
-		assert_int_equal(status(place, "limits").st_size,
-			lengths[i] < 65536 ? 65536 : lengths[i]);
+		assert_int_equal(
+			status(place, "limits").st_size, lengths[i] < 65536 ? 65536 : lengths[i]);
 		assert_true(status(place, "limits").st_blocks * 512 >= 65536);
 		unit_unshare((void *)(uintptr_t)bytes, sizeof(struct state));
 		(void)close(fd);
@@ -341,8 +340,7 @@ static void state_file_that_others_may_write_is_refused(void **state)
 		map_refused(place, "others may write to", 0);
 	}
 	assert_int_equal(mknodat(place->fd, "limits", S_IFREG | 0600, 0), 0);
-	assert_null(state_map(
-		place->fd, "limits", geteuid() + 1, sizeof(struct state), &error));
+	assert_null(state_map(place->fd, "limits", geteuid() + 1, sizeof(struct state), &error));
 	assert_string_equal(error.what, "somebody else owns");
 	if (!root())
 		skip();
@@ -418,8 +416,8 @@ static void state_made_by_many_at_once_is_one(void **state)
 		unit_unshare(map_of, sizeof(struct state));
 		assert_int_equal(unlinkat(fd, "limits", 0), 0);
 		(void)close(fd);
-		assert_int_equal(unlinkat(((struct unit_place *)*state)->fd, "account",
-					 AT_REMOVEDIR), 0);
+		assert_int_equal(
+			unlinkat(((struct unit_place *)*state)->fd, "account", AT_REMOVEDIR), 0);
 	}
 	unit_unshare(makers, sizeof(*makers));
 }

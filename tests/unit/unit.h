@@ -46,7 +46,7 @@
 /* What unit_reap() says besides exit statuses. */
 #define UNIT_HUNG    (-1)
 #define UNIT_SIGNAL  128 /* + the signal's number */
-#define UNIT_CANNOT  77	 /* this machine does not let us test this: see unit_expect() */
+#define UNIT_CANNOT  77  /* this machine does not let us test this: see unit_expect() */
 #define UNIT_NO_FORK 98
 
 /* ---- Time ---- */
@@ -174,8 +174,7 @@ static inline void unit_crowd(unsigned count, unit_child *run, void *context)
 /* Zeros that children share with us. */
 static inline void *unit_shared(size_t size)
 {
-	void *memory =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(memory != MAP_FAILED);
 	return memory;
@@ -294,8 +293,8 @@ static inline bool unit_boottime_shift(int64_t offset_ms)
 
 	if (unshare(CLONE_NEWTIME) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWTIME) != 0)
 		return false;
-	length = snprintf(text, sizeof(text), "boottime %lld %lld\n",
-		(long long)(offset_ms / 1000), (long long)(offset_ms % 1000 * 1000000));
+	length = snprintf(text, sizeof(text), "boottime %lld %lld\n", (long long)(offset_ms / 1000),
+		(long long)(offset_ms % 1000 * 1000000));
 	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
@@ -375,7 +374,7 @@ static inline int unit_place_remove(void **state)
 	return result;
 }
 
-#define UNIT_TEST_PLACE(test) \
+#define UNIT_TEST_PLACE(test)                                                                      \
 	cmocka_unit_test_setup_teardown(test, unit_place_make, unit_place_remove)
 
 #endif

@@ -85,7 +85,7 @@ static void users_root_and_the_unknown_are_refused(void **state)
 struct tables {
 	const struct unit_place *place;
 	const char *passwd, *group; /* NULL: none */
-	const char *name;	    /* NULL: the running user, who becomes `uid` */
+	const char *name;           /* NULL: the running user, who becomes `uid` */
 	uid_t uid;
 	const char *wrong;
 	struct user user;
@@ -97,8 +97,7 @@ static bool table_mount(const struct tables *tables, const char *text, const cha
 	char file[512];
 	int fd;
 
-	(void)snprintf(
-		file, sizeof(file), "%s/%s", tables->place->path, strrchr(path, '/') + 1);
+	(void)snprintf(file, sizeof(file), "%s/%s", tables->place->path, strrchr(path, '/') + 1);
 	fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
 	       close(fd) == 0 && mount(file, path, "", MS_BIND, NULL) == 0;
@@ -108,8 +107,7 @@ static int look_up(void *context)
 {
 	struct tables *tables = context;
 
-	if (unshare(CLONE_NEWNS) != 0 ||
-		mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
 		!table_mount(tables, tables->passwd, "/etc/passwd") ||
 		!table_mount(tables, tables->group, "/etc/group"))
 		return UNIT_CANNOT;
