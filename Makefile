@@ -184,7 +184,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c))
 SCRIPTS := $(wildcard tests/*/*.t)
-QUICK_SCRIPTS := tests/integration/line.t tests/integration/turn.t
+QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)
 PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
 
 demo:

@@ -78,10 +78,11 @@ static void word_wait(atomic_word *word, uint32_t value, struct span most)
 	(void)syscall(FUTEX, word, FUTEX_WAIT, value, timeout, NULL, 0);
 }
 
+/* All of them: those who look again in turn_join() sleep on the same word as the waiter. */
 static void word_wake(atomic_word *word)
 {
 	/* Fails only if the address is wrong; and a waiter that is not asleep needs no waking. */
-	(void)syscall(FUTEX, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	(void)syscall(FUTEX, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
 bool turn_open(struct turn *turn, int directory, struct state_error *error)
@@ -95,10 +96,11 @@ bool turn_open(struct turn *turn, int directory, struct state_error *error)
 	return false;
 }
 
-/* How far ahead a start can be owed: further is damage, and counts as this far (G6). */
+/* When a start is owed: not before now, and not further ahead than it can be. The rest is damage
+ * (G6). */
 static struct moment due_read(uint32_t due, struct moment now, struct span reach)
 {
-	struct moment at = moment_of_word(due);
+	struct moment at = moment_latest(moment_of_word(due), now);
 
 	return moment_earliest(at, moment_add(now, reach));
 }
@@ -119,20 +121,41 @@ bool turn_is_covered(const struct turn *turn, struct moment allowed)
 	return due != 0 && !moment_later(moment_of_word(due), allowed);
 }
 
+/* Has a start begun that neither was executed nor is in anybody's hands? */
+static bool has_unfinished_start(const struct turn *turn)
+{
+	return atomic_load(&turn->state->owed) != 0 && !lock_is_held(turn, LOCK_RUNNING);
+}
+
 bool turn_has_orphan(const struct turn *turn)
 {
 	if (atomic_load(&turn->state->due) != 0 && !lock_is_held(turn, LOCK_WAITING))
 		return true;
-	return atomic_load(&turn->state->owed) != 0 && !lock_is_held(turn, LOCK_RUNNING);
+	return has_unfinished_start(turn);
 }
 
-/* We hold `waiting`. Only other processes' lowering of a dead waiter's due time can interfere. */
-static void become_waiter(struct turn *turn, const struct moment *allowed)
+void turn_owe(const struct turn *turn, struct moment allowed)
+{
+	atomic_word *due = &turn->state->due;
+	uint32_t was = atomic_load(due);
+
+	/* Pairs with become_waiter, turn_join and turn_start. */
+	while ((was == 0 || moment_later(moment_of_word(was), allowed)) &&
+		!atomic_compare_exchange_weak(due, &was, moment_to_word(allowed)))
+		;
+	word_wake(due);
+}
+
+/* We hold `waiting`. Only other processes' lowering of a dead waiter's due time can interfere.
+ * False without a line if somebody has paid meanwhile: senders of rubbish start nothing. */
+static bool become_waiter(struct turn *turn, const struct moment *allowed)
 {
 	atomic_word *due = &turn->state->due;
 	uint32_t was = atomic_load(due);
 	struct moment now = moment_now(), at;
 
+	if (allowed == NULL && was == 0 && !has_unfinished_start(turn))
+		return false;
 	do {
 		turn->new_debt = was == 0;
 		at = was == 0 ? now : due_read(was, now, turn->reach);
@@ -142,6 +165,7 @@ static void become_waiter(struct turn *turn, const struct moment *allowed)
 		 * lost. */
 	} while (!atomic_compare_exchange_weak(due, &was, moment_to_word(at)));
 	turn->latest = at;
+	return true;
 }
 
 enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
@@ -155,8 +179,10 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 		if (taken < 0)
 			return TURN_FAILED;
 		if (taken == 0) {
-			become_waiter(turn, allowed);
-			return TURN_WAITER;
+			if (become_waiter(turn, allowed))
+				return TURN_WAITER;
+			lock_release(turn, LOCK_WAITING);
+			return TURN_COVERED;
 		}
 		if (allowed == NULL)
 			return TURN_COVERED;
@@ -175,19 +201,9 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 			return TURN_COVERED;
 		}
 	}
-	return TURN_COVERED; /* a stopped waiter; it starts the action when it goes on */
-}
-
-void turn_owe(const struct turn *turn, struct moment allowed)
-{
-	atomic_word *due = &turn->state->due;
-	uint32_t was = atomic_load(due);
-
-	/* Pairs with become_waiter, turn_join and turn_start. */
-	while ((was == 0 || moment_later(moment_of_word(was), allowed)) &&
-		!atomic_compare_exchange_weak(due, &was, moment_to_word(allowed)))
-		;
-	word_wake(due);
+	/* A stopped waiter. It will find the debt when it goes on; or its heir, if it dies. */
+	turn_owe(turn, *allowed);
+	return TURN_COVERED;
 }
 
 /*
@@ -203,7 +219,7 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
 	now = moment_now(); /* after the words: neither can be of the future unless damaged */
 	at = now;
 	if (*due != 0 && atomic_load(&turn->state->owed) == 0)
-		at = moment_earliest(moment_of_word(*due), turn->latest);
+		at = moment_earliest(due_read(*due, now, turn->reach), turn->latest);
 	if (last != 0 && !moment_later(moment_of_word(last), now)) {
 		/* Moments are cut to milliseconds: one more makes sure of the whole interval. */
 		struct span apart = { .ms = turn->interval.ms + 1 };

@@ -14,7 +14,8 @@
 #include "fuzz.h"
 #include "line.h"
 
-#define BYTES_MAX 40
+#define BYTES_MAX  40
+#define PIPE_BYTES (256 * 1024)
 
 enum how {
 	HOW_BARE_LF = 1,
@@ -84,10 +85,13 @@ static void road_make(const struct text *text, int fds[2])
 {
 	int type = text->how & HOW_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
 
-	if (text->how & HOW_PIPE)
+	if (text->how & HOW_PIPE) {
 		must(pipe2(fds, text->how & HOW_STREAM ? 0 : O_DIRECT) == 0);
-	else
+		/* Each piece takes a page; the usual 16 are one too few. */
+		must(fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES) >= PIPE_BYTES);
+	} else {
 		must(socketpair(AF_UNIX, type, 0, fds) == 0);
+	}
 }
 
 static void send_all(const struct text *text, int fd)

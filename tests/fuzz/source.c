@@ -139,8 +139,9 @@ static void check_network(const char *text, const struct source *other)
 	must(wrong == NULL || *wrong != '\0');
 	if (wrong == NULL)
 		check_members(&network, other);
-	/* An address is a network of its own. */
-	if (source_parse(text, &source)) {
+	/* An address is a network of its own. (Linux looks for an interface by what is before a
+	 * colon, so that a scope may have anything behind one.) */
+	if (strchr(text, '/') == NULL && source_parse(text, &source)) {
 		must(wrong == NULL && network.kind == NETWORK_ADDRESS);
 		must(network.bits == (source.kind == SOURCE_IPV4 ? 32 : 128));
 		must(network_holds(&network, &source));

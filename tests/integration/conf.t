@@ -18,6 +18,25 @@ NAME = "is not a name: a letter or digit, then letters, digits, '.', '_' and '-'
 ADDRESS = "not an address, network, 'any' or 'local'"
 BITS = "the address has bits beyond its prefix length"
 
+NO_TIMES = "1 s -1s 1.5s 1S 1w 0x1s 1ss +1s 99999999999999999999s".split()
+NO_LIMITS = [
+    "1", "1/", "/s", "0/s", "1/0s", "1/x", "-1/s", "1/s/s", "4294967296/s", "1/s 5", "1/s bust 5",
+    "1/s burst", "1/s burst 0", "1/s burst x", "1/s burst 1x", "1/s burst 4294967296",
+]  # fmt: skip
+NO_ADDRESSES = [
+    "nowhere", "Any", "example.org", "1.2.3", "1.2.3.256", "01.2.3.4", "1.2.3.4.5",
+    "2001:db8", "2001:db8:::1", "::1%lo", "fe80::1%", "fe80::1%0", "fe80::1%nosuchif0",
+]  # fmt: skip
+NO_PREFIXES = [
+    *(("192.0.2.0", bad, 32) for bad in ("33", "", "x", "-1", "24x", "255.255.255.0")),
+    *((address, "129", 128) for address in ("2001:db8::", "::ffff:192.0.2.0")),
+]
+NO_VARIABLES = ["A", "=1", "1A=1", "A-B=1", "A.B=1"]
+ONCE = [
+    "interval 1s", "limit 1/s", "timeout 1s", "read-timeout 1s", "bare-lf no", "from any",
+    "to 192.0.2.1", "confine mail", "action /bin/true", "log stderr", "state /nowhere", "user nobody",
+]  # fmt: skip
+
 # A line, and what is wrong with it.
 WRONG = [
     # words
@@ -36,7 +55,7 @@ WRONG = [
     ("interval 1s \\", "a backslash ends the line"),
     ("env " + "A=1 " * 256, "more than 256 words"),
     # times
-    *((f"interval {bad}", f"interval: '{bad}' {TIME}") for bad in ("1", "s", "-1s", "1 ".strip(), "1.5s", "1S", "1w", "0x1s", "1ss", "99999999999999999999s", "+1s")),
+    *((f"interval {bad}", f"interval: '{bad}' {TIME}") for bad in NO_TIMES),
     ("interval ''", f"interval: '' {TIME}"),
     ("interval 8d", "interval: '8d' is not between 0ms and 7d"),
     ("interval 169h", "interval: '169h' is not between 0ms and 7d"),
@@ -47,16 +66,19 @@ WRONG = [
     ("read-timeout 7", f"read-timeout: '7' {TIME}"),
     ("idle 8d", "idle: '8d' is not between 0ms and 7d"),
     # limits
-    *((f"limit {bad}", LIMIT) for bad in ("1", "1/", "/s", "0/s", "1/0s", "1/x", "1/s burst", "1/s burst 0", "1/s burst x", "1/s burst 1x", "1/s 5", "1/s bust 5", "-1/s", "1/s/s", "4294967296/s", "1/s burst 4294967296")),
+    *((f"limit {bad}", LIMIT) for bad in NO_LIMITS),
     ("limit 1/8d", "limit: burst 1 at this rate takes more than 7d to recover"),
     ("limit 1/d burst 7", "limit: burst 7 at this rate takes more than 7d to recover"),
     ("limit 1/604800000d burst 4294967295", "limit: burst 4294967295 at this rate takes more than 7d to recover"),
     # 2^29 days times 2^32 is 0 modulo 2^64.
     ("limit 1/536870912d burst 4294967295", "limit: burst 4294967295 at this rate takes more than 7d to recover"),
     # networks
-    *((f"from {bad}", f"from: '{bad}': {ADDRESS}") for bad in ("nowhere", "1.2.3", "1.2.3.256", "01.2.3.4", "1.2.3.4.5", "2001:db8", "2001:db8:::1", "::1%lo", "fe80::1%", "fe80::1%0", "fe80::1%nosuchif0", "Any", "example.org")),
+    *((f"from {bad}", f"from: '{bad}': {ADDRESS}") for bad in NO_ADDRESSES),
     ("from 192.0.2.1 nowhere", f"from: 'nowhere': {ADDRESS}"),
-    *((f"from {a}/{p}", f"from: '{a}': the prefix length is not a number from 0 to {most}") for a, p, most in (("192.0.2.0", "33", 32), ("192.0.2.0", "", 32), ("192.0.2.0", "x", 32), ("192.0.2.0", "-1", 32), ("192.0.2.0", "24x", 32), ("192.0.2.0", "255.255.255.0", 32), ("2001:db8::", "129", 128), ("::ffff:192.0.2.0", "129", 128))),
+    *(
+        (f"from {a}/{p}", f"from: '{a}': the prefix length is not a number from 0 to {most}")
+        for a, p, most in NO_PREFIXES
+    ),
     ("from ::ffff:192.0.2.0/95", "from: '::ffff:192.0.2.0': the prefix length is out of range"),
     ("from 192.0.2.1/24", f"from: '192.0.2.1': {BITS}"),
     ("from 192.0.2.0/22", f"from: '192.0.2.0': {BITS}"),
@@ -71,7 +93,7 @@ WRONG = [
     ("confine strict", "confine: there is no policy 'strict'"),
     ("action true", "action: 'true' is not an absolute path"),
     ("action ./true", "action: './true' is not an absolute path"),
-    *((f"env {bad}", f"env: '{bad}' is not NAME=value") for bad in ("A", "=1", "1A=1", "A-B=1", "A.B=1")),
+    *((f"env {bad}", f"env: '{bad}' is not NAME=value") for bad in NO_VARIABLES),
     ("env 'A B=1'", "env: 'A B=1' is not NAME=value"),
     ("env NMNOTIFY_SOURCE=1", "env: 'NMNOTIFY_SOURCE=1': NMNOTIFY_ is ours to set"),
     ("account -a", f"account: '-a' {NAME}"),
@@ -82,7 +104,7 @@ WRONG = [
     ("account a\naccount a", "account: 'a' is there already"),
     ("account a\nstate /tmp", "state belongs before the first account"),
     ("account a\nlog auto", "log belongs before the first account"),
-    *((f"{line}\n{line}", f"{line.split()[0]} is said twice") for line in ("interval 1s", "limit 1/s", "timeout 1s", "read-timeout 1s", "bare-lf no", "from any", "to 192.0.2.1", "confine mail", "action /bin/true", "log stderr", "state /nowhere", "user nobody")),
+    *((f"{line}\n{line}", f"{line.split()[0]} is said twice") for line in ONCE),
     ("account a\nfrom any\nfrom any", "from is said twice"),
 ]  # fmt: skip
 
@@ -485,7 +507,9 @@ def command_line():
         free = "from any\ninterval 0s\nlimit 1000/s burst 100\n"
         equal(which(free + action("file")), ["mark-file"], "conf: the file")
         equal(
-            which(free + action("file"), "-o", action("option")), ["mark-option"], "conf: -o stands over a file's default"
+            which(free + action("file"), "-o", action("option")),
+            ["mark-option"],
+            "conf: -o stands over a file's default",
         )
         equal(which(free, "-o" + action("option")), ["mark-option"], "conf: -o without a blank")
         equal(
@@ -499,12 +523,18 @@ def command_line():
             "conf: an account inherits what -o says",
         )
         equal(
-            which(free + "account b\n" + action("file"), "-o", "account a", "-o", "from any", "-o", action("option")),
+            which(
+                free + "account b\n" + action("file"),
+                *("-o", "account a", "-o", "from any", "-o", action("option")),
+            ),
             ["mark-option"],
             "conf: an account of -o comes first",
         )
         equal(
-            which(free + "account b\n" + action("file"), "-o", "account a", "-o", "from 192.0.2.1", "-o", action("option")),
+            which(
+                free + "account b\n" + action("file"),
+                *("-o", "account a", "-o", "from 192.0.2.1", "-o", action("option")),
+            ),
             ["mark-file"],
             "conf: an account of -o that does not match",
         )
@@ -543,7 +573,8 @@ def command_line():
             (["-"], "-"),
         ):
             status, out, err = box.check(*args)
-            ok(status == EX_CONFIG and out == "" and f"'{wanted}'" in err and "usage:" in err, f"conf: {args} is refused")
+            told = f"'{wanted}'" in err and "usage:" in err
+            ok(status == EX_CONFIG and out == "" and told, f"conf: {args} is refused")
         status, out, err = box.check("-h")
         ok(status == 0 and out.startswith("usage: nmnotify ") and err == "", "conf: -h")
         status, out, err = box.check("-V")
@@ -636,7 +667,13 @@ def networks():
     verdicts_by_source(
         "all of a kind",
         {"a": "from 0.0.0.0/0", "b": "from ::/0", "c": "from local"},
-        [("192.0.2.1", None, "a"), ("::ffff:192.0.2.1", None, "a"), ("2001:db8::1", None, "b"), ("::1", None, "b"), (None, None, "c")],
+        [
+            ("192.0.2.1", None, "a"),
+            ("::ffff:192.0.2.1", None, "a"),
+            ("2001:db8::1", None, "b"),
+            ("::1", None, "b"),
+            (None, None, "c"),
+        ],
     )
     verdicts_by_source(
         "link-local",

@@ -178,7 +178,8 @@ def floods():
             state().poke(State.LOG_TAT + nmtest.VERDICTS.index(verdict), 0)
             box.log_path.write_text("")
             box.start(conf, data=data).wait()
-            lines(box, [plain(f"verdict={verdict} {PLACE} suppressed={hidden}")], f"{verdict}: then it is said how many")
+            said = plain(f"verdict={verdict} {PLACE} suppressed={hidden}")
+            lines(box, [said], f"{verdict}: then it is said how many")
             equal(state().suppressed(verdict), 0, f"log: {verdict}: and counted from nothing again")
             box.start(conf, data=data).wait()
             lines(box, [plain(f"verdict={verdict} {PLACE}")], f"{verdict}: nothing suppressed, nothing said")
@@ -326,7 +327,8 @@ def journal_and_syslog(box):
         box.connect_and_run(conf(log), b"x")
         one(f"{log}, malformed", journal.messages(), {"NMNOTIFY_VERDICT": "malformed", **place}, common(5))
     box.connect_and_run(conf("auto", box.recorder("exit=3")))
-    one("a run that failed", journal.messages()[1:], {"NMNOTIFY_RUN": "ended", **place, "NMNOTIFY_STATUS": "3"}, common(4))
+    run = {"NMNOTIFY_RUN": "ended", **place}
+    one("a run that failed", journal.messages()[1:], {**run, "NMNOTIFY_STATUS": "3"}, common(4))
     box.connect_and_run(conf("auto", "/no/such"))
     one(
         "a run that could not begin",

@@ -122,13 +122,15 @@ def every_word_the_same():
         conf = quick(box)
         works(box, conf, "made afresh")
 
-        def fill(word):
+        def fill(word, start=0):
             with open(limits(box), "r+b", buffering=0) as f:
-                f.write(struct.pack("=I", word & 0xFFFFFFFF) * (State.SIZE // 4))
+                f.write(bytes(start) + struct.pack("=I", word & 0xFFFFFFFF) * ((State.SIZE - start) // 4))
 
         for name, ahead in moments.items():
             fill(nmtest.boottime_ms() + ahead)
             still_starts(box, conf, f"every word is {name}")
+            fill(nmtest.boottime_ms() + ahead, State.HEADER)
+            still_starts(box, conf, f"every cell is {name}")
         for word in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
             fill(word)
             still_starts(box, conf, f"every word is {word:#x}")
@@ -273,9 +275,16 @@ def each_kind(box, path, make_target):
             s.bind(str(path))
 
     yield "a symlink", symlink
-    yield "a dangling symlink", lambda: path.symlink_to(box.dir / "nowhere")
+    yield "a dangling symlink", lambda: path.symlink_to(box.out / "nowhere")
     yield "a fifo", lambda: os.mkfifo(path)
     yield "a socket", unix_socket
+
+
+def good_file(box, path):
+    """What would do if it were in its place."""
+    path.write_bytes(bytes(State.SIZE))
+    path.chmod(0o600)
+    chown_to_user(box, path)
 
 
 def files():
@@ -295,12 +304,13 @@ def files():
                     path.chmod(mode)
                     chown_to_user(box, path)
 
-            for kind, make in each_kind(box, path, lambda p: p.write_bytes(bytes(State.SIZE))):
+            for kind, make in each_kind(box, path, lambda p: good_file(box, p)):
                 put(make)
                 if kind == "a fifo" and name == "turn":
                     continue  # a lock is a lock
-                refused(box, conf, f"state .*: .*{name}", f"{name} is {kind}")
-            ok(not (box.dir / "nowhere").exists(), f"state: {name} is a symlink: nothing is made")
+                what = "not a regular file:" if kind == "a fifo" else "cannot open"
+                refused(box, conf, f"state .*: {what} {name}", f"{name} is {kind}")
+            ok(not (box.out / "nowhere").exists(), f"state: {name} is a symlink: nothing is made")
             put(path.mkdir)
             refused(box, conf, f"state .*: cannot open {name}: Is a directory", f"{name} is a directory")
             put(path.touch, 0o400)

@@ -206,7 +206,7 @@ class Container:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None and self.leader:
+        if kind not in (None, SystemExit) and self.leader:
             nmtest.diag(self.output("journalctl", "--no-pager", "-n", "60", "-o", "short-monotonic"))
         try:
             self.power_off()

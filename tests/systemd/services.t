@@ -33,7 +33,7 @@ limit 1000/s burst 10000
 timeout 60s
 account mail
     from 127.0.0.0/24 ::1
-    action /usr/local/bin/recorder {OUT}/mail limits=/run/nmnotify/mail/limits facts=facts "say=new mail"
+    action /bin/sh -c 'echo new mail; exec /usr/local/bin/recorder {OUT}/mail facts=facts'
 account slow
     from 127.0.2.0/24
     action /usr/local/bin/recorder {OUT}/slow sleep=3000
@@ -508,7 +508,7 @@ interval 1s
 limit 1000/s burst 10000
 account user
     from any
-    action /usr/local/bin/recorder /home/alice/mail/user "say=mail for alice" facts=facts
+    action /bin/sh -c 'echo mail for alice; exec /usr/local/bin/recorder /home/alice/mail/user facts=facts'
 """
 
 

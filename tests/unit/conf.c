@@ -747,21 +747,32 @@ static void conf_networks_fit_or_are_told(void **state)
 	bad(state, large, "f:11: to: more than 1024 networks in all\n");
 }
 
-static void conf_action_words_fit_or_are_told(void **state)
+/* Eight actions of 255 words and a NULL each fill the room; `less` leaves out that many. */
+static char *append_actions(unsigned less)
 {
 	char *end = append(large, "user nobody\nfrom any\n", 1), name[32];
 
 	for (unsigned i = 0; i < 8; i++) {
 		(void)snprintf(name, sizeof(name), "account a%u\naction /x", i);
-		end = append(append(append(end, name, 1), " y", 254), "\n", 1);
+		end = append(end, name, 1);
+		end = append(append(end, " y", i == 0 ? 254 - less : 254), "\n", 1);
 	}
+	return end;
+}
+
+static void conf_action_words_fit_or_are_told(void **state)
+{
+	(void)append_actions(0);
 	good(state, large);
 	assert_int_equal(conf.words_count, CONF_WORDS_MAX);
 	for (unsigned i = 0; i < 8; i++) {
 		assert_int_equal(conf.accounts[i].action.count, 255);
 		assert_null(conf.words[conf.accounts[i].action.start + 255]);
 	}
-	(void)append(end, "account b\naction /x\n", 1);
+	(void)append(append_actions(2), "account b\naction /x\n", 1);
+	good(state, large);
+	assert_int_equal(conf.words_count, CONF_WORDS_MAX);
+	(void)append(append_actions(1), "account b\naction /x\n", 1);
 	bad(state, large, "f:20: action: more than 2048 words in all\n");
 }
 

@@ -343,6 +343,70 @@ static void log_counts_are_exact_under_any_number_of_processes(void **state)
 	unit_unshare(choir, sizeof(*choir));
 }
 
+struct tally {
+	_Atomic unsigned here, calls, admitted;
+	_Atomic uint64_t suppressed;
+	struct state state;
+	uint64_t end_ns;
+};
+
+/* The first lets the limit forget, over and over; the others call. */
+static int admit_and_forget(void *context)
+{
+	struct tally *tally = context;
+	bool forgets = atomic_fetch_add(&tally->here, 1) == 0;
+
+	while (unit_ns() < tally->end_ns) {
+		uint32_t suppressed;
+
+		if (forgets) {
+			atomic_store(&tally->state.log_tat[VERDICT_DENIED], 0);
+			continue;
+		}
+		atomic_fetch_add(&tally->calls, 1);
+		atomic_fetch_add(
+			&tally->admitted, log_admit(&tally->state, VERDICT_DENIED, &suppressed));
+		atomic_fetch_add(&tally->suppressed, suppressed);
+	}
+	return 0;
+}
+
+/* However many lines are admitted at once, each suppressed one is told by one of them. */
+static void log_tells_each_suppressed_line_once(void **state)
+{
+	struct tally *tally = unit_shared(sizeof(*tally));
+
+	(void)state;
+	tally->end_ns = unit_ns() + 200000000;
+	unit_crowd(6, admit_and_forget, tally);
+	assert_true(atomic_load(&tally->admitted) > 10);
+	assert_true(atomic_load(&tally->suppressed) > 10);
+	assert_int_equal(atomic_load(&tally->admitted) + atomic_load(&tally->suppressed) +
+				 atomic_load(&tally->state.suppressed[VERDICT_DENIED]),
+		atomic_load(&tally->calls));
+	unit_unshare(tally, sizeof(*tally));
+}
+
+static void say_into_full_pipe(struct log *log, void *context)
+{
+	int fd[2];
+
+	(void)context;
+	if (pipe2(fd, O_CLOEXEC) != 0 || dup2(fd[1], STDERR_FILENO) < 0)
+		return;
+	for (unsigned i = 0; i < 4000; i++)
+		log_verdict(log, VERDICT_ACCEPTED, NULL);
+}
+
+static void log_to_a_pipe_that_nobody_reads_is_not_waited_for(void **state)
+{
+	uint64_t begun = unit_ms();
+
+	(void)state;
+	assert_string_equal(lines_of(home, say_into_full_pipe, NULL), "");
+	assert_in_range(unit_ms() - begun, 0, UNIT_SLACK_MS);
+}
+
 /* No content of the limit's word silences the log for longer than its window. */
 static void G6_log_limit_with_any_word_is_a_limit(void **state)
 {
@@ -523,6 +587,8 @@ int main(void)
 		cmocka_unit_test(log_says_how_many_lines_it_suppressed),
 		cmocka_unit_test(log_admits_what_it_then_counts_as_told),
 		cmocka_unit_test(log_counts_are_exact_under_any_number_of_processes),
+		cmocka_unit_test(log_tells_each_suppressed_line_once),
+		cmocka_unit_test(log_to_a_pipe_that_nobody_reads_is_not_waited_for),
 		cmocka_unit_test(G6_log_limit_with_any_word_is_a_limit),
 		cmocka_unit_test(log_to_the_journal_is_in_its_own_words),
 		cmocka_unit_test(log_to_syslog_is_a_line_with_a_priority),

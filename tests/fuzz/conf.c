@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A configuration: any text is either refused with a message that says where, or is one in which
+ * every account is whole and within its bounds.
+ *
+ * Input: lines that begin with "-o " are arguments of the command line; from the first other line on,
+ * it is the file.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "confine.h"
+#include "fuzz.h"
+
+#define OPTION_MAX  512
+#define OPTIONS_MAX 8
+
+struct reading {
+	const char *path;
+	unsigned options, lines; /* how many there are */
+	unsigned reports;
+};
+
+static void report(void *context, const char *file, unsigned line, const char *message)
+{
+	struct reading *reading = context;
+
+	reading->reports++;
+	must(message != NULL && *message != '\0');
+	if (file == reading->path)
+		must(line <= reading->lines);
+	else
+		must(strcmp(file, "-o") == 0 && line >= 1 && line <= reading->options);
+}
+
+/* ---- What an account must be ---- */
+
+static bool is_text_of(const struct conf *conf, const char *text)
+{
+	return text >= conf->text && text < conf->text + sizeof(conf->text) &&
+	       memchr(text, '\0', (size_t)(conf->text + sizeof(conf->text) - text)) != NULL;
+}
+
+static void check_slice(const struct slice *slice, unsigned count)
+{
+	must(slice->start <= count && slice->count <= count - slice->start);
+}
+
+static void check_networks(const struct conf *conf, const struct slice *slice, bool address_only)
+{
+	check_slice(slice, conf->networks_count);
+	for (unsigned i = slice->start; i < slice->start + slice->count; i++) {
+		const struct network *network = &conf->networks[i];
+
+		must(network->kind <= NETWORK_ADDRESS);
+		must(!address_only || network->kind == NETWORK_ADDRESS);
+		if (network->kind == NETWORK_ADDRESS)
+			must(network->bits <= (network->base.kind == SOURCE_IPV4 ? 32 : 128));
+	}
+}
+
+static void check_action(const struct conf *conf, const struct slice *action)
+{
+	check_slice(action, conf->words_count);
+	must(action->count >= 1 && conf->words[action->start][0] == '/');
+	for (unsigned i = 0; i < action->count; i++)
+		must(is_text_of(conf, conf->words[action->start + i]));
+	must(action->start + action->count < conf->words_count);
+	must(conf->words[action->start + action->count] == NULL);
+}
+
+static void check_limit(struct rate rate)
+{
+	must(rate.emission.ms >= 1 && rate.burst >= 1);
+	must(((uint64_t)rate.burst + 1) * rate.emission.ms <= SPAN_MAX_MS);
+	must(rate_window(rate).ms == (rate.burst + 1) * rate.emission.ms);
+}
+
+static void check_account(const struct conf *conf, const struct account *account)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t length = strlen(account->name);
+
+	must(length >= 1 && length <= CONF_NAME_MAX && strspn(account->name, good) == length);
+	must(strchr("._-", account->name[0]) == NULL);
+	must(account->from.count >= 1);
+	check_networks(conf, &account->from, false);
+	check_networks(conf, &account->to, true);
+	check_action(conf, &account->action);
+	check_limit(account->limit);
+	must(account->interval.ms <= SPAN_MAX_MS);
+	must(account->timeout.ms >= 1 && account->timeout.ms <= SPAN_MAX_MS);
+	must(account->read_timeout.ms >= 1 && account->read_timeout.ms <= SPAN_MAX_MS);
+	must(policy_find(account->confine) != NULL);
+	must(account->user != NULL || geteuid() != 0);
+	must(account->user == NULL || is_text_of(conf, account->user));
+}
+
+static void check_variables(const struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->variables_count; i++) {
+		const char *text = conf->variables[i].text, *equals = strchr(text, '=');
+
+		must(is_text_of(conf, text) && equals != NULL && equals != text);
+		must(strncmp(text, "NMNOTIFY_", 9) != 0);
+	}
+}
+
+/* The first account that takes a source; and any of them may be asked about. */
+static void check_choice(const struct conf *conf)
+{
+	static const struct source sources[] = {
+		{ .kind = SOURCE_UNKNOWN },
+		{ .kind = SOURCE_LOCAL },
+		{ .kind = SOURCE_IPV4, .address = { 192, 0, 2, 25 } },
+		{ .kind = SOURCE_IPV6, .address = { 0x20, 0x01, 0x0d, 0xb8 } },
+	};
+
+	for (unsigned i = 0; i < COUNT(sources); i++) {
+		const struct account *account = conf_account(conf, &sources[i], &sources[i]);
+
+		must(account == NULL || (account >= conf->accounts &&
+						account < conf->accounts + conf->accounts_count));
+		must(i != 0 || account == NULL);
+	}
+}
+
+static void check_whole(const struct conf *conf)
+{
+	must(conf->accounts_count >= 1 && conf->accounts_count <= CONF_ACCOUNTS_MAX);
+	must(conf->networks_count <= CONF_NETWORKS_MAX && conf->words_count <= CONF_WORDS_MAX);
+	must(conf->variables_count <= CONF_ENV_MAX && conf->text_length <= CONF_BYTES_MAX);
+	must(conf->log <= LOG_TARGET_STDERR && conf->idle.ms <= SPAN_MAX_MS);
+	must(conf->state == NULL || conf->state[0] == '/');
+	for (unsigned i = 0; i < conf->accounts_count; i++) {
+		check_account(conf, &conf->accounts[i]);
+		for (unsigned j = 0; j < i; j++)
+			must(strcmp(conf->accounts[i].name, conf->accounts[j].name) != 0);
+	}
+	check_variables(conf);
+	check_choice(conf);
+}
+
+/* ---- Reading ---- */
+
+/* Only in memory, but a file like any other. */
+static int file_make(void)
+{
+	int fd = memfd_create("conf", MFD_CLOEXEC);
+
+	must(fd >= 0 && fchmod(fd, 0600) == 0);
+	return fd;
+}
+
+static void file_fill(int fd, const uint8_t *bytes, size_t length)
+{
+	must(ftruncate(fd, 0) == 0);
+	must(pwrite(fd, bytes, length, 0) == (ssize_t)length);
+}
+
+static unsigned count_lines(const uint8_t *bytes, size_t length)
+{
+	unsigned lines = 1;
+
+	for (size_t i = 0; i < length; i++)
+		lines += bytes[i] == '\n';
+	return lines;
+}
+
+static void read_options(struct conf *conf, struct input *input, struct reading *reading)
+{
+	char option[OPTION_MAX];
+
+	while (reading->options < OPTIONS_MAX && input->length >= 3 &&
+		memcmp(input->bytes, "-o ", 3) == 0) {
+		take_text(input, '\n', option, sizeof(option));
+		conf_option(conf, option + 3, ++reading->options);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static char path[64];
+	static struct conf conf;
+	static int fd = -1;
+	struct input input = { data, size };
+	struct reading reading = { .path = path };
+	bool good;
+
+	if (fd < 0) {
+		fd = file_make();
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	}
+	memset(&conf, 0, sizeof(conf));
+	conf_begin(&conf, report, &reading);
+	read_options(&conf, &input, &reading);
+	file_fill(fd, input.bytes, input.length);
+	reading.lines = count_lines(input.bytes, input.length);
+	conf_file(&conf, path, false);
+	good = conf_end(&conf);
+	must(conf.wrong == reading.reports);
+	must(good == (reading.reports == 0));
+	if (good)
+		check_whole(&conf);
+	return 0;
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: ISC */
+#include "unit.h"
+
+#include "decision.h"
+
+/* ---- A desk: an account with its state, and connections to it ---- */
+
+#define CONNECTIONS 64
+
+/* Takes no part: it only looks. */
+#define ALICE 0
+#define BOB   1
+
+struct connection {
+	/* What comes. */
+	unsigned source;
+	enum line_state line;
+	bool stays; /* the waiter does not go on until it is killed */
+	unsigned run_ms;
+	/* What became of it. */
+	_Atomic unsigned is_decided, has_started;
+	bool is_waiter, is_charged, has_failed;
+	enum verdict verdict;
+	struct moment allowed;
+	uint64_t started_ns;
+};
+
+struct desk {
+	struct account account;
+	int directory;
+	struct state *state;
+	struct source source[2];
+	struct connection connection[CONNECTIONS];
+	/* Of a crowd. */
+	_Atomic unsigned numbers, starts, rubbish_starts, lost, running, overlaps;
+	_Atomic uint64_t last_start_ns;
+	uint64_t end_ns;
+};
+
+static struct desk *desk_make(void **state, struct rate limit, uint32_t interval_ms)
+{
+	const struct unit_place *place = *state;
+	struct desk *desk = unit_shared(sizeof(*desk));
+	struct state_error error;
+
+	desk->account = (struct account){ .limit = limit, .interval.ms = interval_ms };
+	desk->directory = place->fd;
+	desk->state = state_map(place->fd, STATE_LIMITS, geteuid(), sizeof(struct state), &error);
+	assert_non_null(desk->state);
+	assert_true(source_parse("192.0.2.1", &desk->source[ALICE]));
+	assert_true(source_parse("2001:db8::1", &desk->source[BOB]));
+	return desk;
+}
+
+static void desk_clear(struct desk *desk)
+{
+	(void)unlinkat(desk->directory, STATE_LIMITS, 0);
+	(void)unlinkat(desk->directory, STATE_TURN, 0);
+	unit_unshare(desk->state, sizeof(struct state));
+	unit_unshare(desk, sizeof(*desk));
+}
+
+static struct turn turn_of(const struct desk *desk)
+{
+	struct turn turn = decision_turn(&desk->account, desk->state);
+	struct state_error error;
+
+	(void)turn_open(&turn, desk->directory, &error);
+	return turn;
+}
+
+static struct decision decision_of(struct desk *desk, struct turn *turn, unsigned source)
+{
+	return (struct decision){
+		.account = &desk->account,
+		.turn = turn,
+		.cells = limiter_locate(desk->state, &desk->source[source]),
+	};
+}
+
+static void perform(struct desk *desk, struct connection *connection, struct turn *turn)
+{
+	turn_start(turn);
+	connection->started_ns = unit_ns();
+	atomic_store(&desk->last_start_ns, connection->started_ns);
+	atomic_store(&connection->has_started, 1);
+	atomic_fetch_add(&desk->starts, 1);
+	if (atomic_fetch_add(&desk->running, 1) != 0)
+		atomic_fetch_add(&desk->overlaps, 1);
+	turn_executed(turn);
+	unit_sleep_ms(connection->run_ms);
+	atomic_fetch_sub(&desk->running, 1);
+	turn_ended(turn);
+}
+
+/* What the handler does with a connection once it was read. */
+static void handle(struct desk *desk, struct connection *connection)
+{
+	struct turn turn = turn_of(desk);
+	struct decision decision = decision_of(desk, &turn, connection->source);
+
+	connection->has_failed = !decision_make(&decision, connection->line);
+	connection->is_waiter = decision.is_waiter;
+	connection->is_charged = decision.is_charged;
+	connection->verdict = decision.verdict;
+	connection->allowed = decision.allowed;
+	atomic_store(&connection->is_decided, 1);
+	if (decision.is_waiter && connection->stays)
+		unit_halt();
+	if (decision.is_waiter && decision_wait(&decision))
+		perform(desk, connection, &turn);
+	(void)close(turn.fd);
+}
+
+struct caller {
+	struct desk *desk;
+	struct connection *connection;
+};
+
+static int call(void *context)
+{
+	struct caller *caller = context;
+
+	handle(caller->desk, caller->connection);
+	return 0;
+}
+
+/* Starts a connection, and waits for its decision, but not for its end. */
+static pid_t connect_to(struct desk *desk, unsigned number, struct connection connection)
+{
+	struct caller caller = { .desk = desk, .connection = &desk->connection[number] };
+	pid_t child;
+
+	desk->connection[number] = connection;
+	child = unit_fork(call, &caller);
+	assert_true(unit_await(&caller.connection->is_decided));
+	return child;
+}
+
+static const struct connection *connect_whole(
+	struct desk *desk, unsigned number, struct connection connection)
+{
+	assert_int_equal(unit_reap(connect_to(desk, number, connection)), 0);
+	return &desk->connection[number];
+}
+
+/* How long until the source conforms. */
+static uint32_t conforms_in(struct desk *desk, unsigned source)
+{
+	struct cells cells = limiter_locate(desk->state, &desk->source[source]);
+	struct moment at = limiter_peek(&cells, desk->account.limit);
+
+	return moment_until(moment_now(), at).ms;
+}
+
+static void charge(struct desk *desk, unsigned source, unsigned times)
+{
+	struct cells cells = limiter_locate(desk->state, &desk->source[source]);
+	struct moment at;
+
+	while (times-- > 0)
+		assert_true(limiter_take(&cells, desk->account.limit, &at));
+}
+
+static uint64_t apart_ms(const struct connection *a, const struct connection *b)
+{
+	return (b->started_ns - a->started_ns) / 1000000;
+}
+
+#define HOUR 3600000
+
+/* ---- Verdicts ---- */
+
+static void G1_conforming_line_starts_at_once(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 10 }, 0);
+	struct cells cells = limiter_locate(desk->state, &desk->source[ALICE]);
+	struct moment at;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct connection *c =
+			connect_whole(desk, i, (struct connection){ .line = LINE_VALID });
+
+		assert_int_equal(c->verdict, VERDICT_ACCEPTED);
+		assert_true(c->is_waiter && c->is_charged && atomic_load(&c->has_started));
+		unit_sleep_ms(3); /* starts are at least a millisecond apart */
+	}
+	assert_int_equal(conforms_in(desk, BOB), 0);
+	charge(desk, ALICE, 8); /* of ten */
+	assert_false(limiter_take(&cells, desk->account.limit, &at));
+	desk_clear(desk);
+}
+
+static void G3_line_of_a_source_over_its_limit_starts_when_it_conforms(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { 150 }, 1 }, 0);
+	const struct connection *first, *second;
+
+	first = connect_whole(desk, 0, (struct connection){ .line = LINE_VALID });
+	second = connect_whole(desk, 1, (struct connection){ .line = LINE_VALID });
+	assert_int_equal(first->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(second->verdict, VERDICT_DEFERRED);
+	assert_true(second->is_waiter && second->is_charged);
+	assert_in_range(apart_ms(first, second), 148, 150 + UNIT_SLACK_MS);
+	/* It was charged for that start, as of its time. */
+	assert_in_range(conforms_in(desk, ALICE), 50, 150);
+	desk_clear(desk);
+}
+
+static void G2_line_within_the_interval_is_deferred(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { 1 }, 100 }, 150);
+	const struct connection *first, *second;
+
+	first = connect_whole(desk, 0, (struct connection){ .line = LINE_VALID });
+	second = connect_whole(desk, 1, (struct connection){ .source = BOB, .line = LINE_VALID });
+	assert_int_equal(first->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(second->verdict, VERDICT_DEFERRED);
+	assert_in_range(apart_ms(first, second), 150, 150 + UNIT_SLACK_MS);
+	desk_clear(desk);
+}
+
+/* A line that a waiter covers needs no process, and is no reason for a second start. */
+static void G4_line_behind_a_waiter_is_coalesced(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	const struct connection *c;
+	pid_t waiter;
+
+	charge(desk, ALICE, 1);
+	charge(desk, BOB, 1);
+	unit_sleep_ms(5);
+	waiter = connect_to(desk, 0, (struct connection){ .line = LINE_VALID, .stays = true });
+	assert_int_equal(desk->connection[0].verdict, VERDICT_DEFERRED);
+	c = connect_whole(desk, 1, (struct connection){ .source = ALICE, .line = LINE_VALID });
+	assert_int_equal(c->verdict, VERDICT_COALESCED);
+	assert_false(c->is_waiter || c->is_charged || c->has_failed);
+	assert_int_equal(atomic_load(&desk->starts), 0);
+	unit_kill(waiter);
+	desk_clear(desk);
+}
+
+/* Somebody who conforms does not wait for somebody who does not. */
+static void G1_conforming_line_behind_a_later_waiter_starts_at_once(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	const struct connection *c;
+	uint64_t begun;
+	pid_t waiter;
+
+	charge(desk, ALICE, 1);
+	waiter = connect_to(desk, 0, (struct connection){ .line = LINE_VALID });
+	unit_sleep_ms(30);
+	begun = unit_ms();
+	c = connect_whole(desk, 1, (struct connection){ .source = BOB, .line = LINE_VALID });
+	assert_int_equal(c->verdict, VERDICT_COALESCED);
+	assert_true(c->is_charged && !c->is_waiter);
+	assert_int_equal(unit_reap(waiter), 0);
+	assert_in_range(unit_ms() - begun, 0, UNIT_SLACK_MS);
+	assert_int_equal(atomic_load(&desk->starts), 1);
+	assert_in_range(conforms_in(desk, BOB), HOUR - UNIT_SLACK_MS, HOUR);
+	desk_clear(desk);
+}
+
+static void decision_without_line_starts_and_charges_nothing(void **state)
+{
+	static const struct {
+		enum line_state line;
+		enum verdict verdict;
+	} table[] = {
+		{ LINE_MALFORMED, VERDICT_MALFORMED },
+		{ LINE_TIMEOUT, VERDICT_TIMEOUT },
+		{ LINE_FAILED, VERDICT_ERROR },
+		{ LINE_INCOMPLETE, VERDICT_MALFORMED },
+	};
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	static const struct state fresh;
+
+	for (unsigned i = 0; i < COUNT(table); i++) {
+		const struct connection *c =
+			connect_whole(desk, i, (struct connection){ .line = table[i].line });
+
+		assert_int_equal(c->verdict, table[i].verdict);
+		assert_false(c->is_waiter || c->is_charged || c->has_failed);
+	}
+	assert_memory_equal(desk->state, &fresh, sizeof(fresh));
+	desk_clear(desk);
+}
+
+/* ---- Debts ---- */
+
+static void die_as_waiter(struct desk *desk)
+{
+	pid_t child = connect_to(
+		desk, CONNECTIONS - 1, (struct connection){ .line = LINE_VALID, .stays = true });
+
+	assert_true(desk->connection[CONNECTIONS - 1].is_waiter);
+	unit_kill(child);
+}
+
+/* Whatever the next connection says, it pays; the verdict on it stands. */
+static void G5_debt_is_paid_by_whatever_comes_next(void **state)
+{
+	static const struct {
+		enum line_state line;
+		enum verdict verdict;
+	} table[] = {
+		{ LINE_VALID, VERDICT_ACCEPTED },
+		{ LINE_MALFORMED, VERDICT_MALFORMED },
+		{ LINE_TIMEOUT, VERDICT_TIMEOUT },
+		{ LINE_FAILED, VERDICT_ERROR },
+	};
+
+	for (unsigned i = 0; i < COUNT(table); i++) {
+		struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+		const struct connection *c;
+
+		die_as_waiter(desk);
+		c = connect_whole(
+			desk, 0, (struct connection){ .source = BOB, .line = table[i].line });
+		assert_int_equal(c->verdict, table[i].verdict);
+		assert_true(c->is_waiter && atomic_load(&c->has_started));
+		assert_int_equal(conforms_in(desk, BOB) == 0, table[i].line != LINE_VALID);
+		c = connect_whole(
+			desk, 1, (struct connection){ .source = BOB, .line = LINE_MALFORMED });
+		assert_false(c->is_waiter);
+		assert_int_equal(atomic_load(&desk->starts), 1);
+		desk_clear(desk);
+	}
+}
+
+/* For the start that a dead waiter owes, its source has been charged; not once more. */
+static void G3_debt_is_charged_once(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 3 }, 0);
+	uint32_t before;
+	pid_t child;
+
+	charge(desk, ALICE, 3);
+	die_as_waiter(desk);
+	before = conforms_in(desk, ALICE);
+	assert_in_range(before, 2 * HOUR - UNIT_SLACK_MS, 2 * HOUR);
+	for (unsigned i = 0; i < 3; i++) {
+		child = connect_to(
+			desk, i, (struct connection){ .line = LINE_VALID, .stays = true });
+		assert_true(desk->connection[i].is_waiter);
+		assert_false(desk->connection[i].is_charged);
+		assert_int_equal(desk->connection[i].verdict, VERDICT_DEFERRED);
+		unit_kill(child);
+	}
+	assert_in_range(conforms_in(desk, ALICE), before - UNIT_SLACK_MS, before);
+	desk_clear(desk);
+}
+
+/* ---- Late starts ---- */
+
+/* Its run had to wait for another one's: its limit counts from the start, not from the line. */
+static void G3_late_start_counts_as_of_its_time(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { 400 }, 1 }, 0);
+	const struct connection *c;
+	pid_t running;
+
+	running = connect_to(
+		desk, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 250 });
+	assert_true(unit_await(&desk->connection[0].has_started));
+	c = connect_whole(desk, 1, (struct connection){ .line = LINE_VALID });
+	assert_int_equal(c->verdict, VERDICT_DEFERRED);
+	assert_true(c->is_charged);
+	assert_true(apart_ms(&desk->connection[0], c) >= 250);
+	/* Without, it would be less than 150. */
+	assert_in_range(conforms_in(desk, ALICE) + (unit_ns() - c->started_ns) / 1000000, 398,
+		400 + UNIT_SLACK_MS);
+	assert_int_equal(unit_reap(running), 0);
+	assert_int_equal(atomic_load(&desk->overlaps), 0);
+	desk_clear(desk);
+}
+
+/* ---- Not to look at all ---- */
+
+static void G1_connection_is_dropped_unread_only_if_it_is_covered(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct turn turn = turn_of(desk);
+	struct decision alice, bob;
+	pid_t waiter;
+
+	charge(desk, ALICE, 1);
+	alice = decision_of(desk, &turn, ALICE);
+	bob = decision_of(desk, &turn, BOB);
+	assert_false(decision_is_covered(&alice));
+	waiter = connect_to(desk, 0, (struct connection){ .line = LINE_VALID, .stays = true });
+	assert_true(decision_is_covered(&alice)); /* later than the waiter: it is charged */
+	assert_false(decision_is_covered(&bob));  /* could start now */
+	decision_line(&alice, LINE_VALID);
+	assert_int_equal(alice.verdict, VERDICT_COALESCED);
+	assert_true(alice.has_line && !alice.is_charged);
+	assert_false(decision_needs_turn(&alice));
+	decision_line(&bob, LINE_VALID);
+	assert_true(bob.is_charged);
+	assert_true(decision_needs_turn(&bob));
+	decision_line(&bob, LINE_MALFORMED);
+	assert_false(decision_needs_turn(&bob));
+	unit_kill(waiter);
+	assert_false(decision_is_covered(&alice));
+	assert_true(decision_needs_turn(&alice));
+	assert_true(decision_needs_turn(&bob)); /* a debt */
+	(void)close(turn.fd);
+	desk_clear(desk);
+}
+
+static void decision_without_turn_file_is_an_error(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct turn turn = decision_turn(&desk->account, desk->state);
+	struct decision decision = decision_of(desk, &turn, ALICE);
+
+	assert_int_equal(turn.fd, -1);
+	assert_false(decision_make(&decision, LINE_VALID));
+	assert_int_equal(errno, EBADF);
+	assert_int_equal(decision.verdict, VERDICT_ERROR);
+	assert_false(decision.is_waiter);
+	assert_false(decision_wait(&decision));
+	desk_clear(desk);
+}
+
+/* The window is how far ahead a start can be owed, the interval how far apart they are. */
+static void decision_turn_is_the_account_s(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { 1000 }, 6 }, 12345);
+	struct turn turn = decision_turn(&desk->account, desk->state);
+
+	assert_ptr_equal(turn.state, desk->state);
+	assert_int_equal(turn.interval.ms, 12345);
+	assert_int_equal(turn.reach.ms, 7000);
+	desk_clear(desk);
+}
+
+/* ---- Everything at once ---- */
+
+/* Lines as fast as they come, each of which waits for its start; and rubbish. */
+static int flood(void *context)
+{
+	struct desk *desk = context;
+	unsigned number = atomic_fetch_add(&desk->numbers, 1);
+	struct connection *c = &desk->connection[number];
+	uint64_t seed = number + 1;
+
+	while (unit_ns() < desk->end_ns) {
+		uint64_t arrived = unit_ns();
+
+		*c = (struct connection){
+			.source = number % 2 ? BOB : ALICE,
+			.line = unit_below(&seed, 3) ? LINE_VALID : LINE_MALFORMED,
+		};
+		handle(desk, c);
+		if (atomic_load(&c->has_started) && c->line != LINE_VALID)
+			atomic_fetch_add(&desk->rubbish_starts, 1);
+		while (c->line == LINE_VALID && !c->is_waiter && !c->has_failed &&
+			atomic_load(&desk->last_start_ns) < arrived) {
+			if (unit_ns() - arrived > 5000000000u) {
+				atomic_fetch_add(&desk->lost, 1);
+				break;
+			}
+			unit_sleep_us(50);
+		}
+	}
+	return 0;
+}
+
+/* Two sources, eight processes: never more starts than the two may cause, whatever they send. */
+static void G3_flood_starts_no_more_than_its_sources_may(void **state)
+{
+	static const struct rate limits[] = { { { 20 }, 3 }, { { 5 }, 1 }, { { 2 }, 1 } };
+
+	for (unsigned i = 0; i < COUNT(limits); i++) {
+		struct desk *desk = desk_make(state, limits[i], 0);
+		uint64_t begun = unit_ms(), most;
+
+		desk->end_ns = unit_ns() + 500000000;
+		unit_crowd(8, flood, desk);
+		most = 2 * (limits[i].burst + (unit_ms() - begun + 1) / limits[i].emission.ms);
+		assert_in_range(atomic_load(&desk->starts), 5, most);
+		assert_int_equal(atomic_load(&desk->rubbish_starts), 0);
+		assert_int_equal(atomic_load(&desk->lost), 0);
+		assert_int_equal(atomic_load(&desk->overlaps), 0);
+		assert_int_equal(atomic_load(&desk->state->due), 0);
+		assert_int_equal(atomic_load(&desk->state->owed), 0);
+		desk_clear(desk);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		UNIT_TEST_PLACE(G1_conforming_line_starts_at_once),
+		UNIT_TEST_PLACE(G3_line_of_a_source_over_its_limit_starts_when_it_conforms),
+		UNIT_TEST_PLACE(G2_line_within_the_interval_is_deferred),
+		UNIT_TEST_PLACE(G4_line_behind_a_waiter_is_coalesced),
+		UNIT_TEST_PLACE(G1_conforming_line_behind_a_later_waiter_starts_at_once),
+		UNIT_TEST_PLACE(decision_without_line_starts_and_charges_nothing),
+		UNIT_TEST_PLACE(G5_debt_is_paid_by_whatever_comes_next),
+		UNIT_TEST_PLACE(G3_debt_is_charged_once),
+		UNIT_TEST_PLACE(G3_late_start_counts_as_of_its_time),
+		UNIT_TEST_PLACE(G1_connection_is_dropped_unread_only_if_it_is_covered),
+		UNIT_TEST_PLACE(decision_without_turn_file_is_an_error),
+		UNIT_TEST_PLACE(decision_turn_is_the_account_s),
+		UNIT_TEST_PLACE(G3_flood_starts_no_more_than_its_sources_may),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
