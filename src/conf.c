@@ -314,21 +314,21 @@ static const struct {
 	bool global;   /* belongs before the first account */
 	bool repeats;  /* lines of a block add up */
 } keywords[KEYWORDS] = {
-	[KEYWORD_STATE] = { "state", set_state, 1, .global = true },
-	[KEYWORD_LOG] = { "log", set_log, 1, .global = true },
-	[KEYWORD_IDLE] = { "idle", set_idle, 1, .global = true },
-	[KEYWORD_ACCOUNT] = { "account", set_account, 1, .repeats = true },
-	[KEYWORD_FROM] = { "from", set_from, CONF_LINE_WORDS },
-	[KEYWORD_TO] = { "to", set_to, CONF_LINE_WORDS },
-	[KEYWORD_LIMIT] = { "limit", set_limit, 3 },
-	[KEYWORD_INTERVAL] = { "interval", set_interval, 1 },
-	[KEYWORD_TIMEOUT] = { "timeout", set_timeout, 1 },
-	[KEYWORD_READ_TIMEOUT] = { "read-timeout", set_read_timeout, 1 },
-	[KEYWORD_BARE_LF] = { "bare-lf", set_bare_lf, 1 },
-	[KEYWORD_USER] = { "user", set_user, 1 },
-	[KEYWORD_ENV] = { "env", set_env, CONF_LINE_WORDS, .repeats = true },
-	[KEYWORD_CONFINE] = { "confine", set_confine, 1 },
-	[KEYWORD_ACTION] = { "action", set_action, CONF_LINE_WORDS },
+	[KEYWORD_STATE] = { .name = "state", .set = set_state, .most = 1, .global = true },
+	[KEYWORD_LOG] = { .name = "log", .set = set_log, .most = 1, .global = true },
+	[KEYWORD_IDLE] = { .name = "idle", .set = set_idle, .most = 1, .global = true },
+	[KEYWORD_ACCOUNT] = { .name = "account", .set = set_account, .most = 1, .repeats = true },
+	[KEYWORD_FROM] = { .name = "from", .set = set_from, .most = CONF_LINE_WORDS },
+	[KEYWORD_TO] = { .name = "to", .set = set_to, .most = CONF_LINE_WORDS },
+	[KEYWORD_LIMIT] = { .name = "limit", .set = set_limit, .most = 3 },
+	[KEYWORD_INTERVAL] = { .name = "interval", .set = set_interval, .most = 1 },
+	[KEYWORD_TIMEOUT] = { .name = "timeout", .set = set_timeout, .most = 1 },
+	[KEYWORD_READ_TIMEOUT] = { .name = "read-timeout", .set = set_read_timeout, .most = 1 },
+	[KEYWORD_BARE_LF] = { .name = "bare-lf", .set = set_bare_lf, .most = 1 },
+	[KEYWORD_USER] = { .name = "user", .set = set_user, .most = 1 },
+	[KEYWORD_ENV] = { .name = "env", .set = set_env, .most = CONF_LINE_WORDS, .repeats = true },
+	[KEYWORD_CONFINE] = { .name = "confine", .set = set_confine, .most = 1 },
+	[KEYWORD_ACTION] = { .name = "action", .set = set_action, .most = CONF_LINE_WORDS },
 };
 
 /* ---- Lines ---- */
@@ -635,11 +635,13 @@ static void account_check(struct conf *conf, const struct account *account)
 bool conf_end(struct conf *conf)
 {
 	/* With anything wrong, what else is missing is likely to be so for that reason. */
-	if (conf->wrong == 0 && conf->accounts_count == 0) {
+	unsigned before = conf->wrong;
+
+	if (before == 0 && conf->accounts_count == 0) {
 		conf->line = 0;
 		conf->block = account_add(conf, "default");
 	}
-	for (unsigned i = 0; i < conf->accounts_count && conf->wrong == 0; i++) {
+	for (unsigned i = 0; i < conf->accounts_count && before == 0; i++) {
 		account_inherit(&conf->accounts[i], &conf->defaults);
 		account_check(conf, &conf->accounts[i]);
 	}

@@ -90,7 +90,8 @@ struct conf {
 	conf_report *report;
 	void *context;
 
-	/* Large and mostly unused: behind the rest, which then shares a page with their beginning. */
+	/* Large and mostly unused: behind the rest, which then shares a page with their beginning.
+	 */
 	struct account defaults;
 	char text[CONF_BYTES_MAX];
 	struct account accounts[CONF_ACCOUNTS_MAX];

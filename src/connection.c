@@ -131,7 +131,7 @@ static const char *identify_by_environment(struct connection *connection)
 
 const char *connection_identify(struct connection *connection, bool needs_to)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
 	socklen_t length = sizeof(address);
 
 	if (!connection->is_socket)

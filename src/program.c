@@ -203,7 +203,7 @@ static struct log *bus_log;
 
 /* Somebody cut the state file while it was mapped (mmap(2)). A clean end: what is owed cannot be
  * known any more, and the next connection finds a fresh state. */
-static void on_bus(int number)
+_Noreturn static void on_bus(int number)
 {
 	(void)number;
 	bus_log->state = NULL;

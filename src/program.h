@@ -22,7 +22,7 @@ struct program {
 	uid_t self; /* who started us */
 	bool stdout_usable;
 	bool check_only; /* -t */
-	int base; /* directory of the state */
+	int base;        /* directory of the state */
 	struct log log;
 	struct conf conf;
 	char base_path[PATH_TEXT_MAX];

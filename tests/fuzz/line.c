@@ -19,11 +19,13 @@
 
 enum how {
 	HOW_BARE_LF = 1,
-	HOW_PIPE = 2,	  /* else a socket */
-	HOW_STREAM = 4,	  /* one piece, and what is not read can be counted */
-	HOW_RESET = 8,	  /* the connection does not end, but is reset */
-	HOW_SILENCE = 16, /* neither: the other end is still there. Costs a read-timeout */
-	HOW_OFTEN = 32,	  /* ... and so is rare */
+	HOW_PIPE = 2,   /* else a socket */
+	HOW_STREAM = 4, /* one piece, and what is not read can be counted */
+	HOW_RESET = 8,  /* the connection does not end, but is reset */
+
+	/* Neither: the other end is still there. As it costs a read-timeout, it is rare. */
+	HOW_SILENCE_MASK = 0xf0,
+	HOW_SILENCE = 0x50,
 };
 
 struct text {
@@ -50,7 +52,7 @@ static enum line_state wanted_so_far(const struct text *text, size_t length)
 
 static bool is_silent(const struct text *text)
 {
-	return (text->how & HOW_SILENCE) && (text->how & HOW_OFTEN);
+	return (text->how & HOW_SILENCE_MASK) == HOW_SILENCE;
 }
 
 /* Where the piece ends that begins at `start`. */
@@ -135,8 +137,11 @@ static void check_read(const struct text *text)
 	send_all(text, fds[1]);
 	road_end(text, fds);
 	state = line_read(fds[0], !(text->how & HOW_PIPE), timeout, text->how & HOW_BARE_LF);
-	must(state == wanted(text));
-	check_rest(text, fds[0]);
+	/* On a busy machine so short a time may be over before the last piece is looked at. */
+	if (!is_silent(text) || state != LINE_TIMEOUT) {
+		must(state == wanted(text));
+		check_rest(text, fds[0]);
+	}
 	(void)close(fds[0]);
 	if (fds[1] >= 0)
 		(void)close(fds[1]);

@@ -678,7 +678,7 @@ class Sandbox:
         to="127.0.0.1",
         pair=None,
         descriptors=None,
-        program=None,
+        prefix=(),
         ignore=(),
         block=(),
         end=False,
@@ -690,6 +690,7 @@ class Sandbox:
         on 0 and 1), unix-inetd (on all three), pipe (pipes on 0 and 1), pipe-all (and on 2), tty,
         file. `pair` is a connection that was made before. `descriptors` maps further descriptors,
         or replaces 0 to 2 (None: closed). Signals in `ignore` are ignored, in `block` blocked.
+        `prefix` is the words of a command that becomes the handler.
         """
         client, reader, three, mine = self._ends(fds, source, to, data, pair)
         handler = Handler(0, client, reader)
@@ -708,7 +709,7 @@ class Sandbox:
             copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200)
             high.append(copy)
             actions.append((os.POSIX_SPAWN_DUP2, copy, number))
-        command = [str(program or NMNOTIFY), *(["-f", str(conf)] if conf else []), *args]
+        command = [*prefix, str(NMNOTIFY), *(["-f", str(conf)] if conf else []), *args]
         before = {number: signal.signal(number, signal.SIG_IGN) for number in ignore}
         try:
             handler.pid = os.posix_spawn(

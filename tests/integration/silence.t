@@ -5,6 +5,7 @@ handler reaches the action but the source's address."""
 
 import grp
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -299,6 +300,25 @@ def process():
         equal(status["Uid"], [str(other.pw_uid)] * 4, "G7: the account's user")
 
 
+def capabilities():
+    """A super-server may leave some to an ordinary user; the action gets none."""
+    setpriv = shutil.which("setpriv")
+    if not is_root() or setpriv is None:
+        skip("G7: capabilities that a super-server leaves", "not root, or no setpriv(1)")
+        return
+    with Sandbox() as box:
+        conf = box.config(FREE + f"action {box.recorder('facts=facts')}\n")
+        (box.state_dir / "default").mkdir(mode=0o700)
+        os.chown(box.state_dir / "default", box.uid, box.gid)
+        become = [setpriv, f"--reuid={box.uid}", f"--regid={box.gid}", "--clear-groups"]
+        become += ["--inh-caps=+chown,+kill", "--ambient-caps=+chown,+kill"]
+        equal(box.start(conf, data=LINE, prefix=become).wait(), 0, "G7: an ordinary user's handler runs")
+        _, status = facts_of(box, "facts")
+        equal(status["Uid"], [str(box.uid)] * 4, "G7: as the ordinary user")
+        for caps in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            equal(int(status[caps][0], 16), 0, f"G7: no capability is left to the action: {caps}")
+
+
 nmtest.run(
     verdicts,
     troubles,
@@ -308,4 +328,5 @@ nmtest.run(
     descriptors,
     output_goes_to_the_log,
     process,
+    capabilities,
 )

@@ -11,6 +11,8 @@ import ctypes
 import fcntl
 import os
 import re
+import select
+import signal
 import socket
 import ssl
 import struct
@@ -22,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nmtest
-from nmtest import LINE, NMNOTIFY, PROJECT, diag, ok, skip
+from nmtest import BUILD, LINE, PROJECT, diag, ok, skip
 
 PACKAGES = PROJECT / "build" / "packages"  # what tests/packages has unpacked
 INETD = PACKAGES / "openbsd-inetd/usr/sbin/inetd"
@@ -84,15 +86,30 @@ class Journal:
             text = self.socket.recv(65536).decode(errors="replace")
             self.lines += re.findall(r"^MESSAGE=(.*)$", text, re.MULTILINE)
 
-    def has(self, *words):
+    def has(self, source, *verdicts):
+        """A line about this source with one of these verdicts."""
+        wanted = [{f"source={source}", f"verdict={verdict}"} for verdict in verdicts]
         return nmtest.until(
-            lambda: any(all(w in line.split() for w in words) for line in list(self.lines)), 10
+            lambda: any(words <= set(line.split()) for line in list(self.lines) for words in wanted), 10
         )
+
+
+def children(parent):
+    """Descriptors of its processes, which stand for them even if the numbers are somebody else's."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(os.pidfd_open(int(stat.parent.name)))
+        except OSError:
+            pass  # it has just ended
+    return found
 
 
 @contextmanager
 def running(*command, env=None):
-    """A server, until the end of the block; it is ended by its process id."""
+    """A server, until the end of the block, and what it has started: a service that takes over the
+    port outlives it."""
     with open("/run/server.log", "ab") as log:
         server = subprocess.Popen(
             [str(word) for word in command],
@@ -106,12 +123,20 @@ def running(*command, env=None):
         yield server
     finally:
         if server.poll() is None:
+            started = children(server.pid)
             server.terminate()
             try:
                 server.wait(5)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+            for process in started:
+                try:
+                    signal.pidfd_send_signal(process, signal.SIGTERM)
+                    select.select([process], [], [], 10)
+                except ProcessLookupError:
+                    pass
+                os.close(process)
 
 
 # ---- The sender ----
@@ -147,7 +172,7 @@ def send(family, data, tls=False):
                 if not got:
                     return received
                 received += got
-        except (ConnectionError, ssl.SSLError):
+        except OSError:  # reset, or closed before we had ended
             return received
 
 
@@ -171,8 +196,8 @@ def has_started(box, before):
     return nmtest.until(lambda: any(s >= before for s in box.starts()), 10)
 
 
-def is_logged(verdict, source, name):
-    if not ok(journal.has(f"verdict={verdict}", f"source={source}"), name):
+def is_logged(name, source, *verdicts):
+    if not ok(journal.has(source, *verdicts), name):
         diag("\n".join(journal.lines))
 
 
@@ -183,12 +208,13 @@ def check_lines(box, name, family, tls=False, source=None):
     journal.lines.clear()
     received = send(family, LINE, tls)
     ok(has_started(box, before), f"{name}, {family}: the line runs the action")
-    is_logged("accepted", source, f"{name}, {family}: and is logged with source={source}")
+    # Deferred, if the run of a line before is not over.
+    is_logged(f"{name}, {family}: and is logged with source={source}", source, "accepted", "deferred")
     nmtest.equal(received, b"", f"G7: {name}, {family}: silence")
     count = len(box.starts())
     journal.lines.clear()
     received = send(family, b"finger\r\n", tls)
-    is_logged("malformed", source, f"{name}, {family}: anything else is malformed")
+    is_logged(f"{name}, {family}: anything else is malformed", source, "malformed")
     nmtest.equal(received, b"", f"G7: {name}, {family}: silence, too")
     nmtest.equal(len(box.starts()), count, f"{name}, {family}: and runs nothing")
 
@@ -201,8 +227,9 @@ def sandbox(owner="root"):
         conf = box.config(CONF.format(box.recorder()))
         (box.dir / "bin").mkdir()
         program = box.dir / "bin/nmnotify"
-        program.write_text(f'#!/bin/sh\nexec {NMNOTIFY} -f {conf} "$@"\n')
-        program.chmod(0o755)
+        for each in (program, box.dir / "bin/nmnotifyd"):
+            each.write_text(f'#!/bin/sh\nexec {BUILD / each.name} -f {conf} "$@"\n')
+            each.chmod(0o755)
         if owner != "root":
             os.chown(box.state_dir, box.uid, box.gid)
         yield box, program
@@ -342,6 +369,16 @@ def xinetd(box, text):
         yield server
 
 
+def check_flood(box, name, family):
+    began = time.monotonic()
+    refused = flood(family)
+    took = time.monotonic() - began
+    nmtest.equal(refused, 0, f"{name}, {family}: takes {FLOOD} connections ({took:.1f} s)")
+    before = nmtest.boottime_ms() * 1000000
+    send(family, LINE)
+    ok(has_started(box, before), f"G1: {name}, {family}: and a line that comes then")
+
+
 def check_inetd(server, name, entry_name, stock):
     """`stock` makes the entry what it would be without our care."""
     with sandbox("user") as (box, _):
@@ -349,13 +386,7 @@ def check_inetd(server, name, entry_name, stock):
             for family in FAMILIES:
                 check_lines(box, name, family)
             for family in FAMILIES:
-                began = time.monotonic()
-                refused = flood(family)
-                took = time.monotonic() - began
-                nmtest.equal(refused, 0, f"{name}, {family}: takes {FLOOD} connections ({took:.1f} s)")
-                before = nmtest.boottime_ms() * 1000000
-                send(family, LINE)
-                ok(has_started(box, before), f"G1: {name}, {family}: and a line that comes then")
+                check_flood(box, name, family)
     with sandbox("user") as (box, _):
         text = stock(entry(entry_name, box))
         assert text != entry(entry_name, box)
@@ -372,6 +403,24 @@ def openbsd_inetd():
         more = re.sub(r"nowait\.(\d+)", lambda m: f"nowait.{int(m[1]) + 1}", entry("inetd.conf", box))
         with inetd(box, more):
             ok(flood("IPv4") > 0, "inetd: one more than the shipped limit means the default")
+
+
+def inetd_nmnotifyd():
+    """The lines that are shipped as comments, instead of the others."""
+    with sandbox("user") as (box, _):
+        text = re.sub(r"^finger.*\n", "", entry("inetd.conf", box), flags=re.MULTILINE)
+        text = re.sub(r"^#(finger\t|79\t)", r"\1", text, flags=re.MULTILINE)
+        with inetd(box, text):
+            for family in FAMILIES:
+                check_lines(box, "inetd and nmnotifyd", family)
+                kind = socket.AF_INET6 if family == "IPv6" else socket.AF_INET
+                before = nmtest.boottime_ms() * 1000000
+                with socket.socket(kind, socket.SOCK_DGRAM) as s:
+                    s.bind((SENDERS[family], 0))
+                    s.sendto(LINE, (ADDRESSES[family], PORT))
+                ok(has_started(box, before), f"inetd and nmnotifyd, {family}: a datagram, too")
+            for family in FAMILIES:
+                check_flood(box, "inetd and nmnotifyd", family)
 
 
 def xinetd_org():
@@ -408,6 +457,7 @@ NEEDS = {
     tlswrapper: "tlswrapper",
     socat_tls: "socat",
     openbsd_inetd: str(INETD),
+    inetd_nmnotifyd: str(INETD),
     xinetd_org: str(XINETD),
 }
 

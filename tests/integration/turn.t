@@ -251,6 +251,7 @@ def supervisor_is_killed():
         conf = box.config(FREE + f"interval 600ms\naction {box.recorder('sleep=60000')}\n")
         handler = box.start(conf, data=LINE)
         ok(box.wait_starts(1), "G5: supervisor killed: its action ran")
+        ok(until(lambda: not box.state().owed), "G5: supervisor killed: its start was written down as made")
         handler.kill()
         handler.wait()
         action = box.pids("action")[0]

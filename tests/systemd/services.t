@@ -363,15 +363,16 @@ def reboot(name):
 
 
 def broken_configuration(name):
-    pair(name)
+    after = pair(name)
     box.write("/etc/nmnotify.conf", "frmo any\n")
     # nmnotifyd reads its configuration when it starts, and takes the connection then.
     with socket.socket() as client:
         client.bind((SOURCES["mail"], 0))
         client.connect(("127.0.0.1", 79))
         client.sendall(LINE)
-        wrong = until(lambda: box.journal("NMNOTIFY_VERDICT=error", f"SYSLOG_IDENTIFIER={name}"), 10)
-        ok(wrong and "nmnotify.conf:1" in wrong[-1]["MESSAGE"], f"{name}: a broken configuration: the log says where")
+        errors = lambda: box.journal("NMNOTIFY_VERDICT=error", f"SYSLOG_IDENTIFIER={name}", after=after)
+        wrong = until(errors, 10)
+        ok(wrong and "nmnotify.conf:1" in wrong[0]["MESSAGE"], f"{name}: a broken configuration: the log says where")
         time.sleep(3)
         ok(box.is_active(f"{name}.socket"), f"{name}: a broken configuration: the socket stays")
         box.write("/etc/nmnotify.conf", CONFIG)
@@ -457,6 +458,23 @@ def killed():
         equal(wait_runs(count + 2), count + 2, f"G5: {who} is killed: the next line is served")
         check_gaps("mail", f"{who} is killed")
         check_well("nmnotifyd", f"{who} is killed")
+
+
+def no_room_for_a_process():
+    """LimitNPROC=: the service's two processes fit, a third does not. Not even then a line is lost."""
+    dropin = "etc/systemd/system/nmnotifyd.service.d/test.conf"
+    box.write(dropin, "[Service]\nLimitNPROC=2\n")
+    box.run("systemctl", "daemon-reload")
+    pair("nmnotifyd")
+    send()
+    ok(until(due, 10), "G5: no process can be started for a line: what is owed stays in the state")
+    equal(runs(), [], "G5: nothing has run")
+    ok(box.is_active("nmnotifyd.service"), "G5: the service goes on")
+    (box.root / dropin).unlink()
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "restart", "nmnotifyd.socket")
+    equal(wait_runs(1), 1, "G5: it is paid when there is room again")
+    check_well("nmnotifyd", "no room")
 
 
 def idle():
@@ -597,25 +615,62 @@ def redirection():
         box.run("nft", "delete table inet nmnotify", check=False)
 
 
-def both(test):
-    """A part for each pair."""
+# ---- All of it ----
 
-    def part(name):
+COMMON = (
+    line,
+    failing_actions,
+    daemon_reload,
+    restart_with_a_waiter,
+    restart_with_a_run,
+    stop_with_a_waiter,
+    stop_with_a_run,
+    migrate,
+    broken_configuration,
+    user_instance,
+    reboot,
+)
+ALONE = {
+    "nmnotifyd": (installed, datagrams, status_text, watchdog, killed, no_room_for_a_process, idle, redirection),
+    "nmnotify": (many_from_one,),
+}
+
+
+def parts(name):
+    def part(test):
         run = lambda: test(name)
-        run.__name__ = f"{test.__name__}:{name}"
+        run.__name__ = test.__name__
         return run
 
-    return [part(name) for name in PAIRS]
+    return [*ALONE[name], *map(part, COMMON)]
+
+
+def one_pair(name):
+    with box:
+        prepare()
+        nmtest.run(*parts(name))
+
+
+def both_pairs():
+    """At the same time, each in a container of its own: most of it is waiting."""
+    tests = {name: subprocess.Popen([__file__, name], stdout=subprocess.PIPE, text=True) for name in PAIRS}
+    for name, test in tests.items():
+        output = test.communicate()[0]
+        for text in output.splitlines():
+            result = re.fullmatch(r"(not )?ok \d+ - (.*)", text)
+            if not result:
+                print(text) if text.startswith("#") else None
+            elif "# SKIP" in result[2]:
+                skip(*result[2].split(" # SKIP ", 1))
+            else:
+                ok(not result[1], result[2])
+        plan = re.search(r"^1\.\.(\d+)$", output, re.MULTILINE)
+        ok(plan and int(plan[1]) == len(re.findall(r"^(?:not )?ok ", output, re.MULTILINE)), f"{name}: all was run")
+    nmtest.done()
 
 
 if __name__ == "__main__":
     container.require()
-    parts = [installed]
-    for test in (line, failing_actions, daemon_reload, restart_with_a_waiter, restart_with_a_run,
-                 stop_with_a_waiter, stop_with_a_run, migrate, broken_configuration, user_instance):
-        parts += both(test)
-    parts += [datagrams, status_text, watchdog, killed, idle, many_from_one, redirection]
-    parts += both(reboot)
-    with box:
-        prepare()
-        nmtest.run(*parts)
+    if sys.argv[1:2] and sys.argv[1] in PAIRS:
+        one_pair(sys.argv.pop(1))
+    both_pairs()

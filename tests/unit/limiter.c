@@ -515,6 +515,7 @@ static void sources_find(struct arena *arena, unsigned least)
 		cells[n] = limiter_locate(&arena->state, &arena->source[n]);
 		if (shared_cells(&cells[n], &cells[n - 1]) >= least)
 			arena->sources_count++;
+		assert_in_range(number, 2, 50000000);
 	}
 }
 
@@ -768,7 +769,7 @@ static void G3_cells_of_a_source_are_four_of_one_cache_line(void **state)
 		assert_int_equal(cells.count, 4);
 		assert_true(cells.cell[0] >= &all.line[0].cell[0]);
 		for (unsigned k = 0; k < 4; k++) {
-			assert_true(cells.cell[k] < &all.line[STATE_LINES].cell[0]);
+			assert_true((const void *)cells.cell[k] < (const void *)(&all + 1));
 			assert_int_equal((uintptr_t)cells.cell[k] / STATE_LINE_BYTES, base);
 			for (unsigned n = 0; n < k; n++)
 				assert_ptr_not_equal(cells.cell[k], cells.cell[n]);
@@ -895,6 +896,43 @@ static void G3_key_is_the_same_for_all_from_the_first_moment(void **state)
 	unit_unshare(ring, sizeof(*ring));
 }
 
+static int set_key_alone(void *context)
+{
+	struct keyring *ring = context;
+
+	if (!limiter_key(&ring->state))
+		return 1;
+	atomic_store(&ring->numbers, 1);
+	return 0;
+}
+
+/* Held up at any instruction of setting it: the other's key is already what it stays. */
+static void G3_key_held_up_at_any_instruction_is_the_same_for_all(void **state)
+{
+	struct source source = numbered(1);
+	bool goes_on = true;
+
+	(void)state;
+	if (!unit_can_step())
+		skip();
+	for (unsigned steps = 0; goes_on; steps++) {
+		struct keyring *ring = unit_shared(sizeof(*ring));
+		const atomic_word *cell;
+		pid_t child = unit_step_begin(set_key_alone, ring);
+
+		if (child < 0)
+			skip();
+		goes_on = unit_steps(child, steps) && atomic_load(&ring->numbers) == 0;
+		assert_true(limiter_key(&ring->state));
+		cell = limiter_locate(&ring->state, &source).cell[0];
+		unit_step_end(child);
+		(void)unit_reap(child);
+		assert_ptr_equal(limiter_locate(&ring->state, &source).cell[0], cell);
+		unit_unshare(ring, sizeof(*ring));
+		assert_in_range(steps, 0, STEPS_MAX);
+	}
+}
+
 /* Whoever set it was killed half-way: what he had set stays, and the rest is set. */
 static void G5_key_half_set_is_completed(void **state)
 {
@@ -940,6 +978,7 @@ int main(void)
 		cmocka_unit_test(G3_cells_depend_on_every_word_of_the_key),
 		cmocka_unit_test(G3_cells_are_of_the_identity),
 		cmocka_unit_test(G3_key_is_the_same_for_all_from_the_first_moment),
+		cmocka_unit_test(G3_key_held_up_at_any_instruction_is_the_same_for_all),
 		cmocka_unit_test(G5_key_half_set_is_completed),
 	};
 
