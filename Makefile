@@ -300,7 +300,7 @@ lint-units: all
 	$(Q)cd $(BUILD)/lint/root/lib/systemd/system && sed -i 's,/usr/sbin,$(abspath $(BUILD))/lint/root/usr/sbin,' *.service && \
 		systemd-analyze verify --man=no $(UNITS:%=./%)
 
-# Debian 12's valgrind has no pidfd_open(2), which the turn rests on; of that it also complains, which
+# Debian 12's valgrind has no pidfd_open(2), which the turn and what is built on it rest on; of that it also complains, which
 # is not to be read unless a test fails.
 lint-valgrind: LOGS = $(BUILD)/lint/valgrind
 lint-valgrind: VALGRIND = valgrind --quiet --leak-check=full --error-exitcode=99 \
@@ -308,7 +308,7 @@ lint-valgrind: VALGRIND = valgrind --quiet --leak-check=full --error-exitcode=99
 lint-valgrind: $(UNIT_TESTS)
 	$(call say,LINT,valgrind)
 	$(Q)rm -rf $(LOGS) && mkdir -p $(LOGS)
-	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNIT_TESTS='$(filter-out %/turn,$(UNIT_TESTS))' UNDER='$(VALGRIND)' check-unit || \
+	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNIT_TESTS='$(filter-out %/turn %/decision,$(UNIT_TESTS))' UNDER='$(VALGRIND)' check-unit || \
 		{ grep -h '^==' $(LOGS)/*; exit 1; }
 
 lint-sanitize: sanitize-gcc sanitize-clang

@@ -21,7 +21,7 @@ enum how {
 	HOW_BARE_LF = 1,
 	HOW_PIPE = 2,   /* else a socket */
 	HOW_STREAM = 4, /* one piece, and what is not read can be counted */
-	HOW_RESET = 8,  /* the connection does not end, but is reset */
+	HOW_RESET = 8,  /* the connection does not end, but is reset; if a stream */
 
 	/* Neither: the other end is still there. As it costs a read-timeout, it is rare. */
 	HOW_SILENCE_MASK = 0xf0,
@@ -109,8 +109,9 @@ static void road_end(const struct text *text, int fds[2])
 {
 	if (is_silent(text))
 		return;
-	/* What the other end has not read when it closes makes the kernel reset a Unix socket. */
-	if ((text->how & HOW_RESET) && !(text->how & HOW_PIPE))
+	/* What the other end has not read when it closes makes the kernel reset a Unix socket. One of
+	 * packets would then, unlike TCP, keep what had arrived to itself. */
+	if ((text->how & HOW_RESET) && (text->how & HOW_STREAM) && !(text->how & HOW_PIPE))
 		must(write(fds[0], "x", 1) == 1);
 	(void)close(fds[1]);
 	fds[1] = -1;

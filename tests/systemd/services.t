@@ -477,6 +477,69 @@ def no_room_for_a_process():
     check_well("nmnotifyd", "no room")
 
 
+def example(unit, key):
+    """A drop-in from the comment of a unit: the settings beside `key`, one a line."""
+    lines = box.read(f"/lib/systemd/system/{unit}").splitlines()
+    found, taking = [], False
+    for line in lines:
+        words = re.match(r"#   (\S.*?)?(?:  +|$)(\S.*)?$", line)
+        if not words:
+            taking = False
+        elif words[1]:
+            taking = words[1] == key
+        if words and taking and words[2]:
+            found += [w for w in re.split(r",(?: and)?(?: |$)", words[2]) if w]
+    return "[Service]\n" + "\n".join(found) + "\n"
+
+
+def drop_ins(name):
+    """What the comments of the units say about actions that need more than the units allow."""
+    unit = "nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@.service"
+    dropin = f"etc/systemd/system/{unit}.d/test.conf"
+    user_begin()
+    box.run("rm", "-f", "/home/alice/mail/user/runs")
+
+    def with_dropin(text, conf):
+        begin()
+        box.write(dropin, text)
+        box.write("/etc/nmnotify.conf", conf)
+        box.run("systemctl", "daemon-reload")
+        box.run("systemctl", "start", f"{name}.socket")
+        box.run("install", "-d", "-o", "alice", f"{USER_OUT}/user")
+        box.run("rm", "-f", f"{USER_OUT}/user/runs", f"{USER_OUT}/user/facts")
+        send()
+        return wait_runs(1, "user", out=USER_OUT)
+
+    if name == "nmnotifyd":
+        text = example(unit, "deliver to a home")
+        ok("BindPaths=/home/alice/Mail" in text, "drop-in: deliver to a home: found")
+        box.write("/home/alice/.mbsyncrc", "")
+        text = text.replace("/home/alice/Mail", "/home/alice/mail")
+        equal(with_dropin(text, USER_CONFIG), 1, "drop-in: deliver to a home: it does")
+    text = example(unit, "accounts of many users")
+    ok("User=root" in text, f"drop-in: {name}: accounts of many users: found")
+    conf = USER_CONFIG.replace("from any\n", "from any\n    user alice\n")
+    equal(with_dropin(text, conf), 1, f"drop-in: {name}: accounts of many users: as one of them")
+    path = box.root / USER_OUT.lstrip("/") / "user/facts"
+    until(path.exists, 5)
+    uid = box.output("id", "-u", "alice").strip()
+    ok(f"\nuid {uid}\neuid {uid}\n" in path.read_text(), f"drop-in: {name}: accounts of many users: whom it names")
+    capabilities = re.findall(r"status Cap(?:Prm|Eff|Inh|Amb):\s*(\w+)", path.read_text())
+    equal(set(capabilities), {"0" * 16}, f"drop-in: {name}: accounts of many users: with no capability")
+    if name == "nmnotifyd":
+        status = Path(f"/proc/{processes()[1]}/status").read_text()
+        ok("\nUid:\t0\t" not in status, "drop-in: accounts of many users: the network process is not root")
+        send()
+        until(lambda: due("user"), 5)
+        begun = time.monotonic()
+        box.run("systemctl", "stop", "nmnotifyd.service")
+        ok(time.monotonic() - begun < 4, "drop-in: accounts of many users: a waiter of one of them can be stopped")
+    (box.root / dropin).unlink()
+    box.write("/etc/nmnotify.conf", CONFIG)
+    box.run("systemctl", "daemon-reload")
+    check_well(name, "with drop-ins")
+
+
 def idle():
     box.write("/etc/nmnotify.conf", "idle 1s\n" + CONFIG)
     pair("nmnotifyd")
@@ -628,6 +691,7 @@ COMMON = (
     migrate,
     broken_configuration,
     user_instance,
+    drop_ins,
     reboot,
 )
 ALONE = {
