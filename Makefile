@@ -5,6 +5,8 @@
 # make check           all tests; installs what they need, if it may
 # make check-unit      the unit tests alone
 # make lint            all analysers; installs likewise
+# make fuzz TIME=60    fuzzes each target for so many seconds; needs clang
+# make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools
 # make cross           builds for other architectures and runs the unit tests there; likewise
 # make install         DESTDIR= PREFIX= SYSCONFDIR= SYSTEMDUNITDIR= SYSTEMDUSERUNITDIR= SYSTEMD_VERSION= ...
 # make uninstall       the same; leaves the configuration
@@ -182,7 +184,8 @@ TEST_CC := $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
 TEST_FLAGS = -std=c11 -O1 -g $(WARNINGS) $(DEFINES) -Isrc $(EXTRA) $(CFLAGS)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
-	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c))
+	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
+	$(BUILD)/tests/corrupt $(BUILD)/tests/storm
 SCRIPTS := $(wildcard tests/*/*.t)
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)
 PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
@@ -195,7 +198,7 @@ demo:
 # Packages first: what they bring changes what this file finds out when it is read.
 check:
 	$(Q)tests/packages build test
-	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
 	$(Q)$(PROVE) --exec tests/tap $(UNIT_TESTS) $(SCRIPTS)
 
 # Under something else: make check-unit UNDER='valgrind --quiet'
@@ -219,6 +222,10 @@ $(BUILD)/tests/%: tests/systemd/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
 	$(Q)$(HOSTCC) -std=c11 -O2 -g $(WARNINGS) -static -o $@ $<
 
+$(BUILD)/tests/corrupt $(BUILD)/tests/storm: $(BUILD)/tests/%: tests/fuzz/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/core.a $(LDFLAGS)
+
 # An archive, so that a test that includes a source file gets its functions from there alone.
 $(BUILD)/host/core.a: $(CORE:%=$(BUILD)/host/%.o) $(BUILD)/host/policies.o
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
@@ -233,6 +240,66 @@ $(BUILD)/host/policies.o: $(BUILD)/policies.c | $(BUILD)/host
 
 $(BUILD)/host $(BUILD)/tests/unit:
 	$(Q)mkdir -p $@
+
+# ---- Fuzzing ----
+
+# The targets need clang's libFuzzer. Where it is missing they are not built, and not run.
+FUZZ_CC ?= clang
+FUZZ := line conf source connection users network request state policy
+FUZZ_FLAGS = -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(WARNINGS) $(DEFINES) -Isrc \
+	$(EXTRA)
+FUZZ_CORE := $(addprefix $(BUILD)/fuzz/core/,$(CORE:%=%.o) network.o runner.o service.o share.o policies.o)
+FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); \
+	int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long s) { return d == 0 && s; }
+
+# make fuzz TIME=600: for so many seconds each
+TIME ?= 60
+
+fuzz: fuzz-programs
+	$(Q)TIME=$(TIME) $(PROVE) -v tests/fuzz/fuzz.t
+
+fuzz-programs: | $(BUILD)/fuzz/core
+	$(Q)if echo '$(FUZZ_PROBE)' | $(FUZZ_CC) -fsanitize=fuzzer,address,undefined -x c -o $(BUILD)/fuzz/probe - \
+		2>/dev/null; then $(MAKE) --no-print-directory $(FUZZ:%=$(BUILD)/fuzz/%); fi
+
+$(FUZZ:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/core.a
+	$(call say,FUZZ,$@)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -Isrc/policy -fsanitize=fuzzer,address,undefined -MMD -MP -o $@ $< \
+		$(BUILD)/fuzz/core.a $(FUZZ_LIBRARIES)
+
+$(BUILD)/fuzz/policy: FUZZ_LIBRARIES = -lseccomp
+
+$(BUILD)/fuzz/core.a: $(FUZZ_CORE)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/fuzz/core/%.o: src/%.c | $(BUILD)/fuzz/core
+	$(call say,FUZZCC,$@)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/core/policies.o: $(BUILD)/policies.c | $(BUILD)/fuzz/core
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -Isrc/policy -c -o $@ $<
+
+$(BUILD)/fuzz/core:
+	$(Q)mkdir -p $@
+
+# ---- Coverage ----
+
+# clang's counters, because they can be a mapped file: they outlive SIGKILL and _exit(2), a confined
+# process needs no system call for them, and processes of all users add up.
+COVERAGE := $(abspath $(BUILD))/coverage
+COVERAGE_FLAGS := -fprofile-instr-generate=$(COVERAGE)/profile/%m%c -fcoverage-mapping -mllvm -runtime-counter-relocation \
+	-Wno-unused-command-line-argument
+
+# Tests that fail, for the programs' size or slowness, do not end it.
+coverage:
+	$(Q)rm -rf $(COVERAGE)/profile && mkdir -p $(COVERAGE)/profile && chmod 1777 $(COVERAGE)/profile
+	$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) CC=clang HOSTCC=clang STATIC=no OPTIMISE=-O0 EXTRA='$(COVERAGE_FLAGS)' \
+		all test-programs fuzz-programs
+	$(Q)clang -std=c11 -O0 -g $(COVERAGE_FLAGS) -o $(COVERAGE)/policy-compile src/policy/compile.c -lseccomp
+	$(Q)umask 0 && $(COVERAGE)/nmnotify -V >/dev/null && $(COVERAGE)/nmnotifyd -V >/dev/null
+	-$(Q)BUILD=$(COVERAGE) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS) --exec tests/tap \
+		$(UNIT_TESTS:$(BUILD)/%=$(COVERAGE)/%) $(SCRIPTS)
+	$(Q)tests/coverage $(COVERAGE) | tee $(COVERAGE)/report
 
 # ---- Analysers ----
 
@@ -345,8 +412,8 @@ cross-%:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all install uninstall check check-unit test-programs cross clean lint lint-gcc lint-clang \
+.PHONY: all install uninstall check check-unit test-programs fuzz fuzz-programs coverage cross clean lint lint-gcc lint-clang \
 	lint-format lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
 .DELETE_ON_ERROR:
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/daemon/*.d $(BUILD)/host/*.d $(BUILD)/tests/unit/*.d)
+-include $(wildcard $(BUILD)/*.d $(addprefix $(BUILD)/,$(addsuffix /*.d,daemon host tests tests/unit fuzz fuzz/core)))

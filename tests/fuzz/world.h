@@ -61,8 +61,8 @@ static int world_close(int fd);
 #define TIMER_AGAIN_MS    10
 #define CALLS_MAX         100000 /* by one connection: more would be a loop without end */
 #define OPERATIONS_MAX    40
-#define HEADER_WORDS      (STATE_HEADER_BYTES / sizeof(uint32_t))
-#define WORDS             (sizeof(struct state) / sizeof(uint32_t))
+#define HEADER_WORDS      ((uint32_t)(STATE_HEADER_BYTES / sizeof(uint32_t)))
+#define WORDS             ((uint32_t)(sizeof(struct state) / sizeof(uint32_t)))
 
 enum header_word { WORD_DUE, WORD_LAST_START, WORD_OWED, WORD_ACTION, WORD_KEY };
 
@@ -127,12 +127,14 @@ enum change {
 	CHANGES
 };
 
+#define CHANGE_PAST 128 /* a bit: the other way */
+
 static uint32_t changed_word(uint32_t was, uint8_t mode)
 {
 	uint32_t now = (uint32_t)world.now, window = rate_window(world.account.limit).ms;
-	uint32_t near = (uint32_t)(int8_t)take_byte(&world.input), sign = mode & 128 ? -1u : 1;
+	uint32_t near = (uint32_t)(int8_t)take_byte(&world.input), sign = mode & CHANGE_PAST ? -1u : 1;
 
-	switch (mode % CHANGES) {
+	switch (mode % CHANGE_PAST % CHANGES) {
 	case CHANGE_ZERO: return 0;
 	case CHANGE_ONES: return UINT32_MAX;
 	case CHANGE_ANY: return take_word(&world.input);

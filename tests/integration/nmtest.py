@@ -92,6 +92,9 @@ def done():
 def run(*parts):
     """Runs the parts of a test file in order. One that raises fails, and the next ones still run.
     Arguments of the command line pick parts by name; TIMES=1 says how long each takes."""
+    # A test that is ended cleans up, too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     for part in parts:
         if len(sys.argv) > 1 and part.__name__ not in sys.argv[1:]:
             continue
@@ -467,6 +470,7 @@ class Sandbox:
         self._recorder = self.dir / "recorder"
         shutil.copy(_compiled_recorder(), self._recorder)
         self._recorder.chmod(0o755)
+        self._recorder_path = str(self._recorder.resolve())
         if is_root():
             os.chown(self.out, self.uid, self.gid)
         self._handlers = []
@@ -484,20 +488,40 @@ class Sandbox:
                 listener.close()
             shutil.rmtree(self.dir, ignore_errors=True)
 
+    def _recorders(self):
+        """Processes that run our own copy of it."""
+        found = []
+        for entry in os.listdir("/proc"):
+            try:
+                if entry.isdigit() and os.readlink(f"/proc/{entry}/exe") == self._recorder_path:
+                    found.append(int(entry))
+            except OSError:
+                continue  # gone, dead, or somebody else's
+        return found
+
     def _end_actions(self):
-        """What recorders have left behind: only processes that run our own copy of it."""
-        for pid in self.pids():
-            try:
-                fd = os.pidfd_open(pid)
-            except OSError:
-                continue
-            try:
-                if os.readlink(f"/proc/{pid}/exe") == str(self._recorder.resolve()):
-                    signal.pidfd_send_signal(fd, signal.SIGKILL)
-            except OSError:
-                pass
-            finally:
-                os.close(fd)
+        """What actions have left behind. They may just be making another one."""
+        for _ in range(100):
+            pids = self._recorders()
+            if not pids:
+                return
+            for pid in pids:
+                self._kill_recorder(pid)
+            time.sleep(0.005)
+
+    def _kill_recorder(self, pid):
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:
+            return
+        try:
+            # Once more: now the number cannot become another's.
+            if os.readlink(f"/proc/{pid}/exe") == self._recorder_path:
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+        except OSError:
+            pass
+        finally:
+            os.close(fd)
 
     # -- What it holds --
 

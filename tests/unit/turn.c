@@ -664,13 +664,25 @@ static int sleep_until_killed(void *context)
 	unit_halt();
 }
 
+/* Linux 5.3; valgrind has it later than that. Without, an action of a killed supervisor is not
+ * waited for. */
+static bool has_pidfd_open(void)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	return fd >= 0 && close(fd) == 0;
+}
+
 /* The kernel frees the lock a moment before it kills the action: the next run waits for that. */
 static void G2_run_waits_for_the_action_of_a_killed_supervisor(void **state)
 {
 	struct stage *stage = stage_make(state, 0, 20000);
 	struct player player = line_now(AT_ACTING);
-	pid_t action = unit_fork(sleep_until_killed, NULL), child;
+	pid_t action, child;
 
+	if (!has_pidfd_open())
+		skip();
+	action = unit_fork(sleep_until_killed, NULL);
 	player.action = action;
 	child = enter(stage, 0, player);
 	while (atomic_load(&stage->state->action) == 0)
@@ -808,7 +820,8 @@ static void G6_action_that_is_somebody_else_delays_no_longer(void **state)
 		struct stage *stage = stage_make(state, 50, 100);
 
 		atomic_store(&stage->state->action, words[i]);
-		assert_in_range(start_takes(stage, true), i == 0 ? 99 : 0, 100 + UNIT_SLACK_MS);
+		assert_in_range(start_takes(stage, true), i == 0 && has_pidfd_open() ? 99 : 0,
+			100 + UNIT_SLACK_MS);
 		stage_clear(stage);
 	}
 }
@@ -1120,7 +1133,7 @@ static void G1_line_at_any_instruction_of_the_waiter_is_followed_by_a_start(void
 
 	if (!unit_can_step())
 		skip();
-	for (; goes_on; steps += 31) {
+	for (; goes_on; steps += 41) {
 		struct stage *stage = stage_make(state, 0, 1000);
 		/* The waiter's own time is later: the line has to lower it. */
 		pid_t child = step_player(stage, line_at(from_now(steps % 2 ? 0 : 20)));
@@ -1137,6 +1150,40 @@ static void G1_line_at_any_instruction_of_the_waiter_is_followed_by_a_start(void
 		assert_in_range(steps, 0, 20000);
 	}
 	assert_true(steps > 200);
+}
+
+static void set_lock(const struct stage *stage, off_t byte, short type)
+{
+	struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+	assert_int_equal(fcntl(stage->probe.fd, F_OFD_SETLK, &range), 0);
+}
+
+/* Rubbish comes while a start is being executed, and is held up at any instruction until the run
+ * has ended: what was owed when it looked is not owed any more. */
+static void G3_debt_that_is_paid_meanwhile_is_not_paid_by_rubbish(void **state)
+{
+	bool goes_on = true;
+
+	if (!unit_can_step())
+		skip();
+	for (unsigned steps = 0; goes_on; steps += 5) {
+		struct stage *stage = stage_make(state, 0, 1000);
+		pid_t child;
+
+		atomic_store(&stage->state->owed, 1);
+		set_lock(stage, 1, F_WRLCK);
+		child = step_player(stage, (struct player){ .has_line = false });
+		goes_on = unit_steps(child, steps) && atomic_load(&stage->player[0].joined) == 0;
+		atomic_store(&stage->state->owed, 0);
+		set_lock(stage, 1, F_UNLCK);
+		unit_step_end(child);
+		(void)unit_reap(child);
+		assert_int_equal(atomic_load(&stage->player[0].started), 0);
+		assert_int_equal(due(stage), 0);
+		stage_clear(stage);
+		assert_in_range(steps, 0, 20000);
+	}
 }
 
 /* Somebody lowers the debt of a dead process while a waiter takes it over, who would start much
@@ -1284,6 +1331,7 @@ int main(void)
 		UNIT_TEST_PLACE(
 			G5_killed_at_any_instruction_it_leaves_nothing_stuck_and_nothing_lost),
 		UNIT_TEST_PLACE(G1_line_at_any_instruction_of_the_waiter_is_followed_by_a_start),
+		UNIT_TEST_PLACE(G3_debt_that_is_paid_meanwhile_is_not_paid_by_rubbish),
 		UNIT_TEST_PLACE(G1_lowering_is_not_lost_at_any_instruction_of_a_takeover),
 		UNIT_TEST_PLACE(G1_due_is_never_lowered_from_none),
 		UNIT_TEST_PLACE(G5_whoever_is_killed_no_line_is_lost),
