@@ -282,10 +282,11 @@ static int not_executed(const struct action *action, int error)
 	return status;
 }
 
-static int start(const struct action *action, struct turn *turn)
+static int start(const struct action *action, struct decision *decision)
 {
 	static struct child child; /* zeros; too large for a stack of one page */
 	struct supervision run = { .reason = NULL };
+	struct turn *turn = decision->turn;
 	sigset_t set;
 	int status;
 
@@ -302,7 +303,7 @@ static int start(const struct action *action, struct turn *turn)
 	if (run.child < 0)
 		return not_executed(action, errno);
 	if (child.error == 0 && child.reached_exec)
-		turn_executed(turn);
+		decision_executed(decision);
 	status = supervise(&run, action->account->timeout);
 	turn_ended(turn);
 	if (child.error != 0 || !child.reached_exec)
@@ -315,7 +316,7 @@ static int start(const struct action *action, struct turn *turn)
 int action_run(const struct action *action, struct decision *decision)
 {
 	if (signals_reset() && decision_wait(decision))
-		return start(action, decision->turn);
+		return start(action, decision);
 	log_error(action->log, "waiting for the turn: %s", strerror(errno));
 	return STATUS_REFUSED;
 }

@@ -70,12 +70,14 @@ bool decision_make(struct decision *decision, enum line_state line)
 
 bool decision_wait(struct decision *decision)
 {
-	struct rate rate = decision->account->limit;
+	return turn_wait(decision->turn);
+}
 
-	if (!turn_wait(decision->turn))
-		return false;
+void decision_executed(struct decision *decision)
+{
+	struct moment started = turn_executed(decision->turn);
+
 	if (decision->is_charged)
-		limiter_delay(
-			&decision->cells, rate, moment_until(decision->allowed, moment_now()));
-	return true;
+		limiter_delay(&decision->cells, decision->account->limit,
+			moment_until(decision->allowed, started));
 }

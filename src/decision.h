@@ -53,4 +53,7 @@ bool decision_make(struct decision *decision, enum line_state line);
 /* For the waiter: sleeps until the action may start. False with errno set. */
 bool decision_wait(struct decision *decision);
 
+/* The action was executed: the debt is paid, and the source's limit counts from now. */
+void decision_executed(struct decision *decision);
+
 #endif

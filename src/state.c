@@ -55,8 +55,8 @@ bool state_base_path(const char *configured, char *path, size_t size)
 		text_add(&text, "%s/nmnotify", user);
 	else
 		text_add(&text, "/run/nmnotify");
-	if (configured == NULL)
-		path[strcspn(path, ":")] = '\0';
+	if (configured == NULL && runtime != NULL && *runtime == '/')
+		path[strcspn(path, ":")] = '\0'; /* a list; the others are one path each */
 	return !text.cut;
 }
 

@@ -124,7 +124,10 @@ bool turn_is_covered(const struct turn *turn, struct moment allowed)
 /* Has a start begun that neither was executed nor is in anybody's hands? */
 static bool has_unfinished_start(const struct turn *turn)
 {
-	return atomic_load(&turn->state->owed) != 0 && !lock_is_held(turn, LOCK_RUNNING);
+	/* The first look only spares the other two. The last is after the lock's: whoever held that
+	 * may have executed the action meanwhile. */
+	return atomic_load(&turn->state->owed) != 0 && !lock_is_held(turn, LOCK_RUNNING) &&
+	       atomic_load(&turn->state->owed) != 0;
 }
 
 bool turn_has_orphan(const struct turn *turn)
@@ -331,11 +334,14 @@ void turn_start(struct turn *turn)
 	atomic_fetch_add(&turn->state->starts, 1);
 }
 
-void turn_executed(struct turn *turn)
+struct moment turn_executed(struct turn *turn)
 {
+	struct moment now = moment_now();
+
 	/* Once more, as getting here may have taken a while: the interval counts from the later. */
-	atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
+	atomic_store(&turn->state->last_start, moment_to_word(now));
 	atomic_store(&turn->state->owed, 0);
+	return now;
 }
 
 void turn_action_is(struct turn *turn, pid_t self)

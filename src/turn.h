@@ -72,8 +72,8 @@ bool turn_wait(struct turn *turn);
  */
 void turn_start(struct turn *turn);
 
-/* The action was executed: the debt is paid. */
-void turn_executed(struct turn *turn);
+/* The action was executed: the debt is paid. Returns the moment that the interval counts from. */
+struct moment turn_executed(struct turn *turn);
 
 /* In the child, before it executes the action: `self` is the process of the run. */
 void turn_action_is(struct turn *turn, pid_t self);

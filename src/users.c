@@ -40,7 +40,7 @@ static bool text_set(char text[static USER_TEXT_MAX], const char *value)
 
 static struct table table_open(const char *path)
 {
-	static char bytes[TABLE_LINE_MAX];
+	static char bytes[TABLE_LINE_MAX + 1]; /* and a NUL */
 	struct table table = { .fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC), .bytes = bytes };
 
 	return table;
@@ -70,7 +70,7 @@ static bool table_fill(struct table *table)
 	return got > 0;
 }
 
-/* The next line, ended by a NUL; NULL at the end. A last line without newline is not one. */
+/* The next line, ended by a NUL; NULL at the end. The last one may lack its newline. */
 static char *table_line(struct table *table)
 {
 	char *line, *newline;
@@ -81,10 +81,16 @@ static char *table_line(struct table *table)
 		line = table->bytes + table->start;
 		newline = memchr(line, '\n', table->end - table->start);
 	} while (newline == NULL && table_fill(table));
-	if (newline == NULL)
-		return NULL;
+	if (newline == NULL) {
+		line = table->bytes + table->start;
+		newline = table->bytes + table->end;
+		if (newline == line || table->failed)
+			return NULL;
+	}
 	*newline = '\0';
-	table->start += (size_t)(newline - line) + 1;
+	table->start = (size_t)(newline - table->bytes) + 1;
+	if (table->start > table->end)
+		table->start = table->end;
 	return line;
 }
 

@@ -27,6 +27,7 @@ def line():
 
 
 def conf():
+    head = b"user nobody\naction /bin/true\n"
     yield b"from any\nuser nobody\naction /bin/true\n"
     yield b"-o user nobody\n-o limit 12/m burst 6\nfrom local\naction /bin/sh -c 'a b' \"c\\\"d\" e\\ f\n"
     yield (
@@ -38,9 +39,16 @@ def conf():
     )
     yield b"user nobody\nfrom any\nlimit 1/4194304d burst 4294967295\naction /bin/true\n"
     yield b"user nobody\nfrom any\nlimit 4294967295/604800000ms burst 604799999\naction /bin/true\n"
-    yield b"user nobody\naction /bin/true\nfrom" + b" ::1" * 200 + b"\n"
-    yield b"user nobody\naction /bin/true\nfrom any\n" + b"env A=b\n" * 600
-    yield b"user nobody\naction /bin/true\nfrom any\n" + b"".join(b"account a%d\n" % i for i in range(70))
+    yield head + b"from" + b" ::1" * 200 + b"\n"
+    for count in (19, 20, 21):  # the bounds of conf.h: networks, words, names
+        yield head + b"from any\n" + b"".join(b"account a%d\nfrom%s\n" % (i, b" ::" * 51) for i in range(count))
+    for count in (63, 64):
+        action = b"\naction" + b" /" * 31 + b"\n"
+        yield b"user nobody\nfrom any" + b"".join(b"\naccount a%d%s" % (i, action) for i in range(count))
+    for count in (31, 32, 33):
+        yield head + b"from any\naccount " + b"a" * count + b"\n"
+    yield head + b"from any\n" + b"env A=b\n" * 600
+    yield head + b"from any\n" + b"".join(b"account a%d\n" % i for i in range(70))
     yield b"user nobody\nfrom any\naction /bin/true" + b" x" * 254 + b"\n"
     yield b"from any\0"
     yield b"account default\nfrom\xff any\n\taction /x \\\n"
@@ -69,7 +77,7 @@ def connection():
 def users():
     table = b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:,,:/home/alice:\nbob:x:07:4294967295:::\n"
     groups = b"root:x:0:\nusers:x:100:bob,alice\nalice:x:1000:alice\nmany:x:2:al,alic,alicee,alice\n"
-    for name in (b"alice", b"root", b"bob", b"", b"nobody"):
+    for name in (b"alice", b"root", b"bob", b"", b"nobody", b"/" * 255, b"/" * 256):
         yield name + b"\n" + table + b"\0" + groups
     yield b"alice\n" + table + b"\0" + b"".join(b"g:x:%d:alice\n" % i for i in range(300))
     yield b"alice\n" + table + b"\0" + b"g:x:5:" + b"x" * 70000 + b"\n"

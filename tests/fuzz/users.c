@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * /etc/passwd and /etc/group: of any two texts, a user is what a slow and simple reading of them says,
- * and is never root and never half known.
+ * and is never root and never half known. The running one may also be what the environment says.
  *
  * Input: the user's name, a newline, the text of passwd, a NUL, the text of group.
  */
@@ -18,7 +18,7 @@ static int table_of(const char *path);
 #include "../../src/users.c"
 #undef openat
 
-#define NAME_MAX_BYTES 64
+#define NAME_MAX_BYTES 400
 
 static struct text_file {
 	const uint8_t *bytes;
@@ -43,7 +43,7 @@ static void file_fill(struct text_file *file, const uint8_t *bytes, size_t lengt
 	file->bytes = bytes;
 	file->length = length;
 	must(file->fd >= 0 && ftruncate(file->fd, 0) == 0);
-	must(pwrite(file->fd, bytes, length, 0) == (ssize_t)length);
+	must(length == 0 || pwrite(file->fd, bytes, length, 0) == (ssize_t)length);
 }
 
 /* ---- A slow and simple reading ---- */
@@ -189,9 +189,24 @@ static void check_user(const char *name)
 		must(user.groups_count == USER_GROUPS_MAX || group.length >= TABLE_LINE_MAX);
 }
 
+/* Whoever runs us and is not in passwd is what the environment says, if that is any good. */
+static void check_running(const char *name)
+{
+	static struct user user;
+	bool is_long = !fits(name);
+
+	must(setenv("USER", name, 1) == 0 && setenv("HOME", name, 1) == 0);
+	must(setenv("SHELL", name, 1) == 0);
+	file_fill(&passwd, NULL, 0);
+	user_running(&user);
+	must(user.uid == getuid() && user.gid == getgid() && user.groups_count == 0);
+	must(strcmp(user.name, is_long ? "nobody" : name) == 0);
+	must(strcmp(user.home, is_long || *name != '/' ? "/" : name) == 0);
+	must(strcmp(user.shell, is_long || *name != '/' ? "/bin/sh" : name) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct user running;
 	struct input input = { data, size };
 	char name[NAME_MAX_BYTES];
 	const uint8_t *end;
@@ -205,7 +220,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		length++;
 	file_fill(&group, input.bytes + length, input.length - length);
 	check_user(name);
-	user_running(&running);
-	must(running.uid == getuid() && running.groups_count == 0);
+	check_running(name);
 	return 0;
 }

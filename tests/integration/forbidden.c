@@ -171,12 +171,12 @@ static const struct row rows[] = {
 #endif
 
 	/* Devices; the folder does not exist. */
-	{ "mknodat, device", SYS_mknodat, { AT_FDCWD, (long)"/nowhere/x", S_IFCHR | 0600, 0 },
+	{ "mknodat, device", SYS_mknodat, { AT_FDCWD, (long)"/proc/nowhere/x", S_IFCHR | 0600, 0 },
 	        NEVER },
-	{ "mknodat, fifo", SYS_mknodat, { AT_FDCWD, (long)"/nowhere/x", S_IFIFO | 0600, 0 },
+	{ "mknodat, fifo", SYS_mknodat, { AT_FDCWD, (long)"/proc/nowhere/x", S_IFIFO | 0600, 0 },
 	        ALWAYS(ENOENT) },
-	{ "mknod, device", SYS_mknod, { (long)"/nowhere/x", S_IFBLK | 0600, 0 }, NEVER },
-	{ "mknod, fifo", SYS_mknod, { (long)"/nowhere/x", S_IFIFO | 0600, 0 }, ALWAYS(ENOENT) },
+	{ "mknod, device", SYS_mknod, { (long)"/proc/nowhere/x", S_IFBLK | 0600, 0 }, NEVER },
+	{ "mknod, fifo", SYS_mknod, { (long)"/proc/nowhere/x", S_IFIFO | 0600, 0 }, ALWAYS(ENOENT) },
 
 	{ "personality, no address randomisation", SYS_personality, { 0x40000 }, NEVER },
 	{ "personality, which?", SYS_personality, { (long)0xffffffff }, ALWAYS(0) },

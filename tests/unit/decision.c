@@ -15,7 +15,8 @@ struct connection {
 	/* What comes. */
 	unsigned source;
 	enum line_state line;
-	bool stays; /* the waiter does not go on until it is killed */
+	bool stays;         /* the waiter does not go on until it is killed */
+	bool stays_started; /* likewise, between the start and the executed action */
 	unsigned run_ms;
 	/* What became of it. */
 	_Atomic unsigned is_decided, has_started;
@@ -78,19 +79,21 @@ static struct decision decision_of(struct desk *desk, struct turn *turn, unsigne
 	};
 }
 
-static void perform(struct desk *desk, struct connection *connection, struct turn *turn)
+static void perform(struct desk *desk, struct connection *connection, struct decision *decision)
 {
-	turn_start(turn);
+	turn_start(decision->turn);
 	connection->started_ns = unit_ns();
 	atomic_store(&desk->last_start_ns, connection->started_ns);
 	atomic_store(&connection->has_started, 1);
+	if (connection->stays_started)
+		unit_halt();
 	atomic_fetch_add(&desk->starts, 1);
 	if (atomic_fetch_add(&desk->running, 1) != 0)
 		atomic_fetch_add(&desk->overlaps, 1);
-	turn_executed(turn);
+	decision_executed(decision);
 	unit_sleep_ms(connection->run_ms);
 	atomic_fetch_sub(&desk->running, 1);
-	turn_ended(turn);
+	turn_ended(decision->turn);
 }
 
 /* What the handler does with a connection once it was read. */
@@ -108,7 +111,7 @@ static void handle(struct desk *desk, struct connection *connection)
 	if (decision.is_waiter && connection->stays)
 		unit_halt();
 	if (decision.is_waiter && decision_wait(&decision))
-		perform(desk, connection, &turn);
+		perform(desk, connection, &decision);
 	(void)close(turn.fd);
 }
 
@@ -376,6 +379,27 @@ static void G3_late_start_counts_as_of_its_time(void **state)
 	desk_clear(desk);
 }
 
+/* From the moment at which somebody else can become the waiter: there is none at which the source
+ * looks as if it had not started, or a flood would find it. */
+static void G3_late_start_counts_before_the_next_can_be_owed(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	pid_t running, late;
+
+	running = connect_to(
+		desk, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 400 });
+	assert_true(unit_await(&desk->connection[0].has_started));
+	desk->account.limit.emission.ms = 300; /* its charge expires while it waits */
+	late = connect_to(
+		desk, 1, (struct connection){ .line = LINE_VALID, .stays_started = true });
+	assert_true(desk->connection[1].is_charged);
+	assert_true(unit_await(&desk->connection[1].has_started));
+	assert_int_not_equal(conforms_in(desk, ALICE), 0);
+	unit_kill(late);
+	assert_int_equal(unit_reap(running), 0);
+	desk_clear(desk);
+}
+
 /* ---- Not to look at all ---- */
 
 static void G1_connection_is_dropped_unread_only_if_it_is_covered(void **state)
@@ -502,6 +526,7 @@ int main(void)
 		UNIT_TEST_PLACE(G5_debt_is_paid_by_whatever_comes_next),
 		UNIT_TEST_PLACE(G3_debt_is_charged_once),
 		UNIT_TEST_PLACE(G3_late_start_counts_as_of_its_time),
+		UNIT_TEST_PLACE(G3_late_start_counts_before_the_next_can_be_owed),
 		UNIT_TEST_PLACE(G1_connection_is_dropped_unread_only_if_it_is_covered),
 		UNIT_TEST_PLACE(decision_without_turn_file_is_an_error),
 		UNIT_TEST_PLACE(decision_turn_is_the_account_s),

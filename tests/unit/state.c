@@ -43,6 +43,12 @@ static void state_base_is_the_configured_one_before_all_others(void **state)
 	assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
 	if (root())
 		assert_int_equal(unit_reap(unit_fork(path_as_stranger, "/run/user/1/nmnotify")), 0);
+	/* Unlike RUNTIME_DIRECTORY, it is one path, not a list of them. */
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", "/run/user:1", 1), 0);
+	assert_int_equal(setenv("RUNTIME_DIRECTORY", "run:list", 1), 0);
+	if (root())
+		assert_int_equal(unit_reap(unit_fork(path_as_stranger, "/run/user:1/nmnotify")), 0);
+	assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
 	assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
 	assert_true(state_base_path(NULL, path, sizeof(path)));
 	assert_string_equal(path, "/run/nmnotify");

@@ -163,6 +163,19 @@ static void users_lines_that_are_none_are_passed_over(void **state)
 	assert_int_equal(t->user.groups[0], 102);
 }
 
+static void users_in_last_lines_without_newline_are_read(void **state)
+{
+	const struct tables *t = look(state,
+		(struct tables){ .passwd = "bob:x:1:1::/:\nalice:x:100:100::/home/alice:/bin/zsh",
+			.group = "one:x:1:bob\ntwo:x:2:bob,alice",
+			.name = "alice" });
+
+	assert_null(t->wrong);
+	assert_string_equal(t->user.shell, "/bin/zsh");
+	assert_int_equal(t->user.groups_count, 2);
+	assert_int_equal(t->user.groups[1], 2);
+}
+
 static void users_that_are_root_by_another_name_are_refused(void **state)
 {
 	static const char passwd[] = "toor:x:0:100::/root:/bin/sh\n"
@@ -336,6 +349,7 @@ int main(void)
 		cmocka_unit_test(users_of_this_machine_are_read_as_libc_reads_them),
 		cmocka_unit_test(users_root_and_the_unknown_are_refused),
 		UNIT_TEST_PLACE(users_lines_that_are_none_are_passed_over),
+		UNIT_TEST_PLACE(users_in_last_lines_without_newline_are_read),
 		UNIT_TEST_PLACE(users_that_are_root_by_another_name_are_refused),
 		UNIT_TEST_PLACE(users_groups_are_those_that_name_them),
 		UNIT_TEST_PLACE(users_with_too_many_groups_are_refused),
