@@ -68,16 +68,26 @@ bool decision_make(struct decision *decision, enum line_state line)
 	return decision_join(decision);
 }
 
+/* The start is at `at`, not at the moment that was charged. */
+static void charge_late(struct decision *decision, struct moment at)
+{
+	if (!decision->is_charged)
+		return;
+	limiter_delay(
+		&decision->cells, decision->account->limit, moment_until(decision->allowed, at));
+	decision->allowed = moment_latest(decision->allowed, at);
+}
+
 bool decision_wait(struct decision *decision)
 {
-	return turn_wait(decision->turn);
+	if (!turn_wait(decision->turn))
+		return false;
+	/* Before the next waiter can come, whose source may be the same. */
+	charge_late(decision, moment_now());
+	return true;
 }
 
 void decision_executed(struct decision *decision)
 {
-	struct moment started = turn_executed(decision->turn);
-
-	if (decision->is_charged)
-		limiter_delay(&decision->cells, decision->account->limit,
-			moment_until(decision->allowed, started));
+	charge_late(decision, turn_executed(decision->turn));
 }

@@ -58,7 +58,7 @@ static struct {
 	struct errand errand[CONF_ACCOUNTS_MAX];
 	uint64_t now, last_work, last_alive;
 	uint64_t next_deadline; /* no pending connection's time is up before */
-	bool is_runner_gone, has_unsent;
+	bool is_runner_gone, has_unsent, had_children;
 } loop;
 
 /* ---- The runner ---- */
@@ -547,7 +547,7 @@ static bool is_idle(void)
 	uint64_t idle = loop.network->conf->idle.ms;
 
 	if (idle == 0 || loop.now - loop.last_work < idle || loop.oldest != NOBODY ||
-		atomic_load(&loop.network->board->children) != 0)
+		loop.had_children)
 		return false;
 	for (unsigned i = 0; i < loop.network->desks->count; i++)
 		if (errand_is_open(i))
@@ -583,8 +583,9 @@ int network_serve(struct network_process *network)
 		for (int i = 0; i < count; i++)
 			event_handle(&event[i]);
 		pending_expire();
-		if (count > 0 || atomic_load(&loop.network->board->children) != 0)
+		if (count > 0 || loop.had_children)
 			loop.last_work = loop.now;
+		loop.had_children = atomic_load(&loop.network->board->children) != 0;
 		errands_resend();
 		tell_alive();
 		if (is_idle())

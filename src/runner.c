@@ -37,7 +37,7 @@ static struct {
 	struct child child[CHILDREN_MAX];
 	unsigned children;
 	uint64_t last_status;
-	bool is_stopping, is_network_gone;
+	bool is_stopping, is_network_gone, is_rubbish_told;
 	int network_status; /* wait(2)'s */
 } room;
 
@@ -224,7 +224,10 @@ static void log_request(const struct request *request)
 static void request_handle(struct request *request)
 {
 	if (!request_check(request, room.runner->desks->count)) {
-		log_error(&room.runner->program->log, "the network process sent rubbish");
+		/* Once: a process that somebody has taken over would not stop at that. */
+		if (!room.is_rubbish_told)
+			log_error(&room.runner->program->log, "the network process sent rubbish");
+		room.is_rubbish_told = true;
 		return;
 	}
 	switch ((enum request_kind)request->kind) {

@@ -40,11 +40,13 @@ def conf():
     yield b"user nobody\nfrom any\nlimit 1/4194304d burst 4294967295\naction /bin/true\n"
     yield b"user nobody\nfrom any\nlimit 4294967295/604800000ms burst 604799999\naction /bin/true\n"
     yield head + b"from" + b" ::1" * 200 + b"\n"
-    for count in (19, 20, 21):  # the bounds of conf.h: networks, words, names
-        yield head + b"from any\n" + b"".join(b"account a%d\nfrom%s\n" % (i, b" ::" * 51) for i in range(count))
-    for count in (63, 64):
-        action = b"\naction" + b" /" * 31 + b"\n"
-        yield b"user nobody\nfrom any" + b"".join(b"\naccount a%d%s" % (i, action) for i in range(count))
+    # The bounds of conf.h: networks, words, names.
+    many = b"".join(b"account a%d\nfrom%s\n" % (i, b" ::" * 51) for i in range(20))
+    for count in (3, 4, 5):
+        yield head + b"from any\n" + many + b"account z\nfrom" + b" ::" * count + b"\n"
+    many = b"".join(b"account a%d\naction%s\n" % (i, b" /" * 31) for i in range(63))
+    for count in (31, 32, 33):
+        yield b"user nobody\nfrom any\n" + many + b"account z\naction" + b" /" * count + b"\n"
     for count in (31, 32, 33):
         yield head + b"from any\naccount " + b"a" * count + b"\n"
     yield head + b"from any\n" + b"env A=b\n" * 600
