@@ -29,7 +29,8 @@ static void limit_errors(struct program *program)
 		!state_base_path(
 			program->conf.state, program->base_path, sizeof(program->base_path)))
 		return;
-	if (program->base == 0)
+	/* Only where it is: a configuration that is wrong makes nothing. */
+	if (program->base == 0 && access(program->base_path, F_OK) == 0)
 		program->base = state_base_open(program->base_path, program->self, &ignored);
 	if (program->base > 0)
 		program->log.state = state_map(

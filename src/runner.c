@@ -37,7 +37,7 @@ static struct {
 	struct child child[CHILDREN_MAX];
 	unsigned children;
 	uint64_t last_status;
-	bool is_stopping, is_network_gone, is_rubbish_told;
+	bool is_stopping, is_network_gone, is_rubbish_told, is_full_told, has_debts;
 	int network_status; /* wait(2)'s */
 } room;
 
@@ -114,6 +114,20 @@ static void signals_default(void)
 		_exit(EX_OSERR);
 }
 
+/* What it was for stays owed, and is tried again: see orphans_adopt(). */
+static void fork_failed(const struct request *request)
+{
+	const struct runner *runner = room.runner;
+
+	if (!room.is_full_told) /* once, until there is room again */
+		log_error(&runner->program->log, "cannot start a process for a turn");
+	room.is_full_told = room.has_debts = true;
+	if (request->has_line)
+		turn_owe(&runner->desks->desk[request->account].turn,
+			moment_of_word(request->allowed));
+	board_settle(runner->board, request->account, request->number);
+}
+
 static void child_fork(const struct request *request)
 {
 	const struct runner *runner = room.runner;
@@ -128,10 +142,10 @@ static void child_fork(const struct request *request)
 		_exit(child_main(runner, request));
 	}
 	if (pid < 0) {
-		log_error(&runner->program->log, "cannot start a process for a turn");
-		board_settle(runner->board, request->account, request->number);
+		fork_failed(request);
 		return;
 	}
+	room.is_full_told = false;
 	room.child[room.children++] = (struct child){ .pid = pid, .request = *request };
 	children_count();
 }
@@ -146,6 +160,13 @@ static void orphan_adopt(unsigned account)
 
 	if (turn_has_orphan(&room.runner->desks->desk[account].turn))
 		child_fork(&debt);
+}
+
+static void orphans_adopt(void)
+{
+	room.has_debts = false;
+	for (unsigned i = 0; i < room.runner->desks->count; i++)
+		orphan_adopt(i);
 }
 
 static void child_ended(pid_t pid, int status)
@@ -305,18 +326,19 @@ int runner_run(struct runner *runner)
 	uint64_t stop_deadline = UINT64_MAX;
 
 	room.runner = runner;
-	for (unsigned i = 0; i < runner->desks->count; i++)
-		orphan_adopt(i);
+	orphans_adopt();
 	service_ready();
 	while (!is_done(stop_deadline)) {
 		/* Once in a while also without an event: counters are shared with others. */
-		(void)poll(pollfd, 2, room.is_stopping ? 100 : 60000);
+		(void)poll(pollfd, 2, room.is_stopping || room.has_debts ? 100 : 60000);
 		requests_take();
 		signals_take();
 		if (room.is_network_gone || room.is_stopping)
 			pollfd[0].fd = -1;
 		if (room.is_stopping && stop_deadline == UINT64_MAX)
 			stop_deadline = clock_milliseconds(CLOCK_MONOTONIC) + STOP_MOST_MS;
+		if (room.has_debts && !room.is_stopping)
+			orphans_adopt();
 		status_tell();
 	}
 	requests_take();

@@ -75,6 +75,7 @@ static struct {
 	unsigned taken;    /* connections and datagrams that came */
 	unsigned lines;    /* requests with a line */
 	uint32_t number[2]; /* of the last request */
+	uint32_t heard[2];  /* of the last that the runner has got */
 	bool is_owed[2];   /* a line came, and its request is not settled */
 	bool is_waited[2]; /* a waiter is there */
 } run;
@@ -103,18 +104,19 @@ static ssize_t request_take(const void *bytes, size_t length)
 		run.lines += request.has_line;
 		must(!request.has_line || run.is_owed[request.account]);
 	}
-	if (!run.runner_is_full)
-		return (ssize_t)length;
-	errno = EAGAIN;
-	return -1;
+	if (run.runner_is_full) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (request.kind == REQUEST_TURN)
+		run.heard[request.account] = request.number;
+	return (ssize_t)length;
 }
 
 static void runner_settle(unsigned desk)
 {
-	if (run.runner_is_full) /* it has not heard of it */
-		return;
-	board_settle(&made.board, desk, run.number[desk]);
-	run.is_owed[desk] = false;
+	board_settle(&made.board, desk, run.heard[desk]);
+	run.is_owed[desk] &= run.heard[desk] != run.number[desk];
 }
 
 /* A waiter comes, who starts at once and so covers everybody. Or it goes: it has started the action,
@@ -322,9 +324,11 @@ static void check_rest(void)
 
 	must(pending + list_length(loop.free, false) == loop.pending_most);
 	must(pending + verdicts_counted() + run.lines == run.taken);
-	for (unsigned desk = 0; desk < made.desks.count; desk++)
+	for (unsigned desk = 0; desk < made.desks.count; desk++) {
+		must(run.runner_is_full || run.heard[desk] == run.number[desk]);
 		if (run.is_owed[desk])
 			must(errand_is_open(desk) && loop.errand[desk].request.has_line);
+	}
 }
 
 /* Instead of waiting: does an operation, lets the loop read all that came of it, then checks. */

@@ -85,26 +85,58 @@ def users():
     yield b"alice\n" + table + b"\0" + b"g:x:5:" + b"x" * 70000 + b"\n"
 
 
+def operation(number, of, desk=0, flag=0):
+    """A byte that is this operation of so many, with the bits of network.c's step()."""
+    return bytes([next(b for b in range(256) if b % of == number and b >> 7 == desk and b >> 6 & 1 == flag)])
+
+
 def network():
-    """Operations: their numbers are in step()."""
+    def do(number, desk=0, flag=0):
+        return operation(number, 10, desk, flag)
+
+    def connect(source, data):
+        return do(0) + bytes([source]) + piece(data)
+
+    def send(client, data):
+        return do(1) + bytes([client]) + piece(data)
+
+    def datagram(sender, data):
+        return do(7) + bytes([sender]) + piece(data)
+
+    wait, full, here, last = do(4) + b"\xff", do(5), do(9), b"\0"
     for source in range(6):
-        yield bytes([0, source]) + piece(LINE) + bytes([4, 9, 6, 0])
-        yield bytes([0, source]) + piece(LINE[:5]) + bytes([1, 0]) + piece(LINE[5:]) + bytes([6, 134, 0])
-    yield b"\x07\x00" + piece(LINE) + b"\x07\x01" + piece(b"x") + b"\x07\x02" + piece(LINE + b"x") + b"\x06\0"
-    yield b"\x09" + piece(BARE) + b"\x09" + piece(LINE) + b"\x09" + piece(b"") + b"\x04\xff\x04\xff\0"
-    yield b"".join(bytes([0, 0]) + piece(b"nm") for _ in range(20)) + b"\x04\xff" * 3 + b"\0"
-    yield b"".join(bytes([9]) + piece(b"nm") for _ in range(20)) + b"\x04\xff" * 3 + b"\0"
-    # A runner that is full, a waiter that comes and dies.
-    yield b"\x05\x00\x00" + piece(LINE) + b"\x07\x00" + piece(LINE) + b"\x05\x04\x01\x06\0\0"
-    yield b"\x08\x00\x00" + piece(LINE) + b"\x48\x00\x00" + piece(b"x\n") + b"\x06\x00\x00" + piece(LINE) + b"\0"
+        desk = source == 3
+        yield connect(source, LINE) + do(6, desk) + connect(source, LINE) + last
+        yield connect(source, LINE[:5]) + send(0, LINE[5:]) + do(6, desk) + connect(source, BARE) + last
+    yield datagram(0, LINE) + datagram(1, b"x") + datagram(2, LINE + b"x") + do(6) + datagram(1, LINE) + last
+    yield here + piece(BARE) + here + piece(LINE) + here + piece(b"") + wait * 2 + last
+    yield connect(0, b"nm") * 20 + wait * 3 + last
+    yield (here + piece(b"nm")) * 20 + wait * 3 + last
+    yield full + connect(0, LINE) + datagram(0, LINE) + full + do(4) + b"\1" + do(6) + last
+    yield full + connect(0, LINE) + full + wait + do(6) + full + connect(0, b"x\n") + last
+    # A waiter that starts the action; one that dies, which somebody without a line finds out first.
+    yield do(8) + connect(0, LINE) + do(8) + connect(0, b"x\n") + do(6) + connect(0, LINE) + last
+    yield do(8) + connect(0, LINE) + do(8, 0, 1) + connect(0, b"x\n") + connect(1, LINE) + do(6) + last
 
 
 def request():
-    yield bytes([11, 0x10, 5, 5, 0, 0, 0, 0, 11, 0x34, 0, 4, 0, 0, 0, 0, 0])
-    yield bytes([11, 0x10, 0, 4, 0, 0, 0, 0, 5, 1, 0, 0, 0, 6, 200, 0])
-    yield bytes([7, 11, 0x10, 0, 7, 8, 11, 0x10, 0, 5, 0, 0, 0, 0, 8, 0])
-    yield bytes([2, 0x80, 2, 0x93, 3, 9, 9, 5, 0, 0, 0, 10, 1, 0, 0, 0, 11, 0x0, 0, 4, 0, 0, 0, 0, 0])
-    yield b"".join(bytes([0, 64]) + bytes([kind]) + bytes(63) for kind in range(5))
+    def turn(flags=0x10, allowed=5):
+        return bytes([11, flags, allowed])
+
+    def end(how, process=0):
+        return bytes([how]) + process.to_bytes(4, "little")
+
+    killed, ended, time, no_fork, no_confine, due, owed = 4, 5, 6, 7, 8, 9, 10
+    log, alive, last = 2, 3, b"\0"
+    yield turn() + end(ended) + turn(0x34) + end(killed, 1) + end(ended, 2) + last
+    yield turn() + end(killed) + end(ended, 1) + bytes([time, 200]) + last
+    yield bytes([no_fork]) + turn() + bytes([no_fork]) + turn(0) + last
+    yield bytes([no_confine]) + turn() + turn(0) + end(ended, 1) + end(ended, 0) + last
+    yield bytes([no_confine]) + turn(0) + end(killed) + last
+    yield bytes([log, 0x80, log, 0x93, alive, 9]) + last
+    yield bytes([due, 5, 0, 0, 0, owed, 1, 0, 0, 0]) + turn(0) + end(killed) + end(ended, 1) + last
+    yield turn() * 600 + b"".join(end(ended, n) for n in range(50)) + last
+    yield b"".join(bytes([0, 64, kind]) + bytes(63) for kind in range(5)) + last
 
 
 def state():

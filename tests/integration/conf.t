@@ -33,7 +33,7 @@ NO_PREFIXES = [
 NO_VARIABLES = ["A", "=1", "1A=1", "A-B=1", "A.B=1"]
 ONCE = [
     "interval 1s", "limit 1/s", "timeout 1s", "read-timeout 1s", "bare-lf no", "from any",
-    "to 192.0.2.1", "confine mail", "action /bin/true", "log stderr", "state /nowhere", "user nobody",
+    "to 192.0.2.1", "confine mail", "action /bin/true", "log stderr", "state /proc/nowhere", "user nobody",
 ]  # fmt: skip
 
 # A line, and what is wrong with it.

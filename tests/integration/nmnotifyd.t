@@ -80,6 +80,14 @@ class Service:
                 self._become()
             finally:
                 os._exit(99)
+        # Until then it has this test's ways with signals.
+        until(lambda: nmtest.process_state(self.pid) in (None, "Z") or self._is_executed(), 10)
+
+    def _is_executed(self):
+        try:
+            return Path(os.readlink(f"/proc/{self.pid}/exe")) == Path(self.program).resolve()
+        except OSError:
+            return False
 
     def _become(self):
         environment = {"PATH": "/usr/bin:/bin"}
@@ -104,9 +112,10 @@ class Service:
         os.execve(self.program, ["nmnotifyd", "-f", str(self.conf)], environment)
 
     def children(self):
-        """The network process, then waiters and supervisors."""
+        """The network process, then waiters and supervisors: in the order in which they were made,
+        which is not always that of their numbers."""
         try:
-            return sorted(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+            return list(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
         except OSError:
             return []
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Load, and what it shows, for flood.t and bench."""
 
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +31,18 @@ def memory(pid):
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     field = lambda key: sum(int(l.split()[1]) for l in rollup.splitlines() if l.startswith(key))
     return field("Rss:"), field("Private_")
+
+
+def processes(box):
+    """Of nmnotifyd: the runner, and its children in the order in which they were made: the network
+    process is the first."""
+    main = box.show("nmnotifyd.service", "MainPID")
+    for pid in box.pids("nmnotifyd.service"):
+        inner = re.search(r"^NSpid:.*\t(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        if inner[1] == main:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            return [pid, *map(int, children.split())]
+    raise RuntimeError("nmnotifyd.service does not run")
 
 
 def processor_ms(box):
@@ -76,9 +89,8 @@ def daemon(box):
     box.run("systemctl", "start", "nmnotifyd.socket")
     load(ms=200)
     rate, _ = load()
-    # In the order in which they were started.
     names = ("runner", "network process", "a waiter")
-    sizes = [(name, *memory(pid)) for name, pid in zip(names, sorted(box.pids("nmnotifyd.service")))]
+    sizes = [(name, *memory(pid)) for name, pid in zip(names, processes(box))]
     box.run("systemctl", "stop", "nmnotifyd.socket")
     return rate, sizes
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import container
+import measure
 import nmtest
 from nmtest import BUILD, LINE, State, boottime_ms, diag, equal, is_alive, ok, skip, until
 
@@ -416,10 +417,8 @@ def status_text():
 
 
 def processes():
-    """(runner, network process) by their numbers here: the network process is the runner's first
-    child, and nothing else of the service is older."""
-    runner, network = sorted(box.pids("nmnotifyd.service"))[:2]
-    return runner, network
+    """(runner, network process) by their numbers here."""
+    return measure.processes(box)[:2]
 
 
 def restarts():
