@@ -43,7 +43,8 @@ struct daemon {
 	unsigned listeners_count;
 	struct desks desks;
 	struct board *board;
-	int pair[2]; /* the network process's end, the runner's end */
+	int pair[2];          /* the network process's end, the runner's end */
+	uint64_t alive_every; /* ms; 0: nobody watches */
 	struct network_process network;
 	struct runner runner;
 };
@@ -210,7 +211,7 @@ _Noreturn static void run_network(struct daemon *d)
 		.board = d->board,
 		.listener = d->listener,
 		.listeners_count = d->listeners_count,
-		.alive_every = service_watchdog() / WATCHDOG_SHARE,
+		.alive_every = d->alive_every,
 	};
 	(void)sigemptyset(&none);
 	/* The runner ends us by closing the pair; a signal from elsewhere may end us any time. */
@@ -253,6 +254,8 @@ int main(int argc, char **argv)
 	open_state(&d);
 	open_pair(&d);
 	block_signals(&d);
+	/* Here, since the watchdog's variables are for this process (sd_watchdog_enabled(3)). */
+	d.alive_every = service_watchdog() / WATCHDOG_SHARE;
 	network = fork();
 	if (network < 0)
 		program_fail(&d.program, "fork");

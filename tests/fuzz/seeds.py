@@ -151,6 +151,10 @@ def policy():
     for target in range(6):
         yield bytes([target]) + head + b"allow read\nrefuse ptrace\nenosys clone3\nallow clone arg0 & CLONE_NEW* == 0\n"
         yield bytes([target]) + head + b"allow ioctl arg1 != TIOCSTI|TIOCLINUX\nallow socket arg0 == 1|2\n"
+    # The bounds of compile.c: values of a condition, conditions of a line, words of a line.
+    yield b"\0" + head + b"allow read arg0 == 0|1|2|3|4|5|6|7|8\n"
+    yield b"\0" + head + b"allow read arg0 == 0 and arg1 == 1 and arg2 == 2 and arg3 == 3\n"
+    yield b"\0" + head + b"allow" + b" read" * 16 + b"\n"
     yield b"\0" + head + b"allow socket arg0 == 16 and arg2 == 0\nallow sendto arg4 == NULL\ninclude x\n"
     for path in (PROJECT / "src" / "policy").glob("*.policy"):
         yield b"\0" + head + b"".join(

@@ -137,30 +137,32 @@ static void check_start(uint32_t generation)
 	atomic_fetch_add(&truth->starts, 1);
 }
 
-static void act(struct turn *turn, uint32_t generation)
+static void act(struct decision *decision, uint32_t generation)
 {
+	struct turn *turn = decision->turn;
+
 	check_start(generation);
 	turn_start(turn);
 	turn_action_is(turn, getpid());
-	turn_executed(turn);
+	decision_executed(decision);
 	sleep_us(below(3000));
 	atomic_store(&truth->runner, 0);
 	turn_ended(turn);
 }
 
-static bool connection(struct turn *turn)
+static bool connection(struct decision *decision)
 {
 	struct source source = { .kind = SOURCE_IPV4, .address = { 192, 0, 2, (uint8_t)below(8) } };
-	struct decision decision = { .account = &account, .turn = turn };
+	struct state *state = decision->turn->state;
 
-	if (!limiter_key(turn->state))
+	if (!limiter_key(state))
 		return false;
-	decision.cells = limiter_locate(turn->state, &source);
-	if (decision_is_covered(&decision))
+	decision->cells = limiter_locate(state, &source);
+	if (decision_is_covered(decision))
 		return true;
-	if (!decision_make(&decision, below(8) == 0 ? LINE_MALFORMED : LINE_VALID))
+	if (!decision_make(decision, below(8) == 0 ? LINE_MALFORMED : LINE_VALID))
 		return false;
-	return !decision.is_waiter || decision_wait(&decision);
+	return !decision->is_waiter || decision_wait(decision);
 }
 
 /* As a fresh process: it opens what has the name now. */
@@ -171,6 +173,7 @@ static void handle(void)
 	struct state *state =
 		state_map(directory, STATE_LIMITS, getuid(), sizeof(struct state), &error);
 	struct turn turn;
+	struct decision decision = { .account = &account, .turn = &turn };
 
 	if (generation != atomic_load(&truth->generation))
 		generation = 1; /* nobody knows which file it is */
@@ -179,10 +182,10 @@ static void handle(void)
 		return;
 	}
 	turn = decision_turn(&account, state);
-	if (!turn_open(&turn, directory, &error) || !connection(&turn))
+	if (!turn_open(&turn, directory, &error) || !connection(&decision))
 		fails("a connection can be handled");
-	else if (turn.running)
-		act(&turn, generation);
+	else if (decision.is_waiter)
+		act(&decision, generation);
 	(void)close(turn.fd);
 	(void)munmap(state, sizeof(struct state));
 }

@@ -48,7 +48,7 @@ static void file_fill(struct text_file *file, const uint8_t *bytes, size_t lengt
 
 /* ---- A slow and simple reading ---- */
 
-/* The next whole line at *at, cut at a NUL; NULL at the end. The caller frees it. */
+/* The next line at *at, cut at a NUL; NULL at the end. The caller frees it. */
 static char *next_line(const struct text_file *file, size_t *at)
 {
 	const uint8_t *start, *newline;
@@ -59,9 +59,7 @@ static char *next_line(const struct text_file *file, size_t *at)
 		return NULL;
 	start = file->bytes + *at;
 	newline = memchr(start, '\n', file->length - *at);
-	if (newline == NULL)
-		return NULL;
-	length = (size_t)(newline - start);
+	length = newline != NULL ? (size_t)(newline - start) : file->length - *at;
 	*at += length + 1;
 	line = calloc(1, length + 1);
 	must(line != NULL);

@@ -348,8 +348,10 @@ static void killed(bool owes)
 	world.is_debt = owes;
 }
 
-static void action_start(struct turn *turn, enum death death)
+static void action_start(struct decision *decision, enum death death)
 {
+	struct turn *turn = decision->turn;
+
 	must(!world.other_runs);
 	start_seen();
 	turn_start(turn);
@@ -358,7 +360,7 @@ static void action_start(struct turn *turn, enum death death)
 		return;
 	}
 	turn_action_is(turn, getpid());
-	turn_executed(turn);
+	decision_executed(decision);
 	world.is_debt = false;
 	if (death == DEATH_EXECUTED) {
 		killed(false);
@@ -384,7 +386,7 @@ static void wait_and_start(struct decision *decision, enum death death)
 		begun = world.changed_at;
 	/* G6; an interval is a millisecond longer, as moments are cut, and 0 is written as 1. */
 	must(world.now <= begun + longest() + 2);
-	action_start(decision->turn, death);
+	action_start(decision, death);
 }
 
 static struct source source_of(uint8_t index)
@@ -405,7 +407,11 @@ static void connection(enum line_state line)
 	world.calls = 0;
 	must(limiter_key(world.state));
 	decision.cells = limiter_locate(world.state, &source);
-	(void)decision_is_covered(&decision);
+	if (decision_is_covered(&decision)) {
+		must(world.other_waits); /* G1 */
+		if (death & 1)
+			return; /* dropped unread */
+	}
 	must(decision_make(&decision, line));
 	must(world.now - begun <= LOOK_AGAIN_MS * LOOK_AGAIN_MOST);
 	if (line == LINE_VALID && !decision.is_waiter) /* G1 */

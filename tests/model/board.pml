@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * nmnotifyd's errands (src/network.c, src/share.c, src/runner.c): the network process decides, the
+ * runner starts a child for each request, children and runner may be killed or fail. The turn is
+ * one step to join and one to start (turn.pml has the rest). Checked: every line that was taken is
+ * served by a start after it, or, if the runner was killed or could not do it, is owed in `due`; and
+ * the network process comes to rest, with every errand settled.
+ */
+#ifndef LINES
+#define LINES 3
+#endif
+#ifndef KILLS
+#define KILLS 0
+#endif
+#ifndef RUNNER_KILLS
+#define RUNNER_KILLS 0
+#endif
+#ifndef FAILS
+#define FAILS 0
+#endif
+#ifndef ROOM
+#define ROOM 2
+#endif
+#define CHILDREN 6
+#define NONE 15
+#define EARLIEST(a, b) ((a) < (b) -> (a) : (b))
+#define LATEST(a, b) ((a) > (b) -> (a) : (b))
+
+byte now = 1;
+byte due, starts, waiting = NONE;
+byte settled, looking; /* struct board */
+bool served[LINES], taken[LINES];
+byte kills, fails, runner_kills;
+bool runner_gone, network_done;
+
+/* number, has_line, allowed, generation */
+chan requests = [ROOM] of { byte, bool, byte, byte };
+
+#define IDLE 0
+#define BORN 1
+#define ENDED 2
+#define SLAIN 3
+byte child[CHILDREN], number[CHILDREN], allowed_of[CHILDREN], generation_of[CHILDREN];
+bool line_of[CHILDREN];
+byte born;
+
+inline start_serves()
+{
+	d_step {
+	served[0] = served[0] || taken[0];
+#if LINES > 1
+	served[1] = served[1] || taken[1];
+#endif
+#if LINES > 2
+	served[2] = served[2] || taken[2];
+#endif
+#if LINES > 3
+	served[3] = served[3] || taken[3];
+#endif
+	}
+}
+
+/* runner.c child_main() */
+proctype turn_child(byte me)
+{
+	bool line;
+end:	child[me] == BORN;
+	{
+#if FAILS > 0
+		if
+		:: atomic { fails < FAILS -> fails++; child[me] = ENDED; goto out } /* child_refused() */
+		:: skip
+		fi;
+#endif
+		skip;
+#ifndef OLD_COVERS
+		/* board_look() */
+		atomic { if :: looking < number[me] -> looking = number[me] :: else fi };
+#endif
+join:		/* decision_join(), turn_join(): see turn.pml */
+		atomic {
+			line = line_of[me];
+			if
+			:: waiting == NONE ->
+#ifndef OLD_GENERATION
+				if
+				:: line && starts != generation_of[me] -> line = false
+				:: else
+				fi;
+#endif
+				if
+				:: !line && due == 0 -> goto covered
+				:: line -> due = (due == 0 -> allowed_of[me] : EARLIEST(due, allowed_of[me]))
+				:: else
+				fi;
+				waiting = me
+			:: waiting != NONE ->
+				if
+				:: line && due != 0 && due > allowed_of[me] -> due = allowed_of[me]
+				:: else
+				fi;
+				goto covered
+			fi
+		};
+		/* board_settle() */
+		atomic { if :: settled < number[me] -> settled = number[me] :: else fi };
+		/* turn_wait(), turn_start() */
+		atomic { now >= due -> due = 0; waiting = NONE; starts++; start_serves(); child[me] = ENDED; goto out };
+covered:	atomic { if :: settled < number[me] -> settled = number[me] :: else fi };
+		child[me] = ENDED;
+out:		skip
+	} unless { child[me] == SLAIN }
+}
+
+inline child_fork(n, l, a, g)
+{
+	assert(born < CHILDREN);
+	number[born] = n; line_of[born] = l; allowed_of[born] = a; generation_of[born] = g;
+	child[born] = BORN;
+	born++
+}
+
+
+bool reaped[CHILDREN];
+
+/* runner.c child_ended() */
+inline child_ended(c)
+{
+	reaped[c] = true;
+	if
+	:: child[c] == ENDED && settled < number[c] ->
+#ifndef OLD_FAIL
+		if
+		:: line_of[c] -> due = (due == 0 -> allowed_of[c] : EARLIEST(due, allowed_of[c]))
+		:: else
+		fi;
+#endif
+		settled = number[c]
+	:: child[c] == SLAIN && line_of[c] && settled < number[c] ->
+		child_fork(number[c], true, allowed_of[c], generation_of[c])
+	:: child[c] == SLAIN && !(line_of[c] && settled < number[c]) ->
+#ifndef OLD_UNSETTLED
+		if :: settled < number[c] -> settled = number[c] :: else fi;
+#endif
+		/* orphan_adopt() */
+		if
+		:: due != 0 && waiting == NONE -> child_fork(settled, false, 0, 0)
+		:: else
+		fi
+	:: else
+	fi
+}
+
+#define reap(c) atomic { child[c] >= ENDED && !reaped[c] -> child_ended(c) }
+
+proctype runner()
+{
+	byte n, a, g; bool l;
+	{
+	skip;
+end:	do
+	:: atomic { requests ? n, l, a, g ->
+		if
+		:: child_fork(n, l, a, g)
+#if FAILS > 0
+		:: fails < FAILS -> fails++;
+			/* cannot start a process */
+#ifndef OLD_FAIL
+			if :: l && settled < n -> due = (due == 0 -> a : EARLIEST(due, a)) :: else fi;
+#endif
+			if :: settled < n -> settled = n :: else fi
+#endif
+		fi;
+		n = 0; l = false; a = 0; g = 0
+	   }
+	:: reap(0) :: reap(1) :: reap(2) :: reap(3) :: reap(4) :: reap(5)
+	od
+	} unless { runner_gone }
+}
+
+/* network.c */
+byte e_number, e_allowed, e_generation;
+bool e_line, e_unsent;
+
+proctype network()
+{
+	byte i, was, allowed, generation;
+	bool line, covered;
+	do
+	:: atomic { i < LINES -> taken[i] = true; allowed = now;
+		if :: line = true :: line = true; allowed = now + 1 :: line = false; taken[i] = false; fi };
+	   generation = starts;
+	   if
+	   :: line ->
+		/* errand_covers() */
+#ifdef OLD_COVERS
+		atomic { covered = settled < e_number && e_line && e_allowed <= allowed };
+#elif defined(OLD_COVERS_GENERATION)
+		atomic { covered = looking < e_number && e_line && e_allowed <= allowed };
+#else
+		atomic { covered = looking < e_number && e_line && e_allowed <= allowed && e_generation == generation };
+#endif
+		/* turn_is_covered() */
+		if
+		:: !covered ->
+			was = due;
+			if
+			:: was != 0 && was <= allowed ->
+				if
+				:: waiting != NONE -> was = due; covered = was != 0 && was <= allowed
+				:: else
+				fi
+			:: else
+			fi;
+			was = 0
+		:: else
+		fi
+	   :: else ->
+		/* errand_is_open(), turn_has_orphan() */
+		covered = settled < e_number;
+		if
+		:: !covered ->
+			was = due;
+			covered = true;
+			if :: was != 0 -> covered = waiting != NONE :: else fi;
+			was = 0
+		:: else
+		fi
+	   fi;
+	   if
+	   :: !covered ->
+		/* errand_send() */
+		atomic {
+#ifndef OLD_OVERWRITE
+			if
+			:: line && settled < e_number && e_line -> allowed = EARLIEST(allowed, e_allowed)
+			:: else
+			fi;
+#endif
+			e_number++; e_line = line; e_allowed = allowed; e_generation = generation;
+			if
+			:: runner_gone
+			:: !runner_gone && nfull(requests) -> requests ! e_number, line, allowed, generation
+			:: !runner_gone && full(requests) -> e_unsent = true
+			fi
+		}
+	   :: else -> covered = false
+	   fi;
+	   atomic { i++; line = false; covered = false; allowed = 0; generation = 0 }
+	:: atomic { e_unsent && !runner_gone && nfull(requests) -> requests ! e_number, e_line, e_allowed, e_generation; e_unsent = false }
+	:: atomic { runner_gone -> break }
+	:: atomic { i == LINES && !e_unsent && settled >= e_number -> goto done }
+	od;
+	/* errands_leave() */
+	if
+	:: settled < e_number && e_line ->
+		was = due;
+		do
+		:: was != 0 && was <= e_allowed -> break
+		:: else ->
+			atomic { if :: due == was -> due = e_allowed; break :: else -> was = due fi }
+		od
+	:: else
+	fi;
+done:	network_done = true
+}
+
+#define quiet(c) (child[c] == IDLE || child[c] >= ENDED)
+#define unreaped(c) (child[c] >= ENDED && !reaped[c])
+#define at_peace (network_done && quiet(0) && quiet(1) && quiet(2) && quiet(3) && quiet(4) && quiet(5) && \
+	(runner_gone || (empty(requests) && !unreaped(0) && !unreaped(1) && !unreaped(2) && !unreaped(3) && !unreaped(4) && !unreaped(5))))
+#define unserved(i) (taken[i] && !served[i])
+#if LINES == 2
+#define some_unserved (unserved(0) || unserved(1))
+#elif LINES == 3
+#define some_unserved (unserved(0) || unserved(1) || unserved(2))
+#else
+#define some_unserved (unserved(0) || unserved(1) || unserved(2) || unserved(3))
+#endif
+
+proctype killer()
+{
+	byte v;
+end:	do
+	:: atomic { kills < KILLS;
+		if :: v = 0 :: v = 1 :: v = 2 :: v = 3 fi;
+		if
+		:: child[v] == BORN -> kills++; child[v] = SLAIN; if :: waiting == v -> waiting = NONE :: else fi
+		:: else
+		fi;
+		v = 0 }
+	:: atomic { runner_kills < RUNNER_KILLS && !runner_gone -> runner_kills++; runner_gone = true }
+	:: atomic { now < 2 || (now < 3 && network_done) -> now++ }
+	od
+}
+init
+{
+	atomic { run network(); run runner();
+		run turn_child(0); run turn_child(1); run turn_child(2); run turn_child(3); run turn_child(4); run turn_child(5);
+		run killer() };
+	atomic { at_peace -> 
+		assert(!some_unserved || (due != 0 && (runner_kills != 0 || fails != 0))) }
+}

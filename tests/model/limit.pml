@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * G3 for starts: the turn and the limiter together (src/decision.c), without kills. A source's TAT
+ * is one word here and a charge one step; cells are the matter of another model. `granted` is the
+ * TAT of the starts that really were: without SUM, of each source by itself (with SOURCES=1: all
+ * starts are its); with SUM, of two sources together, whose starts may not be more than both
+ * limits allow. Abstraction: no time passes between limiter_delay() and turn_start().
+ */
+#ifndef HANDLERS
+#define HANDLERS 3
+#endif
+#ifndef LAZY
+#define LAZY 2
+#endif
+#ifndef SPARE
+#define SPARE 1
+#endif
+#ifndef T
+#define T 4
+#endif
+#ifndef BURST
+#define BURST 1
+#endif
+#ifndef INTERVAL
+#define INTERVAL 1
+#endif
+#ifndef AHEAD
+#define AHEAD T
+#endif
+#define TOLERANCE ((BURST - 1) * T)
+#define WINDOW ((BURST + 1) * T)
+#define BEGIN 10
+#ifndef SOURCES
+#define SOURCES 2
+#endif
+#define NONE 15
+#define LATEST(a, b) ((a) > (b) -> (a) : (b))
+#define EARLIEST(a, b) ((a) < (b) -> (a) : (b))
+#if HANDLERS == 2
+#define EACH(p) (p(0) && p(1))
+#define SOME(p) (p(0) || p(1))
+#elif HANDLERS == 3
+#define EACH(p) (p(0) && p(1) && p(2))
+#define SOME(p) (p(0) || p(1) || p(2))
+#elif HANDLERS == 4
+#define EACH(p) (p(0) && p(1) && p(2) && p(3))
+#define SOME(p) (p(0) || p(1) || p(2) || p(3))
+#elif HANDLERS == 5
+#define EACH(p) (p(0) && p(1) && p(2) && p(3) && p(4))
+#define SOME(p) (p(0) || p(1) || p(2) || p(3) || p(4))
+#endif
+
+byte now = BEGIN;
+byte due, last_start, starts;
+byte tat[2];     /* the limiter's, of each source */
+byte granted[2]; /* the TAT of the starts that each source has really caused */
+byte waiting = NONE, running = NONE;
+bool busy[HANDLERS];
+byte until[HANDLERS], seen[HANDLERS];
+bool sleeping[HANDLERS], locked[HANDLERS], ended[HANDLERS];
+byte hold, lazies, spares, connected;
+byte cause = NONE;
+
+inline conform()
+{
+	at = LATEST(tat[source], now);
+	conforms = LATEST(now, at - TOLERANCE)
+}
+
+inline charge_ahead()
+{
+	conform();
+	was = EARLIEST(at + T, now + WINDOW);
+	rest = at + T - was;
+	if :: was > tat[source] -> tat[source] = was :: else fi;
+	was = 0; at = 0
+}
+
+proctype handler(byte me)
+{
+	byte was, at, allowed, generation, conforms, source, rest;
+	bool charged;
+
+	atomic {
+		connected == me;
+		connected++;
+		busy[me] = true;
+		#if SOURCES > 1
+		if :: source = 0 :: source = 1 fi;
+#endif
+#ifndef OLD_GENERATION
+		generation = starts
+#endif
+	};
+	/* decision_line(), limiter_take() */
+	atomic {
+		conform();
+		allowed = conforms;
+		if
+		:: conforms == now -> tat[source] = at + T; charged = true
+		:: else
+		fi;
+		at = 0; conforms = 0;
+#ifndef OLD_LOWER
+		if :: charged -> goto join :: else fi
+#else
+		goto join
+#endif
+	};
+	/* turn_is_covered() */
+	atomic { was = due; if :: was != 0 && was <= allowed -> skip :: else -> goto charge fi };
+	atomic { if :: waiting != NONE -> skip :: else -> goto charge fi };
+	atomic { was = due; if :: was != 0 && was <= allowed -> goto finished :: else fi };
+charge:	atomic { charge_ahead(); charged = true; allowed = conforms; conforms = 0 };
+#ifdef OLD_REST
+	rest = 0;
+#endif
+join:	atomic { was = 0; if :: waiting == NONE -> waiting = me; goto got :: else -> goto taken fi };
+got:
+#ifndef OLD_GENERATION
+	atomic { if :: starts != generation -> goto leave :: else fi };
+#endif
+	was = due;
+	atomic {
+		assert(was == 0 && due == 0);
+		due = allowed; cause = source
+	};
+#ifdef OLD_LOWER
+#ifdef OLD_REST
+#define REST 0
+#else
+#define REST rest
+#endif
+	atomic { if :: !charged -> charge_ahead(); charged = true; rest = REST; conforms = 0 :: else fi };
+#endif
+	goto wait;
+leave:	waiting = NONE; goto finished;
+taken:
+	atomic { was = due; if :: was == 0 -> goto look :: was != 0 && was <= allowed -> goto finished :: else fi };
+#ifndef OLD_GENERATION
+	atomic { if :: starts != generation -> goto finished :: else fi };
+#endif
+	atomic { if :: due == was -> due = allowed; cause = source; goto finished :: else -> was = 0; goto join fi };
+look:	atomic { due != 0 || waiting == NONE -> goto join };
+wait:	atomic { locked[me] = true; busy[me] = false; generation = 0 };
+	atomic { running == NONE -> running = me; locked[me] = false; busy[me] = true };
+time:	atomic {
+		was = due;
+		at = LATEST(was, (last_start == 0 -> 0 : last_start + INTERVAL));
+		if
+		:: at <= now -> was = 0; at = 0; hold++; goto delay
+		:: else -> until[me] = at; seen[me] = was; sleeping[me] = true; busy[me] = false; was = 0; at = 0
+		fi
+	};
+	atomic { due != seen[me] || now >= until[me] -> sleeping[me] = false; busy[me] = true; until[me] = 0; seen[me] = 0; goto time };
+delay:	/* decision_wait(): limiter_delay() */
+	atomic {
+		at = LATEST(tat[source], now);
+		rest = rest + (now > allowed -> now - allowed : 0);
+		was = EARLIEST(at + rest, now + BURST * T);
+		if :: rest != 0 && was > at -> tat[source] = was :: else fi;
+		at = 0; was = 0; rest = 0; allowed = 0; charged = false
+	};
+	/* turn_start() */
+	atomic {
+		/* G3 */
+#ifdef SUM
+		at = LATEST(granted[0], now);
+		assert(now >= at - (2 * BURST - 1) * T / 2);
+		granted[0] = at + T / 2;
+#else
+		at = LATEST(granted[cause], now);
+		assert(now >= at - TOLERANCE);
+		granted[cause] = at + T;
+#endif
+		at = 0;
+		last_start = now;
+		hold--
+	};
+	starts++;
+	atomic {
+		cause = NONE;
+		due = 0
+	};
+	waiting = NONE;
+	busy[me] = false;
+	/* turn_ended() */
+	running = NONE;
+finished:
+	atomic { busy[me] = false; ended[me] = true; was = 0; allowed = 0; generation = 0; conforms = 0; source = 0; charged = false; rest = 0 }
+}
+
+#define stuck(i) (!busy[i] && !(locked[i] && running == NONE) && !(sleeping[i] && (due != seen[i] || now >= until[i])))
+#define sleeps(i) sleeping[i]
+#define is_over(i) ended[i]
+proctype clock()
+{
+end:	do
+	:: atomic { !EACH(is_over) && hold == 0 && EACH(stuck) && SOME(sleeps) -> now++ }
+	:: atomic { !EACH(is_over) && hold == 0 && EACH(stuck) && !SOME(sleeps) && spares < SPARE -> spares++; now++ }
+#if LAZY > 0
+	:: atomic { !EACH(is_over) && hold == 0 && !EACH(stuck) && lazies < LAZY -> lazies++; now++ }
+#endif
+	od
+}
+init
+{
+	atomic {
+		if :: tat[0] = 0 :: tat[0] = BEGIN + BURST * T :: tat[0] = BEGIN + BURST * T - 2 fi;
+#if SOURCES > 1
+		if :: tat[1] = 0 :: tat[1] = BEGIN + BURST * T :: tat[1] = BEGIN + BURST * T - 2 fi;
+#endif
+#ifdef SUM
+		granted[0] = BEGIN + ((tat[0] > 0 -> tat[0] - BEGIN : 0) + (tat[1] > 0 -> tat[1] - BEGIN : 0)) / 2;
+#else
+		granted[0] = tat[0];
+		granted[1] = tat[1];
+#endif
+		run handler(0); run handler(1);
+#if HANDLERS > 2
+		run handler(2);
+#endif
+#if HANDLERS > 3
+		run handler(3);
+#endif
+#if HANDLERS > 4
+		run handler(4);
+#endif
+		run clock()
+	}
+}
