@@ -192,8 +192,10 @@ static void child_ended(pid_t pid, int status)
 	if (child.request.has_line &&
 		!board_is_settled(board, child.request.account, child.request.number))
 		child_fork(&child.request);
-	else
+	else {
+		board_settle(board, child.request.account, child.request.number);
 		orphan_adopt(child.request.account);
+	}
 }
 
 static void children_reap(void)

@@ -171,6 +171,18 @@ static bool become_waiter(struct turn *turn, const struct moment *allowed)
 	return true;
 }
 
+void turn_note(struct turn *turn)
+{
+	turn->has_noted = true;
+	turn->noted = atomic_load(&turn->state->starts); /* pairs with turn_start */
+}
+
+/* Has an action been started since the line was read? Then only debts are left to pay. */
+static bool is_overtaken(const struct turn *turn)
+{
+	return turn->has_noted && atomic_load(&turn->state->starts) != turn->noted;
+}
+
 enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 {
 	atomic_word *due = &turn->state->due;
@@ -182,7 +194,7 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 		if (taken < 0)
 			return TURN_FAILED;
 		if (taken == 0) {
-			if (become_waiter(turn, allowed))
+			if (become_waiter(turn, is_overtaken(turn) ? NULL : allowed))
 				return TURN_WAITER;
 			lock_release(turn, LOCK_WAITING);
 			return TURN_COVERED;
@@ -195,7 +207,7 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 			word_wait(due, 0, (struct span){ .ms = LOOK_AGAIN_MS });
 			continue;
 		}
-		if (!moment_later(moment_of_word(was), *allowed))
+		if (!moment_later(moment_of_word(was), *allowed) || is_overtaken(turn))
 			return TURN_COVERED;
 		/* Never from 0: that would leave a debt behind a start that paid it. Pairs with
 		 * become_waiter, due_time and turn_start. */
@@ -329,9 +341,9 @@ void turn_start(struct turn *turn)
 	 * there. */
 	atomic_store(&turn->state->owed, 1);
 	atomic_store(&turn->state->due, 0);
+	atomic_fetch_add(&turn->state->starts, 1); /* pairs with turn_note and is_overtaken */
 	/* Before the fork: who finds `waiting` held has come before the start. */
 	lock_release(turn, LOCK_WAITING);
-	atomic_fetch_add(&turn->state->starts, 1);
 }
 
 struct moment turn_executed(struct turn *turn)

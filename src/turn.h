@@ -25,6 +25,8 @@ struct turn {
 	struct moment latest; /* for the waiter: when it starts at the latest, come what may */
 	bool new_debt;        /* for the waiter: nobody owed a start before */
 	bool running;         /* holds `running` */
+	bool has_noted;       /* turn_note() was called */
+	uint32_t noted;       /* how many starts there had been then */
 };
 
 enum turn_place {
@@ -44,6 +46,12 @@ bool turn_is_covered(const struct turn *turn, struct moment allowed);
 
 /* Does a dead process owe a start that nobody alive is about to make? */
 bool turn_has_orphan(const struct turn *turn);
+
+/*
+ * A line was read: a start from here on covers it. Before its source is charged, so that a line
+ * which is held up cannot cause a start on a charge that belongs to an earlier one.
+ */
+void turn_note(struct turn *turn);
 
 /*
  * A valid line, allowed at *allowed: becomes the waiter, or makes sure of the one there is. NULL:
