@@ -41,7 +41,8 @@ static void settle(struct decision *decision)
 {
 	/* A dead process that owed the start has been charged for it. */
 	if (!decision->is_charged && decision->turn->new_debt) {
-		limiter_charge_ahead(&decision->cells, decision->account->limit);
+		decision->uncharged =
+			limiter_charge_ahead(&decision->cells, decision->account->limit);
 		decision->is_charged = true;
 	}
 	decision->verdict = turn_ready(decision->turn) ? VERDICT_ACCEPTED : VERDICT_DEFERRED;
@@ -71,10 +72,13 @@ bool decision_make(struct decision *decision, enum line_state line)
 /* The start is at `at`, not at the moment that was charged. */
 static void charge_late(struct decision *decision, struct moment at)
 {
+	struct span late = moment_until(decision->allowed, at);
+
 	if (!decision->is_charged)
 		return;
-	limiter_delay(
-		&decision->cells, decision->account->limit, moment_until(decision->allowed, at));
+	late.ms += decision->uncharged.ms;
+	decision->uncharged.ms = 0;
+	limiter_delay(&decision->cells, decision->account->limit, late);
 	decision->allowed = moment_latest(decision->allowed, at);
 }
 

@@ -22,6 +22,7 @@ struct decision {
 	bool has_line;         /* a valid one was read */
 	struct moment allowed; /* with a line: when the source's limit lets it start */
 	bool is_charged;       /* the source, for a start at `allowed` */
+	struct span uncharged; /* of that, what did not fit */
 	bool is_waiter;        /* this process must now call decision_wait() and run the action */
 };
 

@@ -161,24 +161,26 @@ bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at
 }
 
 /* Moves the TAT ahead by `by`, but not further than `most` from now: a TAT beyond the window
- * would read as empty. */
-static void tat_advance(
+ * would read as empty. Returns what is left of `by`. */
+static struct span tat_advance(
 	const struct cells *cells, struct rate rate, struct span by, struct span most)
 {
+	struct moment to, wanted;
 	struct tat tat;
-	struct moment to;
 
 	do {
 		tat = tat_read(cells, rate);
-		to = moment_earliest(moment_add(tat.at, by), moment_add(tat.now, most));
+		wanted = moment_add(tat.at, by);
+		to = moment_earliest(wanted, moment_add(tat.now, most));
 		if (!moment_later(to, tat.at))
-			return;
+			return by;
 	} while (!tat_move(cells, &tat, to, rate_window(rate)));
+	return moment_until(to, wanted);
 }
 
-void limiter_charge_ahead(const struct cells *cells, struct rate rate)
+struct span limiter_charge_ahead(const struct cells *cells, struct rate rate)
 {
-	tat_advance(cells, rate, rate.emission, rate_window(rate));
+	return tat_advance(cells, rate, rate.emission, rate_window(rate));
 }
 
 void limiter_delay(const struct cells *cells, struct rate rate, struct span late)
@@ -187,5 +189,5 @@ void limiter_delay(const struct cells *cells, struct rate rate, struct span late
 	struct span most = { .ms = rate.burst * rate.emission.ms };
 
 	if (late.ms != 0)
-		tat_advance(cells, rate, late, most);
+		(void)tat_advance(cells, rate, late, most); /* more would be more than it is */
 }

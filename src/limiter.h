@@ -45,8 +45,9 @@ struct moment limiter_peek(const struct cells *cells, struct rate rate);
  */
 bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at);
 
-/* Charges the source for a start that it will cause when it conforms. */
-void limiter_charge_ahead(const struct cells *cells, struct rate rate);
+/* Charges the source for a start that it will cause when it conforms. Returns what did not fit into
+ * the window: limiter_delay() has to make up for it. */
+struct span limiter_charge_ahead(const struct cells *cells, struct rate rate);
 
 /*
  * A start came `late` after the moment that was charged: moves the TAT by as much, since the
