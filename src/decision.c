@@ -26,6 +26,7 @@ void decision_line(struct decision *decision, enum line_state line)
 	case LINE_FAILED: decision->verdict = VERDICT_ERROR; return;
 	default: decision->verdict = VERDICT_MALFORMED; return;
 	}
+	turn_note(decision->turn);
 	decision->is_charged =
 		limiter_take(&decision->cells, decision->account->limit, &decision->allowed);
 }

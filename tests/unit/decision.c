@@ -400,6 +400,45 @@ static void G3_late_start_counts_before_the_next_can_be_owed(void **state)
 	desk_clear(desk);
 }
 
+/* A source so far over its limit that no charge fits: it is charged when it starts. */
+static void G3_charge_that_does_not_fit_is_made_up_for(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { 120 }, 1 }, 0);
+	struct cells cells = limiter_locate(desk->state, &desk->source[ALICE]);
+	const struct connection *c;
+
+	charge(desk, ALICE, 1);
+	while (limiter_charge_ahead(&cells, desk->account.limit).ms < 120)
+		;
+	c = connect_whole(desk, 0, (struct connection){ .line = LINE_VALID });
+	assert_int_equal(c->verdict, VERDICT_DEFERRED);
+	assert_in_range(conforms_in(desk, ALICE) + (unit_ns() - c->started_ns) / 1000000, 118,
+		120 + UNIT_SLACK_MS);
+	desk_clear(desk);
+}
+
+/* Its line was read and charged, then it was held up, and somebody else's start came: that was
+ * this line's start, too. Many such lines would be starts of charges of long ago. */
+static void G3_line_held_up_behind_a_start_starts_nothing(void **state)
+{
+	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct turn turn = turn_of(desk);
+	struct decision decision = decision_of(desk, &turn, ALICE);
+
+	decision_line(&decision, LINE_VALID);
+	assert_true(decision.is_charged);
+	assert_int_equal(
+		connect_whole(desk, 0, (struct connection){ .source = BOB, .line = LINE_VALID })
+			->verdict,
+		VERDICT_ACCEPTED);
+	assert_true(decision_join(&decision));
+	assert_false(decision.is_waiter);
+	assert_int_equal(decision.verdict, VERDICT_COALESCED);
+	assert_int_equal(atomic_load(&desk->state->due), 0);
+	(void)close(turn.fd);
+	desk_clear(desk);
+}
+
 /* ---- Not to look at all ---- */
 
 static void G1_connection_is_dropped_unread_only_if_it_is_covered(void **state)
@@ -527,6 +566,8 @@ int main(void)
 		UNIT_TEST_PLACE(G3_debt_is_charged_once),
 		UNIT_TEST_PLACE(G3_late_start_counts_as_of_its_time),
 		UNIT_TEST_PLACE(G3_late_start_counts_before_the_next_can_be_owed),
+		UNIT_TEST_PLACE(G3_charge_that_does_not_fit_is_made_up_for),
+		UNIT_TEST_PLACE(G3_line_held_up_behind_a_start_starts_nothing),
 		UNIT_TEST_PLACE(G1_connection_is_dropped_unread_only_if_it_is_covered),
 		UNIT_TEST_PLACE(decision_without_turn_file_is_an_error),
 		UNIT_TEST_PLACE(decision_turn_is_the_account_s),

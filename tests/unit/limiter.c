@@ -42,11 +42,13 @@ static bool model_take(struct model *model, int64_t now)
 	return true;
 }
 
-static void model_advance(struct model *model, int64_t now, int64_t by, int64_t most)
+/* Returns what did not fit. */
+static int64_t model_advance(struct model *model, int64_t now, int64_t by, int64_t most)
 {
 	int64_t tat = larger(model->tat, now);
 
 	model->tat = larger(tat, smaller(tat + by, now + most));
+	return tat + by - model->tat;
 }
 
 struct trial {
@@ -120,6 +122,7 @@ static void operate(struct trial *trial, enum operation operation, struct span l
 	uint32_t words[LIMITER_CELLS];
 	struct rate rate = trial->model.rate;
 	struct moment before, at = { .ms = 0 };
+	struct span left = { .ms = 0 };
 	bool taken = false;
 	int64_t now;
 
@@ -132,7 +135,7 @@ static void operate(struct trial *trial, enum operation operation, struct span l
 		switch (operation) {
 		case TAKE: taken = limiter_take(&trial->cells, rate, &at); break;
 		case PEEK: at = limiter_peek(&trial->cells, rate); break;
-		case CHARGE_AHEAD: limiter_charge_ahead(&trial->cells, rate); break;
+		case CHARGE_AHEAD: left = limiter_charge_ahead(&trial->cells, rate); break;
 		default: limiter_delay(&trial->cells, rate, late); break;
 		}
 	} while (moment_now().ms != before.ms); /* it is not known which one it read */
@@ -142,9 +145,11 @@ static void operate(struct trial *trial, enum operation operation, struct span l
 	if (operation == TAKE)
 		assert_int_equal(taken, model_take(&trial->model, now));
 	if (operation == CHARGE_AHEAD)
-		model_advance(&trial->model, now, rate.emission.ms, model_window(&trial->model));
+		assert_int_equal(left.ms, model_advance(&trial->model, now, rate.emission.ms,
+						  model_window(&trial->model)));
 	if (operation == DELAY)
-		model_advance(&trial->model, now, late.ms, (int64_t)rate.burst * rate.emission.ms);
+		(void)model_advance(
+			&trial->model, now, late.ms, (int64_t)rate.burst * rate.emission.ms);
 }
 
 static struct source numbered(uint32_t number)

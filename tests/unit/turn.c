@@ -511,6 +511,67 @@ static void G1_debt_left_to_a_live_waiter_wakes_it(void **state)
 	stage_clear(stage);
 }
 
+/* ---- A line that is held up between its reading and its turn ---- */
+
+static void G1_line_that_a_start_has_overtaken_starts_nothing(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	struct turn turn = turn_of(stage);
+	struct moment now = moment_now(), later = from_now(NEVER_MS);
+	pid_t waiter;
+
+	turn_note(&turn);
+	assert_int_equal(unit_reap(enter(stage, 0, line_now(GO_ON))), 0);
+	assert_int_equal(turn_join(&turn, &now), TURN_COVERED);
+	assert_int_equal(due(stage), 0);
+	/* Nor does it wake another line's waiter. */
+	waiter = enter(stage, 1, line_at(later));
+	assert_int_equal(joined(stage, 1), TURN_WAITER);
+	assert_int_equal(turn_join(&turn, &now), TURN_COVERED);
+	assert_int_equal(due(stage), later.ms);
+	unit_kill(waiter);
+	(void)close(turn.fd);
+	stage_clear(stage);
+}
+
+/* Only a start behind its reading covers it. */
+static void G1_line_read_behind_a_start_is_not_overtaken_by_it(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	struct turn turn = turn_of(stage);
+	struct moment now = moment_now();
+
+	assert_int_equal(unit_reap(enter(stage, 0, line_now(GO_ON))), 0);
+	turn_note(&turn);
+	assert_int_equal(turn_join(&turn, &now), TURN_WAITER);
+	(void)close(turn.fd);
+	stage_clear(stage);
+}
+
+/* The start that has overtaken it was never executed: then its debt is this line's to pay. */
+static void G5_line_that_a_dead_start_has_overtaken_pays_its_debt(void **state)
+{
+	static const enum halt halts[] = { AT_STARTED, AT_EXECUTED };
+
+	for (unsigned i = 0; i < COUNT(halts); i++) {
+		struct stage *stage = stage_make(state, 0, 1000);
+		struct turn turn = turn_of(stage);
+		struct moment now = moment_now();
+		pid_t child;
+
+		turn_note(&turn);
+		child = enter(stage, 0, line_now(halts[i]));
+		assert_true(unit_await(&stage->player[0].started));
+		unit_sleep_ms(20);
+		unit_kill(child);
+		assert_int_equal(turn_join(&turn, &now),
+			halts[i] == AT_STARTED ? TURN_WAITER : TURN_COVERED);
+		assert_true(halts[i] != AT_STARTED || turn_ready(&turn));
+		(void)close(turn.fd);
+		stage_clear(stage);
+	}
+}
+
 /* ---- A waiter that is stopped where its debt is not written ---- */
 
 struct holder {
@@ -1309,6 +1370,9 @@ int main(void)
 		UNIT_TEST_PLACE(G3_nobody_without_line_starts_what_nobody_owes),
 		UNIT_TEST_PLACE(G5_debt_left_for_the_next_is_paid),
 		UNIT_TEST_PLACE(G1_debt_left_to_a_live_waiter_wakes_it),
+		UNIT_TEST_PLACE(G1_line_that_a_start_has_overtaken_starts_nothing),
+		UNIT_TEST_PLACE(G1_line_read_behind_a_start_is_not_overtaken_by_it),
+		UNIT_TEST_PLACE(G5_line_that_a_dead_start_has_overtaken_pays_its_debt),
 		UNIT_TEST_PLACE(G5_line_that_met_a_stopped_waiter_stays_owed),
 		UNIT_TEST_PLACE(G2_starts_are_an_interval_apart),
 		UNIT_TEST_PLACE(G2_interval_counts_from_the_executed_action),
