@@ -158,6 +158,10 @@ const char *connection_identify(struct connection *connection, bool needs_to)
 
 bool connection_close(const struct connection *connection)
 {
+	/* systemd keeps a descriptor of its own for as long as we live: without this the other end
+	 * would wait for that. It may have gone already: as well. */
+	if (connection->is_socket)
+		(void)shutdown(STDIN_FILENO, SHUT_RDWR);
 	/* The lowest free descriptor is the one that open(2) gives. */
 	(void)close(STDIN_FILENO); /* nothing was written: nothing can be lost */
 	if (open("/dev/null", O_RDWR) != STDIN_FILENO)

@@ -33,7 +33,8 @@ bool connection_guard(struct connection *connection, bool tell, bool close_rest)
  */
 const char *connection_identify(struct connection *connection, bool needs_to);
 
-/* Closes it: /dev/null takes its place, on descriptor 1 too. False with errno set. */
+/* Closes it, whoever else has it open: /dev/null takes its place, on descriptor 1 too. False with
+ * errno set. */
 bool connection_close(const struct connection *connection);
 
 /* Puts /dev/null in the place of a descriptor. False with errno set. */

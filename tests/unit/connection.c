@@ -511,8 +511,8 @@ static int close_in_child(void *context)
 	const struct connection connection = { .is_socket = true };
 	struct stat st, null;
 
-	if (dup2(closing->fd[0], STDIN_FILENO) < 0 || close(closing->fd[0]) != 0 ||
-		close(closing->fd[1]) != 0)
+	/* The other descriptor stays open, as systemd's does. */
+	if (dup2(closing->fd[0], STDIN_FILENO) < 0 || close(closing->fd[1]) != 0)
 		return 1;
 	if (!connection_close(&connection) || fstat(STDIN_FILENO, &st) != 0 ||
 		stat("/dev/null", &null) != 0)
