@@ -46,8 +46,7 @@ struct child {
 	struct turn *turn;
 	struct environment environment;
 	pid_t parent;
-	volatile bool reached_exec; /* written by the child, in memory that both have */
-	volatile int error;         /* likewise: errno of what failed, 0 if nothing did */
+	volatile int error; /* written by the child, in memory that both have: what failed */
 };
 
 /* ---- Signals ---- */
@@ -185,19 +184,32 @@ static int child_main(void *argument)
 		child_descriptors(action->log) && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
 		(chdir(user->home) == 0 || chdir("/") == 0)) {
 		turn_action_is(child->turn, getpid());
-		child->reached_exec = true;
 		(void)execve(words[0], words, child->environment.variable);
 	}
 	child->error = errno;
 	_exit(STATUS_NOT_FOUND); /* the parent says which it is */
 }
 
-/* Returns the child's process number once it has executed the action or failed to; -1: errno. */
+/*
+ * Returns the child's process number once it has executed the action, failed to, or been killed;
+ * -1: errno. It has no termination signal (clone(2)) until execve(2) gives it SIGCHLD.
+ */
 static pid_t child_start(struct child *child)
 {
 	static _Alignas(16) char stack[CHILD_STACK_BYTES];
 
-	return clone(child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+	return clone(child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, child);
+}
+
+/*
+ * Did it execute the action, or was it killed just before? Without __WCLONE, waitid(2) knows only
+ * children with SIGCHLD: those that did.
+ */
+static bool child_has_executed(pid_t child)
+{
+	siginfo_t info;
+
+	return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 /* ---- The supervisor ---- */
@@ -302,12 +314,14 @@ static int start(const struct action *action, struct decision *decision)
 	run.child = child_start(&child);
 	if (run.child < 0)
 		return not_executed(action, errno);
-	if (child.error == 0 && child.reached_exec)
-		decision_executed(decision);
+	if (!child_has_executed(run.child)) {
+		(void)waitpid(run.child, NULL, __WALL); /* our child, and not waited for yet */
+		turn_ended(turn);
+		return not_executed(action, child.error != 0 ? child.error : ECANCELED);
+	}
+	decision_executed(decision);
 	status = supervise(&run, action->account->timeout);
 	turn_ended(turn);
-	if (child.error != 0 || !child.reached_exec)
-		return not_executed(action, child.error != 0 ? child.error : ECANCELED);
 	log_run_ended(action->log, exit_status(status),
 		clock_milliseconds(CLOCK_MONOTONIC) - run.begun, run.reason);
 	return exit_status(status);

@@ -257,6 +257,9 @@ static void await_orphaned_action(struct turn *turn)
 
 	if (action == 0)
 		return;
+	/* Its start may be younger than `last_start` if its supervisor did not come to say so. */
+	if (atomic_load(&turn->state->owed) != 0)
+		atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
 	pollfd.fd = action <= INT32_MAX ? (int)syscall(SYS_pidfd_open, (pid_t)action, 0) : -1;
 	if (pollfd.fd >= 0) {
 		(void)poll(&pollfd, 1, (int)most);
