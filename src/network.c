@@ -79,27 +79,37 @@ static bool errand_is_open(unsigned desk)
 	return !board_is_settled(loop.network->board, desk, loop.errand[desk].request.number);
 }
 
-/* Is a line that is allowed at `allowed` covered by what the runner has been asked already? The
- * process that it starts looks for its turn later than now. */
+/*
+ * Is a line that is allowed at `allowed` covered by what the runner has been asked already? It is
+ * if the process that it starts looks for its turn later than now, and is not overtaken by a
+ * start that has been already (tests/model/board.pml: network).
+ */
 static bool errand_covers(unsigned desk, struct moment allowed)
 {
+	const struct network_process *network = loop.network;
 	const struct request *request = &loop.errand[desk].request;
 
-	return errand_is_open(desk) && request->has_line &&
-	       !moment_later(moment_of_word(request->allowed), allowed);
+	return request->has_line && !moment_later(moment_of_word(request->allowed), allowed) &&
+	       request->noted == atomic_load(&network->desks->desk[desk].state->starts) &&
+	       !board_is_looking(network->board, desk, request->number);
 }
 
 static void errand_send(unsigned desk, const struct decision *decision, const struct source *source)
 {
 	struct errand *errand = &loop.errand[desk];
+	struct moment allowed = decision->allowed;
 
+	/* This one takes the place of one whose process may yet die. */
+	if (decision->has_line && errand->request.has_line && errand_is_open(desk))
+		allowed = moment_earliest(allowed, moment_of_word(errand->request.allowed));
 	errand->request = (struct request){
 		.kind = REQUEST_TURN,
 		.account = desk,
 		.number = errand->request.number + 1,
 		.has_line = decision->has_line,
-		.allowed = decision->allowed.ms,
+		.allowed = moment_to_word(allowed),
 		.is_charged = decision->is_charged,
+		.noted = decision->turn->noted,
 		.source = *source,
 	};
 	errand->is_unsent = !runner_send(&errand->request);
@@ -174,10 +184,8 @@ static struct decision decision_of(unsigned desk, const struct source *source)
 /* Would even a valid line change nothing? */
 static bool is_covered(unsigned desk, const struct decision *decision)
 {
-	if (errand_is_open(desk) &&
-		errand_covers(desk, limiter_peek(&decision->cells, decision->account->limit)))
-		return true;
-	return decision_is_covered(decision);
+	return errand_covers(desk, limiter_peek(&decision->cells, decision->account->limit)) ||
+	       decision_is_covered(decision);
 }
 
 /* The index of the account that takes the connection; NOBODY: denied, and said so. */

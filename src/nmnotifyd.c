@@ -234,6 +234,9 @@ static int run_runner(struct daemon *d, pid_t network)
 	if (!connection_void(STDIN_FILENO) ||
 		(!d->program.stdout_usable && !connection_void(STDOUT_FILENO)))
 		program_fail(&d->program, "/dev/null");
+	/* So that we see the end of an action whose supervisor was killed. Fails for no valid
+	 * option. */
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	d->runner.program = &d->program;
 	d->runner.desks = &d->desks;
 	d->runner.board = d->board;

@@ -24,6 +24,9 @@
 /* How often systemctl status is brought up to date while things happen. */
 #define STATUS_EVERY_MS 1000
 
+/* How soon a turn that failed is tried again. */
+#define RETRY_MS 1000
+
 /* Longer than a supervisor takes to end its action when it is asked to. */
 #define STOP_MOST_MS 8000
 
@@ -37,7 +40,8 @@ static struct {
 	struct child child[CHILDREN_MAX];
 	unsigned children;
 	uint64_t last_status;
-	bool is_stopping, is_network_gone, is_rubbish_told, is_full_told, has_debts;
+	uint64_t adoption; /* when debts are looked for next, CLOCK_MONOTONIC, ms */
+	bool is_stopping, is_network_gone, is_rubbish_told, is_full_told;
 	int network_status; /* wait(2)'s */
 } room;
 
@@ -81,6 +85,8 @@ static int child_main(const struct runner *runner, const struct request *request
 	};
 	struct state_error error;
 
+	turn.has_noted = decision.has_line;
+	turn.noted = request->noted;
 	log_begin(&log, runner, request);
 	log.state = desk->state;
 	log.socket = 0; /* the runner's own stays the runner's */
@@ -90,6 +96,7 @@ static int child_main(const struct runner *runner, const struct request *request
 		return child_refused(&log, "opening the turn file");
 	if (!confine(policy_find(desk->account->confine)))
 		return child_refused(&log, "confine");
+	board_look(runner->board, request->account, request->number);
 	if (!decision_join(&decision))
 		return child_refused(&log, "the turn file");
 	board_settle(runner->board, request->account, request->number);
@@ -114,15 +121,15 @@ static void signals_default(void)
 		_exit(EX_OSERR);
 }
 
-/* What it was for stays owed, and is tried again: see orphans_adopt(). */
-static void fork_failed(const struct request *request)
+/* Nobody could take that turn. What it was for stays owed, and is tried again: see
+ * orphans_adopt(). */
+static void turn_failed(const struct request *request)
 {
 	const struct runner *runner = room.runner;
 
-	if (!room.is_full_told) /* once, until there is room again */
-		log_error(&runner->program->log, "cannot start a process for a turn");
-	room.is_full_told = room.has_debts = true;
-	if (request->has_line)
+	room.adoption = clock_milliseconds(CLOCK_MONOTONIC) + RETRY_MS;
+	if (request->has_line &&
+		!board_is_settled(runner->board, request->account, request->number))
 		turn_owe(&runner->desks->desk[request->account].turn,
 			moment_of_word(request->allowed));
 	board_settle(runner->board, request->account, request->number);
@@ -142,7 +149,10 @@ static void child_fork(const struct request *request)
 		_exit(child_main(runner, request));
 	}
 	if (pid < 0) {
-		fork_failed(request);
+		if (!room.is_full_told) /* once, until there is room again */
+			log_error(&runner->program->log, "cannot start a process for a turn");
+		room.is_full_told = true;
+		turn_failed(request);
 		return;
 	}
 	room.is_full_told = false;
@@ -164,7 +174,7 @@ static void orphan_adopt(unsigned account)
 
 static void orphans_adopt(void)
 {
-	room.has_debts = false;
+	room.adoption = UINT64_MAX;
 	for (unsigned i = 0; i < room.runner->desks->count; i++)
 		orphan_adopt(i);
 }
@@ -174,27 +184,31 @@ static void child_ended(pid_t pid, int status)
 	struct board *board = room.runner->board;
 	struct child child;
 	unsigned i = 0;
+	bool is_settled;
 
 	while (i < room.children && room.child[i].pid != pid)
 		i++;
-	if (i == room.children)
+	if (i == room.children) {
+		/* A killed child's action, the last to let go of its `running`; or what an action
+		 * left behind. */
+		if (!room.is_stopping)
+			orphans_adopt();
 		return;
+	}
 	child = room.child[i];
 	room.child[i] = room.child[--room.children];
 	children_count();
 	if (room.is_stopping)
 		return; /* what is owed stays owed, for the next start of the service */
-	if (!WIFSIGNALED(status)) {
-		/* It failed before it could take its turn, and has said why. */
-		board_settle(board, child.request.account, child.request.number);
-		return;
-	}
-	if (child.request.has_line &&
-		!board_is_settled(board, child.request.account, child.request.number))
-		child_fork(&child.request);
-	else {
-		board_settle(board, child.request.account, child.request.number);
+	is_settled = board_is_settled(board, child.request.account, child.request.number);
+	/* One that fails or crashes would do so again at once. */
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
+		if (WIFSIGNALED(status) || !is_settled)
+			turn_failed(&child.request);
+	} else if (is_settled) {
 		orphan_adopt(child.request.account);
+	} else {
+		child_fork(&child.request);
 	}
 }
 
@@ -308,6 +322,14 @@ static bool is_done(uint64_t stop_deadline)
 					   clock_milliseconds(CLOCK_MONOTONIC) >= stop_deadline);
 }
 
+/* Milliseconds. Once in a while also without an event: counters are shared with others. */
+static int poll_most(void)
+{
+	if (room.is_stopping)
+		return 100;
+	return room.adoption != UINT64_MAX ? RETRY_MS : 60000;
+}
+
 static int end(void)
 {
 	int status = room.network_status;
@@ -331,15 +353,14 @@ int runner_run(struct runner *runner)
 	orphans_adopt();
 	service_ready();
 	while (!is_done(stop_deadline)) {
-		/* Once in a while also without an event: counters are shared with others. */
-		(void)poll(pollfd, 2, room.is_stopping || room.has_debts ? 100 : 60000);
+		(void)poll(pollfd, 2, poll_most());
 		requests_take();
 		signals_take();
 		if (room.is_network_gone || room.is_stopping)
 			pollfd[0].fd = -1;
 		if (room.is_stopping && stop_deadline == UINT64_MAX)
 			stop_deadline = clock_milliseconds(CLOCK_MONOTONIC) + STOP_MOST_MS;
-		if (room.has_debts && !room.is_stopping)
+		if (!room.is_stopping && room.adoption <= clock_milliseconds(CLOCK_MONOTONIC))
 			orphans_adopt();
 		status_tell();
 	}

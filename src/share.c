@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * The board's words are sequentially consistent, like the turn's, whose locks and words they are
+ * read and written between: board_look() comes before the child's look at the turn, and who does
+ * not see it yet (board_is_looking()) has come before that look.
+ */
 #include "share.h"
 
 bool request_check(struct request *request, unsigned accounts)
@@ -26,20 +31,35 @@ static bool is_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
+static bool has_reached(const atomic_word *word, uint32_t number)
+{
+	return !is_before(atomic_load(word), number);
+}
+
+static void number_raise(atomic_word *word, uint32_t number)
+{
+	uint32_t was = atomic_load(word);
+
+	while (is_before(was, number) && !atomic_compare_exchange_weak(word, &was, number))
+		;
+}
+
+bool board_is_looking(const struct board *board, unsigned account, uint32_t number)
+{
+	return has_reached(&board->looking[account], number);
+}
+
 bool board_is_settled(const struct board *board, unsigned account, uint32_t number)
 {
-	/* Acquire: pairs with the release in board_settle. */
-	return !is_before(
-		atomic_load_explicit(&board->settled[account], memory_order_acquire), number);
+	return has_reached(&board->settled[account], number);
+}
+
+void board_look(struct board *board, unsigned account, uint32_t number)
+{
+	number_raise(&board->looking[account], number);
 }
 
 void board_settle(struct board *board, unsigned account, uint32_t number)
 {
-	uint32_t was = atomic_load_explicit(&board->settled[account], memory_order_relaxed);
-
-	/* Release: pairs with the acquire in board_is_settled: who sees it sees the waiter. */
-	while (is_before(was, number) &&
-		!atomic_compare_exchange_weak_explicit(&board->settled[account], &was, number,
-			memory_order_release, memory_order_relaxed))
-		;
+	number_raise(&board->settled[account], number);
 }

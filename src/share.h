@@ -35,6 +35,7 @@ struct request {
 	uint32_t account;                       /* index, or ACCOUNT_NONE */
 	uint32_t number;                        /* REQUEST_TURN: see struct board */
 	uint32_t has_line, allowed, is_charged; /* REQUEST_TURN: as in struct decision */
+	uint32_t noted;                         /* REQUEST_TURN: as in struct turn */
 	uint32_t verdict, suppressed;           /* REQUEST_LOG */
 	struct source source;
 };
@@ -44,15 +45,20 @@ bool request_check(struct request *request, unsigned accounts);
 
 /* Memory that both processes and the runner's children have. */
 struct board {
-	/* Per account: the number of the last REQUEST_TURN that is settled: its process has become
-	 * the waiter, or found one. */
+	/* Per account: the number of the last REQUEST_TURN whose process looks for its turn. What
+	 * comes now may be later than that look. */
+	atomic_word looking[CONF_ACCOUNTS_MAX];
+	/* Of the last one that is settled: its process has become the waiter, or found one. */
 	atomic_word settled[CONF_ACCOUNTS_MAX];
 	atomic_word children; /* of the runner: waiters and supervisors */
 };
 
+/* Has that request, or a later one, come as far as that? */
+bool board_is_looking(const struct board *board, unsigned account, uint32_t number);
 bool board_is_settled(const struct board *board, unsigned account, uint32_t number);
 
-/* Settles that request and all before it. */
+/* That request, and all before it, have come as far as that. */
+void board_look(struct board *board, unsigned account, uint32_t number);
 void board_settle(struct board *board, unsigned account, uint32_t number);
 
 /* An account's state as both processes keep it open. */
