@@ -263,7 +263,7 @@ FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); 
 TIME ?= 60
 
 fuzz: fuzz-programs
-	$(Q)TIME=$(TIME) $(PROVE) -v tests/fuzz/fuzz.t
+	$(Q)FUZZ_TIME=$(TIME) $(PROVE) -v tests/fuzz/fuzz.t
 
 fuzz-programs: | $(BUILD)/fuzz/core
 	$(Q)if echo '$(FUZZ_PROBE)' | $(FUZZ_CC) -fsanitize=fuzzer,address,undefined -x c -o $(BUILD)/fuzz/probe - \
