@@ -235,7 +235,9 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
 	at = now;
 	if (*due != 0 && atomic_load(&turn->state->owed) == 0)
 		at = moment_earliest(due_read(*due, now, turn->reach), turn->latest);
-	if (last != 0 && !moment_later(moment_of_word(last), now)) {
+	/* Not of the future; but the moment 0 is written a millisecond late (clock.h). */
+	if (last != 0 &&
+		!moment_later(moment_of_word(last), moment_add(now, (struct span){ .ms = 1 }))) {
 		/* Moments are cut to milliseconds: one more makes sure of the whole interval. */
 		struct span apart = { .ms = turn->interval.ms + 1 };
 
