@@ -5,8 +5,9 @@
  * made from the input.
  *
  * What must hold: a whole line from a permitted source becomes a request that stays open until it is
- * settled, unless a waiter is there (G1). Nothing else does. Every connection is counted once.
- * Not one byte is sent (G7). No descriptor is lost.
+ * settled, unless a waiter is there, or one is open whose process has not looked for its turn yet and
+ * is not overtaken by a start (G1). Nothing else does. Every connection is counted once. Not one byte
+ * is sent (G7). No descriptor is lost.
  *
  * Input: operations, each a byte and what belongs to it; see step().
  */
@@ -76,8 +77,10 @@ static struct {
 	unsigned lines;    /* requests with a line */
 	uint32_t number[2]; /* of the last request */
 	uint32_t heard[2];  /* of the last that the runner has got */
-	bool is_owed[2];   /* a line came, and its request is not settled */
-	bool is_waited[2]; /* a waiter is there */
+	uint32_t looked[2]; /* of the last whose process has looked for its turn */
+	uint32_t needed[2]; /* of the first whose process looks for its turn after the last line */
+	bool is_owed[2];    /* a line came, and its request is not settled, and no action started */
+	bool is_waited[2];  /* a waiter is there */
 } run;
 
 /* ---- A runner, time and events from the input ---- */
@@ -113,10 +116,18 @@ static ssize_t request_take(const void *bytes, size_t length)
 	return (ssize_t)length;
 }
 
+/* The processes of all requests so far look for their turn. */
+static void runner_look(unsigned desk)
+{
+	run.looked[desk] = run.heard[desk];
+	board_look(&made.board, desk, run.looked[desk]);
+}
+
+/* Those that have looked have found out. */
 static void runner_settle(unsigned desk)
 {
-	board_settle(&made.board, desk, run.heard[desk]);
-	run.is_owed[desk] &= run.heard[desk] != run.number[desk];
+	board_settle(&made.board, desk, run.looked[desk]);
+	run.is_owed[desk] &= run.looked[desk] < run.needed[desk];
 }
 
 /* A waiter comes, who starts at once and so covers everybody. Or it goes: it has started the action,
@@ -131,8 +142,11 @@ static void waiter_turns(unsigned desk, bool dies)
 	must(fcntl(made.waiter[desk], F_OFD_SETLK, &range) == 0);
 	if (run.is_waited[desk])
 		atomic_store(&state->due, moment_to_word(moment_now()));
-	else if (!dies)
-		atomic_store(&state->due, 0);
+	if (run.is_waited[desk] || dies)
+		return;
+	atomic_store(&state->due, 0);
+	atomic_fetch_add(&state->starts, 1);
+	run.is_owed[desk] = false;
 }
 
 /* ---- Connections ---- */
@@ -183,8 +197,10 @@ static bool is_line(const char *bytes, size_t length, bool bare_lf)
 /* A whole line has come, or will be read before anything else happens. */
 static void expect_line(unsigned desk)
 {
-	if (!run.is_waited[desk])
-		run.is_owed[desk] = true;
+	if (run.is_waited[desk])
+		return;
+	run.is_owed[desk] = true;
+	run.needed[desk] = run.looked[desk] + 1;
 }
 
 /* A piece goes to the process, which reads it before the next comes. */
@@ -279,14 +295,19 @@ static bool step(void)
 
 	if (run.input.length == 0 || run.operations++ == OPERATIONS)
 		return false;
-	switch (operation % 10) {
+	switch (operation % 11) {
 	case 0: client_connect(); break;
 	case 1:
 	case 2: client_send(&run.client[take_byte(&run.input) % CLIENTS_MAX]); break;
 	case 3: client_end(&run.client[take_byte(&run.input) % CLIENTS_MAX]); break;
 	case 4: run.now += take_byte(&run.input) * 40u; break;
 	case 5: run.runner_is_full = !run.runner_is_full; break;
-	case 6: runner_settle(desk); break;
+	case 6:
+		if (operation & 64)
+			runner_look(desk);
+		runner_settle(desk);
+		break;
+	case 10: runner_look(desk); break;
 	case 7: datagram_send(); break;
 	case 8: waiter_turns(desk, operation & 64); break;
 	default: client_connect_here(); break;
@@ -317,6 +338,15 @@ static unsigned verdicts_counted(void)
 	return sum;
 }
 
+/* Whose process starts the action, unless another does. */
+static void check_errand(unsigned desk)
+{
+	const struct request *request = &loop.errand[desk].request;
+
+	must(errand_is_open(desk) && request->has_line && request->number >= run.needed[desk]);
+	must(request->noted == atomic_load(&made.desks.desk[desk].state->starts));
+}
+
 /* What holds whenever nothing is left to read. */
 static void check_rest(void)
 {
@@ -327,7 +357,7 @@ static void check_rest(void)
 	for (unsigned desk = 0; desk < made.desks.count; desk++) {
 		must(run.runner_is_full || run.heard[desk] == run.number[desk]);
 		if (run.is_owed[desk])
-			must(errand_is_open(desk) && loop.errand[desk].request.has_line);
+			check_errand(desk);
 	}
 }
 

@@ -94,7 +94,7 @@ static struct {
 	unsigned waiters[CONF_ACCOUNTS_MAX];
 	uint32_t asked[CONF_ACCOUNTS_MAX];   /* the last request's number */
 	bool is_heir_due[CONF_ACCOUNTS_MAX]; /* a child was killed */
-	bool has_line[CONF_ACCOUNTS_MAX];    /* a line came, for which there was no waiter yet */
+	bool has_line[CONF_ACCOUNTS_MAX];    /* a line came, and neither waiter nor start since */
 	bool fork_fails, confine_fails, has_rubbish, is_over;
 } run;
 
@@ -180,6 +180,8 @@ static void child_end(struct process *process, bool is_killed)
 	} else if (process->is_waiter) {
 		atomic_store(&state->owed, 0);
 		atomic_store(&state->due, 0);
+		atomic_fetch_add(&state->starts, 1);
+		run.has_line[process->account] = false;
 	}
 	if (process->turn_fd >= 0)
 		(void)close(process->turn_fd);
@@ -225,7 +227,7 @@ static void send_rubbish(void)
 	run.has_rubbish |= request_send(bytes, length);
 }
 
-/* One that a sane process would send. */
+/* One that a sane process would send: without a line, only when all is settled. */
 static void send_request(enum request_kind kind)
 {
 	uint8_t flags = take_byte(&run.input);
@@ -234,9 +236,11 @@ static void send_request(enum request_kind kind)
 		.kind = kind,
 		.account = kind == REQUEST_LOG && flags & 128 ? ACCOUNT_NONE : account,
 		.number = run.asked[account] + (kind == REQUEST_TURN),
-		.has_line = flags >> 4 & 1,
+		.has_line = (flags >> 4 & 1) ||
+			    !board_is_settled(&made.board, account, run.asked[account]),
 		.allowed = moment_now().ms + take_byte(&run.input),
 		.is_charged = flags >> 5 & 1,
+		.noted = atomic_load(&made.desks.desk[account].state->starts),
 		.verdict = flags >> 4 & 7,
 		.source = { .kind = flags >> 6, .scope = flags & 8 },
 	};

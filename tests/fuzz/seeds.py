@@ -92,7 +92,7 @@ def operation(number, of, desk=0, flag=0):
 
 def network():
     def do(number, desk=0, flag=0):
-        return operation(number, 10, desk, flag)
+        return operation(number, 11, desk, flag)
 
     def connect(source, data):
         return do(0) + bytes([source]) + piece(data)
@@ -103,20 +103,23 @@ def network():
     def datagram(sender, data):
         return do(7) + bytes([sender]) + piece(data)
 
-    wait, full, here, last = do(4) + b"\xff", do(5), do(9), b"\0"
+    wait, full, here, look, last = do(4) + b"\xff", do(5), do(9), do(10), b"\0"
     for source in range(6):
         desk = source == 3
-        yield connect(source, LINE) + do(6, desk) + connect(source, LINE) + last
-        yield connect(source, LINE[:5]) + send(0, LINE[5:]) + do(6, desk) + connect(source, BARE) + last
-    yield datagram(0, LINE) + datagram(1, b"x") + datagram(2, LINE + b"x") + do(6) + datagram(1, LINE) + last
+        yield connect(source, LINE) + do(6, desk, 1) + connect(source, LINE) + last
+        yield connect(source, LINE) + do(10, desk) + connect(source, LINE) + do(6, desk) + last
+        yield connect(source, LINE[:5]) + send(0, LINE[5:]) + do(6, desk, 1) + connect(source, BARE) + last
+    yield datagram(0, LINE) + datagram(1, b"x") + datagram(2, LINE + b"x") + do(6, 0, 1) + datagram(1, LINE) + last
     yield here + piece(BARE) + here + piece(LINE) + here + piece(b"") + wait * 2 + last
     yield connect(0, b"nm") * 20 + wait * 3 + last
     yield (here + piece(b"nm")) * 20 + wait * 3 + last
-    yield full + connect(0, LINE) + datagram(0, LINE) + full + do(4) + b"\1" + do(6) + last
-    yield full + connect(0, LINE) + full + wait + do(6) + full + connect(0, b"x\n") + last
+    yield full + connect(0, LINE) + datagram(0, LINE) + full + do(4) + b"\1" + do(6, 0, 1) + last
+    yield full + connect(0, LINE) + full + wait + do(6, 0, 1) + full + connect(0, b"x\n") + last
+    # A start that leaves the open request's process nothing to start.
+    yield connect(0, LINE) + do(8) + do(8) + connect(0, LINE) + look + connect(1, LINE) + do(6) + last
     # A waiter that starts the action; one that dies, which somebody without a line finds out first.
-    yield do(8) + connect(0, LINE) + do(8) + connect(0, b"x\n") + do(6) + connect(0, LINE) + last
-    yield do(8) + connect(0, LINE) + do(8, 0, 1) + connect(0, b"x\n") + connect(1, LINE) + do(6) + last
+    yield do(8) + connect(0, LINE) + do(8) + connect(0, b"x\n") + do(6, 0, 1) + connect(0, LINE) + last
+    yield do(8) + connect(0, LINE) + do(8, 0, 1) + connect(0, b"x\n") + connect(1, LINE) + do(6, 0, 1) + last
 
 
 def request():
