@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "text.h"
+
 static int socket_option(int fd, int option)
 {
 	int value = -1;
@@ -13,22 +15,22 @@ static int socket_option(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
 }
 
-/* NULL, or what is wrong. */
+/* NULL, or what is wrong with it. */
 static const char *listener_examine(struct listener *listener, int fd)
 {
 	int family = socket_option(fd, SO_DOMAIN), type = socket_option(fd, SO_TYPE);
 	int flags = fcntl(fd, F_GETFL);
 
 	if (type == -1)
-		return "a descriptor that was handed over is no socket";
+		return "is no socket";
 	if (type == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) != 1)
-		return "a socket that was handed over is a connection: that takes nmnotify";
+		return "is a connection: that takes nmnotify";
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
-		return "a socket that was handed over is neither stream nor datagram";
+		return "is neither stream nor datagram";
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
-		return "a socket that was handed over is neither internet nor Unix";
+		return "is neither internet nor Unix";
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
-		return "a socket cannot be made non-blocking";
+		return "cannot be made non-blocking";
 	*listener = (struct listener){
 		.fd = fd,
 		.is_datagram = type == SOCK_DGRAM,
@@ -38,17 +40,28 @@ static const char *listener_examine(struct listener *listener, int fd)
 	return NULL;
 }
 
-static int listeners_examine(
-	struct listener listener[static LISTENERS_MAX], int first, int count, const char **wrong)
+/* `names`: what systemd calls them, or NULL. */
+static int listeners_examine(struct listener listener[static LISTENERS_MAX], int first, int count,
+	char *const *names, const char **wrong)
 {
+	static char bytes[320]; /* a name has 255 at most (sd_listen_fds_with_names(3)) */
+	struct text text = TEXT_IN(bytes);
+
 	if (count > LISTENERS_MAX) {
 		*wrong = "too many sockets were handed over";
 		return -1;
 	}
 	for (int i = 0; i < count; i++) {
-		*wrong = listener_examine(&listener[i], first + i);
-		if (*wrong != NULL)
-			return -1;
+		const char *what = listener_examine(&listener[i], first + i);
+
+		if (what == NULL)
+			continue;
+		if (names == NULL)
+			text_add(&text, "descriptor %d %s", first + i, what);
+		else
+			text_add(&text, "descriptor %d (%s) %s", first + i, names[i], what);
+		*wrong = bytes;
+		return -1;
 	}
 	return count;
 }
@@ -59,15 +72,16 @@ static int listeners_examine(
 
 int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong)
 {
-	int count = sd_listen_fds(1);
+	char **names = NULL; /* ours, as long as the process lives */
+	int count = sd_listen_fds_with_names(1, &names);
 
 	if (count < 0) {
-		*wrong = "LISTEN_FDS is wrong";
+		*wrong = "LISTEN_FDS or LISTEN_FDNAMES is wrong";
 		return -1;
 	}
 	if (count == 0)
-		return listeners_examine(listener, STDIN_FILENO, 1, wrong);
-	return listeners_examine(listener, SD_LISTEN_FDS_START, count, wrong);
+		return listeners_examine(listener, STDIN_FILENO, 1, NULL, wrong);
+	return listeners_examine(listener, SD_LISTEN_FDS_START, count, names, wrong);
 }
 
 /* sd_notify(3): what it returns is not worth looking at, as the service works without. */
@@ -102,7 +116,7 @@ uint64_t service_watchdog(void)
 
 int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong)
 {
-	return listeners_examine(listener, STDIN_FILENO, 1, wrong);
+	return listeners_examine(listener, STDIN_FILENO, 1, NULL, wrong);
 }
 
 void service_ready(void)

@@ -20,8 +20,8 @@ struct listener {
 };
 
 /*
- * Finds the sockets to serve and makes them non-blocking. Returns how many, or -1 with *wrong (a
- * constant) saying what is wrong.
+ * Finds the sockets to serve and makes them non-blocking. Returns how many, or -1 with *wrong
+ * (constant or static) saying what is wrong.
  */
 int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong);
 

@@ -313,6 +313,7 @@ def wrong_sockets():
         pipe, end = os.pipe()
         with Service(box, conf, [os.fdopen(pipe), os.fdopen(end, "w")]) as service:
             equal(service.wait(), nmtest.EX_CONFIG, "no socket at all: 78")
+        ok("descriptor 3 (nmnotify) is no socket" in box.messages()[-1], "by its name")
         ok(not box.runs(), "nothing has run")
 
 
