@@ -186,9 +186,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
 	$(BUILD)/tests/corrupt $(BUILD)/tests/storm
-SCRIPTS := $(wildcard tests/integration/*.t) tests/systemd/units.t
-# These boot a whole systemd in a container.
-SYSTEMD_SCRIPTS := tests/systemd/services.t tests/systemd/flood.t
+SCRIPTS := $(wildcard tests/integration/*.t tests/systemd/*.t)
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)
 PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
 
@@ -202,11 +200,6 @@ check:
 	$(Q)tests/packages build test
 	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
 	$(Q)$(PROVE) --exec tests/tap $(UNIT_TESTS) $(SCRIPTS)
-
-check-systemd:
-	$(Q)tests/packages build test
-	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)$(PROVE) $(SYSTEMD_SCRIPTS)
 
 # Under something else: make check-unit UNDER='valgrind --quiet'
 check-unit: $(UNIT_TESTS)
@@ -419,7 +412,7 @@ cross-%:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all install uninstall check check-systemd check-unit test-programs fuzz fuzz-programs coverage cross clean lint lint-gcc lint-clang \
+.PHONY: all install uninstall check check-unit test-programs fuzz fuzz-programs coverage cross clean lint lint-gcc lint-clang \
 	lint-format lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
 .DELETE_ON_ERROR:
 
