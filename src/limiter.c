@@ -84,12 +84,13 @@ struct cells limiter_locate(struct state *state, const struct source *source)
 	return cells;
 }
 
-/* A cell outside (now, now + window] is of the past, or damaged: it reads as empty. */
+/* A cell outside (now, now + window] is of the past, or damaged: it reads as empty. So does 0,
+ * which a fresh one is: before moment 0 it would be within the window. */
 static struct moment cell_read(uint32_t word, struct moment now, struct span window)
 {
 	struct moment at = moment_of_word(word);
 
-	return moment_within(at, now, window) ? at : now;
+	return word != 0 && moment_within(at, now, window) ? at : now;
 }
 
 static struct tat tat_read(const struct cells *cells, struct rate rate)
@@ -118,8 +119,8 @@ static void cell_raise(
 {
 	/* Release: pairs with the acquire in tat_read. */
 	while (moment_later(to, cell_read(word, now, window)) &&
-		!atomic_compare_exchange_strong_explicit(
-			cell, &word, to.ms, memory_order_release, memory_order_acquire))
+		!atomic_compare_exchange_strong_explicit(cell, &word, moment_to_word(to),
+			memory_order_release, memory_order_acquire))
 		now = moment_now(); /* the word is newer than the clock that we had read */
 }
 
@@ -132,7 +133,8 @@ static bool tat_move(
 			cell_raise(cells->cell[i], tat->word[i], tat->now, to, window);
 	/* Release: pairs with the acquire in tat_read; orders the raised cells before it. */
 	return atomic_compare_exchange_strong_explicit(cells->cell[tat->least],
-		&tat->word[tat->least], to.ms, memory_order_release, memory_order_relaxed);
+		&tat->word[tat->least], moment_to_word(to), memory_order_release,
+		memory_order_relaxed);
 }
 
 static struct moment conforms_at(const struct tat *tat, struct rate rate)
@@ -172,6 +174,9 @@ static struct span tat_advance(
 		tat = tat_read(cells, rate);
 		wanted = moment_add(tat.at, by);
 		to = moment_earliest(wanted, moment_add(tat.now, most));
+		/* 0 is written a millisecond late: at the end of the window that is beyond it. */
+		if (to.ms == 0 && most.ms == rate_window(rate).ms)
+			to.ms--;
 		if (!moment_later(to, tat.at))
 			return by;
 	} while (!tat_move(cells, &tat, to, rate_window(rate)));
