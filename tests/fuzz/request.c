@@ -39,7 +39,7 @@ static pid_t child_reaped(int *status);
 static int child_acts(const struct action *action, struct decision *decision);
 static bool turn_file(struct turn *turn, struct state_error *error);
 static bool is_confined(void);
-static void said(const struct log *log);
+static void said(const struct log *log, unsigned verdict);
 __attribute__((format(printf, 2, 3))) static void said_wrong(
 	const struct log *log, const char *format, ...);
 
@@ -53,8 +53,8 @@ __attribute__((format(printf, 2, 3))) static void said_wrong(
 #define privileges_become(user)                   true
 #define action_run(action, decision)              child_acts(action, decision)
 #define log_error(log, ...)                       said_wrong(log, __VA_ARGS__)
-#define log_verdict(log, verdict, reason)         said(log)
-#define log_admitted(log, verdict, reason, count) said(log)
+#define log_verdict(log, verdict, reason)         said(log, verdict)
+#define log_admitted(log, verdict, reason, count) said(log, verdict)
 #include "../../src/runner.c"
 #undef fork
 #undef waitpid
@@ -108,8 +108,9 @@ static int clock_of_input(clockid_t clock, struct timespec *now)
 	return 0;
 }
 
-static void said(const struct log *log)
+static void said(const struct log *log, unsigned verdict)
 {
+	must(verdict < VERDICTS);
 	must(memchr(log->source_text, '\0', sizeof(log->source_text)) != NULL);
 	must(log->source == log->source_text);
 	must(log->account == NULL || *log->account != '\0');

@@ -49,6 +49,8 @@ def conf():
         yield b"user nobody\nfrom any\n" + many + b"account z\naction" + b" /" * count + b"\n"
     for count in (31, 32, 33):
         yield head + b"from any\naccount " + b"a" * count + b"\n"
+    for name in (b"_a", b"-a", b".a", b"..", b"a_b-c.d", b"a/b", b"0"):
+        yield head + b"from any\naccount " + name + b"\n"
     yield head + b"from any\n" + b"env A=b\n" * 600
     yield head + b"from any\n" + b"".join(b"account a%d\n" % i for i in range(70))
     yield b"user nobody\nfrom any\naction /bin/true" + b" x" * 254 + b"\n"
@@ -83,6 +85,7 @@ def users():
         yield name + b"\n" + table + b"\0" + groups
     yield b"alice\n" + table + b"\0" + b"".join(b"g:x:%d:alice\n" % i for i in range(300))
     yield b"alice\n" + table + b"\0" + b"g:x:5:" + b"x" * 70000 + b"\n"
+    yield b"alice\n" + table + b"\0" + b"g:x:5:" + b"x" * 70000 + b",alice\n"
 
 
 def operation(number, of, desk=0, flag=0):
@@ -140,6 +143,13 @@ def request():
     yield bytes([due, 5, 0, 0, 0, owed, 1, 0, 0, 0]) + turn(0) + end(killed) + end(ended, 1) + last
     yield turn() * 600 + b"".join(end(ended, n) for n in range(50)) + last
     yield b"".join(bytes([0, 64, kind]) + bytes(63) for kind in range(5)) + last
+    # The words of struct request that the runner uses: account, verdict, and the source's kind.
+    for kind in range(3):
+        for word in (1, 7, 9):
+            for value in (3, 7, 255):
+                words = [kind, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]
+                words[word] = value
+                yield bytes([0, 56]) + b"".join(w.to_bytes(4, "little") for w in words) + last
 
 
 def state():

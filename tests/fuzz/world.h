@@ -59,6 +59,7 @@ static int world_close(int fd);
 #define PIDFD             100000 /* no descriptor of ours */
 #define TIMER             7
 #define TIMER_AGAIN_MS    10
+#define LOOK_MOST_MS      1000 /* at a waiter that neither says when it starts nor starts */
 #define CALLS_MAX         100000 /* by one connection: more would be a loop without end */
 #define OPERATIONS_MAX    40
 #define HEADER_WORDS      ((uint32_t)(STATE_HEADER_BYTES / sizeof(uint32_t)))
@@ -415,7 +416,7 @@ static void connection(enum line_state line)
 			return; /* dropped unread */
 	}
 	must(decision_make(&decision, line));
-	must(world.now - begun <= LOOK_AGAIN_MS * LOOK_AGAIN_MOST);
+	must(world.now - begun <= LOOK_MOST_MS);
 	if (line == LINE_VALID && !decision.is_waiter) /* G1 */
 		must(world.other_waits || world.last_start >= begun);
 	if (was_debt && !other_waited && world.is_debt) /* G5 */
