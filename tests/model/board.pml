@@ -3,8 +3,11 @@
  * nmnotifyd's errands (src/network.c, src/share.c, src/runner.c): the network process decides, the
  * runner starts a child for each request, children and runner may be killed or fail. The turn is
  * one step to join and one to start (turn.pml has the rest). Checked: every line that was taken is
- * served by a start after it, or, if the runner was killed or could not do it, is owed in `due`; and
- * the network process comes to rest, with every errand settled.
+ * served by a start after it, or, if the runner was killed, is owed in `due`; and the network process
+ * comes to rest, with every errand settled (init is reached).
+ *
+ * Bounds: LINES, KILLS of children, RUNNER_KILLS, FAILS, ROOM for requests. OLD_*: the protocol as it
+ * was before a fault that this model found; each must be caught.
  */
 #ifndef LINES
 #define LINES 3
@@ -21,7 +24,7 @@
 #ifndef ROOM
 #define ROOM 2
 #endif
-#define CHILDREN 6
+#define CHILDREN 6 /* as many as the bounds need */
 #define NONE 15
 #define EARLIEST(a, b) ((a) < (b) -> (a) : (b))
 #define LATEST(a, b) ((a) > (b) -> (a) : (b))
@@ -31,7 +34,7 @@ byte due, starts, waiting = NONE;
 byte settled, looking; /* struct board */
 bool served[LINES], taken[LINES];
 byte kills, fails, runner_kills;
-bool runner_gone, network_done;
+bool runner_gone, network_done, adoption;
 
 /* number, has_line, allowed, generation */
 chan requests = [ROOM] of { byte, bool, byte, byte };
@@ -69,25 +72,30 @@ end:	child[me] == BORN;
 #if FAILS > 0
 		if
 		:: atomic { fails < FAILS -> fails++; child[me] = ENDED; goto out } /* child_refused() */
-		:: skip
+		:: true
 		fi;
 #endif
-		skip;
 #ifndef OLD_COVERS
 		/* board_look() */
 		atomic { if :: looking < number[me] -> looking = number[me] :: else fi };
 #endif
+#if FAILS > 0
+		if
+		:: atomic { fails < FAILS -> fails++; child[me] = ENDED; goto out } /* child_refused() */
+		:: true
+		fi;
+#endif
 join:		/* decision_join(), turn_join(): see turn.pml */
 		atomic {
 			line = line_of[me];
+#ifndef OLD_GENERATION
+			if
+			:: line && starts != generation_of[me] -> line = false
+			:: else
+			fi;
+#endif
 			if
 			:: waiting == NONE ->
-#ifndef OLD_GENERATION
-				if
-				:: line && starts != generation_of[me] -> line = false
-				:: else
-				fi;
-#endif
 				if
 				:: !line && due == 0 -> goto covered
 				:: line -> due = (due == 0 -> allowed_of[me] : EARLIEST(due, allowed_of[me]))
@@ -96,7 +104,7 @@ join:		/* decision_join(), turn_join(): see turn.pml */
 				waiting = me
 			:: waiting != NONE ->
 				if
-				:: line && due != 0 && due > allowed_of[me] -> due = allowed_of[me]
+				:: line && due > allowed_of[me] -> due = allowed_of[me]
 				:: else
 				fi;
 				goto covered
@@ -112,6 +120,8 @@ out:		skip
 	} unless { child[me] == SLAIN }
 }
 
+bool reaped[CHILDREN];
+
 inline child_fork(n, l, a, g)
 {
 	assert(born < CHILDREN);
@@ -120,33 +130,39 @@ inline child_fork(n, l, a, g)
 	born++
 }
 
+inline turn_failed(n, l, a)
+{
+	adoption = true;
+#ifndef OLD_FAIL
+	if
+	:: l && settled < n -> due = (due == 0 -> a : EARLIEST(due, a))
+	:: else
+	fi;
+#endif
+	if :: settled < n -> settled = n :: else fi
+}
 
-bool reaped[CHILDREN];
+inline orphan_adopt()
+{
+	if
+	:: due != 0 && waiting == NONE -> child_fork(settled, false, 0, 0)
+	:: else
+	fi
+}
 
-/* runner.c child_ended() */
 inline child_ended(c)
 {
 	reaped[c] = true;
 	if
-	:: child[c] == ENDED && settled < number[c] ->
-#ifndef OLD_FAIL
-		if
-		:: line_of[c] -> due = (due == 0 -> allowed_of[c] : EARLIEST(due, allowed_of[c]))
-		:: else
-		fi;
+	:: child[c] == ENDED && settled < number[c] -> turn_failed(number[c], line_of[c], allowed_of[c])
+	:: child[c] == SLAIN && settled >= number[c] -> orphan_adopt()
+#ifdef OLD_UNSETTLED
+	:: child[c] == SLAIN && settled < number[c] && !line_of[c] -> orphan_adopt()
+	:: child[c] == SLAIN && settled < number[c] && line_of[c] ->
+#else
+	:: child[c] == SLAIN && settled < number[c] ->
 #endif
-		settled = number[c]
-	:: child[c] == SLAIN && line_of[c] && settled < number[c] ->
-		child_fork(number[c], true, allowed_of[c], generation_of[c])
-	:: child[c] == SLAIN && !(line_of[c] && settled < number[c]) ->
-#ifndef OLD_UNSETTLED
-		if :: settled < number[c] -> settled = number[c] :: else fi;
-#endif
-		/* orphan_adopt() */
-		if
-		:: due != 0 && waiting == NONE -> child_fork(settled, false, 0, 0)
-		:: else
-		fi
+		child_fork(number[c], line_of[c], allowed_of[c], generation_of[c])
 	:: else
 	fi
 }
@@ -164,24 +180,22 @@ end:	do
 		:: child_fork(n, l, a, g)
 #if FAILS > 0
 		:: fails < FAILS -> fails++;
-			/* cannot start a process */
-#ifndef OLD_FAIL
-			if :: l && settled < n -> due = (due == 0 -> a : EARLIEST(due, a)) :: else fi;
-#endif
-			if :: settled < n -> settled = n :: else fi
+			turn_failed(n, l, a) /* no process could be started */
 #endif
 		fi;
 		n = 0; l = false; a = 0; g = 0
 	   }
+	:: atomic { adoption -> adoption = false; orphan_adopt() } /* orphans_adopt() */
 	:: reap(0) :: reap(1) :: reap(2) :: reap(3) :: reap(4) :: reap(5)
 	od
 	} unless { runner_gone }
 }
 
-/* network.c */
+/* struct errand */
 byte e_number, e_allowed, e_generation;
 bool e_line, e_unsent;
 
+/* conclude() */
 proctype network()
 {
 	byte i, was, allowed, generation;
@@ -189,16 +203,18 @@ proctype network()
 	do
 	:: atomic { i < LINES -> taken[i] = true; allowed = now;
 		if :: line = true :: line = true; allowed = now + 1 :: line = false; taken[i] = false; fi };
-	   generation = starts;
+	   generation = starts; /* decision_line(), turn_note() */
 	   if
 	   :: line ->
 		/* errand_covers() */
+		covered = e_line && e_allowed <= allowed;
+#ifndef OLD_COVERS_GENERATION
+		covered = covered && e_generation == starts;
+#endif
 #ifdef OLD_COVERS
-		atomic { covered = settled < e_number && e_line && e_allowed <= allowed };
-#elif defined(OLD_COVERS_GENERATION)
-		atomic { covered = looking < e_number && e_line && e_allowed <= allowed };
+		covered = covered && settled < e_number; /* board_is_looking() */
 #else
-		atomic { covered = looking < e_number && e_line && e_allowed <= allowed && e_generation == generation };
+		covered = covered && looking < e_number; /* board_is_looking() */
 #endif
 		/* turn_is_covered() */
 		if
@@ -240,13 +256,16 @@ proctype network()
 			e_number++; e_line = line; e_allowed = allowed; e_generation = generation;
 			if
 			:: runner_gone
-			:: !runner_gone && nfull(requests) -> requests ! e_number, line, allowed, generation
+			:: !runner_gone && nfull(requests) ->
+				requests ! e_number, line, allowed, generation;
+				e_unsent = false
 			:: !runner_gone && full(requests) -> e_unsent = true
 			fi
 		}
 	   :: else -> covered = false
 	   fi;
 	   atomic { i++; line = false; covered = false; allowed = 0; generation = 0 }
+	/* errands_resend() */
 	:: atomic { e_unsent && !runner_gone && nfull(requests) -> requests ! e_number, e_line, e_allowed, e_generation; e_unsent = false }
 	:: atomic { runner_gone -> break }
 	:: atomic { i == LINES && !e_unsent && settled >= e_number -> goto done }
@@ -268,7 +287,7 @@ done:	network_done = true
 #define quiet(c) (child[c] == IDLE || child[c] >= ENDED)
 #define unreaped(c) (child[c] >= ENDED && !reaped[c])
 #define at_peace (network_done && quiet(0) && quiet(1) && quiet(2) && quiet(3) && quiet(4) && quiet(5) && \
-	(runner_gone || (empty(requests) && !unreaped(0) && !unreaped(1) && !unreaped(2) && !unreaped(3) && !unreaped(4) && !unreaped(5))))
+	(runner_gone || (empty(requests) && !adoption && !unreaped(0) && !unreaped(1) && !unreaped(2) && !unreaped(3) && !unreaped(4) && !unreaped(5))))
 #define unserved(i) (taken[i] && !served[i])
 #if LINES == 2
 #define some_unserved (unserved(0) || unserved(1))
@@ -299,5 +318,5 @@ init
 		run turn_child(0); run turn_child(1); run turn_child(2); run turn_child(3); run turn_child(4); run turn_child(5);
 		run killer() };
 	atomic { at_peace -> 
-		assert(!some_unserved || (due != 0 && (runner_kills != 0 || fails != 0))) }
+		assert(!some_unserved || (due != 0 && runner_kills != 0)) }
 }

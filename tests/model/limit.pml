@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * G3 for starts: the turn and the limiter together (src/decision.c), without kills. A source's TAT
- * is one word here and a charge one step; cells are the matter of another model. `granted` is the
- * TAT of the starts that really were: without SUM, of each source by itself (with SOURCES=1: all
- * starts are its); with SUM, of two sources together, whose starts may not be more than both
- * limits allow. Abstraction: no time passes between limiter_delay() and turn_start().
+ * G3 for starts: the turn and the limiter together (src/turn.c, src/decision.c), without kills. A
+ * source's TAT is one word here and a charge one step (cells.pml has the cells). `granted` is the
+ * TAT of the starts that really were, against which each is checked: with SOURCES=1 all are that
+ * source's; with 2, where one may bring forward a start that the other is charged for, both limits
+ * together allow it. Abstraction: no time passes between limiter_delay() and turn_start();
+ * turn_executed() and another limiter_delay() make up for that.
+ *
+ * Bounds: HANDLERS, LAZY, SPARE as in turn.pml. OLD_*: the protocol as it was before a fault that
+ * this model found; each must be caught.
  */
 #ifndef HANDLERS
 #define HANDLERS 3
@@ -23,9 +27,6 @@
 #endif
 #ifndef INTERVAL
 #define INTERVAL 1
-#endif
-#ifndef AHEAD
-#define AHEAD T
 #endif
 #define TOLERANCE ((BURST - 1) * T)
 #define WINDOW ((BURST + 1) * T)
@@ -53,20 +54,21 @@
 byte now = BEGIN;
 byte due, last_start, starts;
 byte tat[2];     /* the limiter's, of each source */
-byte granted[2]; /* the TAT of the starts that each source has really caused */
+byte granted; /* the TAT of the starts that really were */
 byte waiting = NONE, running = NONE;
 bool busy[HANDLERS];
 byte until[HANDLERS], seen[HANDLERS];
 bool sleeping[HANDLERS], locked[HANDLERS], ended[HANDLERS];
 byte hold, lazies, spares, connected;
-byte cause = NONE;
 
+/* conforms_at() */
 inline conform()
 {
 	at = LATEST(tat[source], now);
 	conforms = LATEST(now, at - TOLERANCE)
 }
 
+/* limiter_charge_ahead(), tat_advance() */
 inline charge_ahead()
 {
 	conform();
@@ -85,14 +87,14 @@ proctype handler(byte me)
 		connected == me;
 		connected++;
 		busy[me] = true;
-		#if SOURCES > 1
+#if SOURCES > 1
 		if :: source = 0 :: source = 1 fi;
 #endif
 #ifndef OLD_GENERATION
-		generation = starts
+		generation = starts /* turn_note() */
 #endif
 	};
-	/* decision_line(), limiter_take() */
+	/* limiter_take() */
 	atomic {
 		conform();
 		allowed = conforms;
@@ -100,50 +102,39 @@ proctype handler(byte me)
 		:: conforms == now -> tat[source] = at + T; charged = true
 		:: else
 		fi;
-		at = 0; conforms = 0;
-#ifndef OLD_LOWER
-		if :: charged -> goto join :: else fi
-#else
-		goto join
-#endif
+		at = 0; conforms = 0
 	};
-	/* turn_is_covered() */
-	atomic { was = due; if :: was != 0 && was <= allowed -> skip :: else -> goto charge fi };
-	atomic { if :: waiting != NONE -> skip :: else -> goto charge fi };
-	atomic { was = due; if :: was != 0 && was <= allowed -> goto finished :: else fi };
-charge:	atomic { charge_ahead(); charged = true; allowed = conforms; conforms = 0 };
-#ifdef OLD_REST
-	rest = 0;
-#endif
+	/* turn_join() */
 join:	atomic { was = 0; if :: waiting == NONE -> waiting = me; goto got :: else -> goto taken fi };
-got:
+got:	/* is_overtaken() */
 #ifndef OLD_GENERATION
-	atomic { if :: starts != generation -> goto leave :: else fi };
+	atomic { if :: starts != generation -> goto leave :: else -> generation = 0 fi };
 #endif
+	/* become_waiter() */
 	was = due;
+	atomic { assert(was == 0 && due == 0); due = allowed };
+	/* settle(), limiter_charge_ahead() */
 	atomic {
-		assert(was == 0 && due == 0);
-		due = allowed; cause = source
-	};
-#ifdef OLD_LOWER
+		if
+		:: !charged -> charge_ahead(); charged = true; conforms = 0
+		:: else
+		fi;
 #ifdef OLD_REST
-#define REST 0
-#else
-#define REST rest
+		rest = 0
 #endif
-	atomic { if :: !charged -> charge_ahead(); charged = true; rest = REST; conforms = 0 :: else fi };
-#endif
+	};
 	goto wait;
 leave:	waiting = NONE; goto finished;
-taken:
-	atomic { was = due; if :: was == 0 -> goto look :: was != 0 && was <= allowed -> goto finished :: else fi };
+taken:	atomic { was = due; if :: was == 0 -> goto look :: was != 0 && was <= allowed -> goto finished :: else fi };
 #ifndef OLD_GENERATION
 	atomic { if :: starts != generation -> goto finished :: else fi };
 #endif
-	atomic { if :: due == was -> due = allowed; cause = source; goto finished :: else -> was = 0; goto join fi };
+	atomic { if :: due == was -> due = allowed; goto finished :: else -> was = 0; goto join fi };
 look:	atomic { due != 0 || waiting == NONE -> goto join };
-wait:	atomic { locked[me] = true; busy[me] = false; generation = 0 };
+	/* turn_wait() */
+wait:	atomic { locked[me] = true; busy[me] = false };
 	atomic { running == NONE -> running = me; locked[me] = false; busy[me] = true };
+	/* start_time(), sleep_until_due() */
 time:	atomic {
 		was = due;
 		at = LATEST(was, (last_start == 0 -> 0 : last_start + INTERVAL));
@@ -153,8 +144,8 @@ time:	atomic {
 		fi
 	};
 	atomic { due != seen[me] || now >= until[me] -> sleeping[me] = false; busy[me] = true; until[me] = 0; seen[me] = 0; goto time };
-delay:	/* decision_wait(): limiter_delay() */
-	atomic {
+	/* charge_late(), limiter_delay() */
+delay:	atomic {
 		at = LATEST(tat[source], now);
 		rest = rest + (now > allowed -> now - allowed : 0);
 		was = EARLIEST(at + rest, now + BURST * T);
@@ -163,25 +154,17 @@ delay:	/* decision_wait(): limiter_delay() */
 	};
 	/* turn_start() */
 	atomic {
-		/* G3 */
-#ifdef SUM
-		at = LATEST(granted[0], now);
-		assert(now >= at - (2 * BURST - 1) * T / 2);
-		granted[0] = at + T / 2;
-#else
-		at = LATEST(granted[cause], now);
-		assert(now >= at - TOLERANCE);
-		granted[cause] = at + T;
-#endif
+		at = LATEST(granted, now);
+		assert(now >= at - (SOURCES * BURST - 1) * T / SOURCES); /* G3 */
+		granted = at + T / SOURCES;
 		at = 0;
 		last_start = now;
 		hold--
 	};
+	due = 0;
+#ifndef OLD_GENERATION
 	starts++;
-	atomic {
-		cause = NONE;
-		due = 0
-	};
+#endif
 	waiting = NONE;
 	busy[me] = false;
 	/* turn_ended() */
@@ -193,6 +176,7 @@ finished:
 #define stuck(i) (!busy[i] && !(locked[i] && running == NONE) && !(sleeping[i] && (due != seen[i] || now >= until[i])))
 #define sleeps(i) sleeping[i]
 #define is_over(i) ended[i]
+
 proctype clock()
 {
 end:	do
@@ -210,12 +194,7 @@ init
 #if SOURCES > 1
 		if :: tat[1] = 0 :: tat[1] = BEGIN + BURST * T :: tat[1] = BEGIN + BURST * T - 2 fi;
 #endif
-#ifdef SUM
-		granted[0] = BEGIN + ((tat[0] > 0 -> tat[0] - BEGIN : 0) + (tat[1] > 0 -> tat[1] - BEGIN : 0)) / 2;
-#else
-		granted[0] = tat[0];
-		granted[1] = tat[1];
-#endif
+		granted = BEGIN + ((tat[0] > 0 -> tat[0] - BEGIN : 0) + (tat[1] > 0 -> tat[1] - BEGIN : 0)) / SOURCES;
 		run handler(0); run handler(1);
 #if HANDLERS > 2
 		run handler(2);

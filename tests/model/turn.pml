@@ -82,7 +82,7 @@ byte life[ALL];
 #define EXITED   3
 #define SLAIN    4
 byte child[ALL];
-bool deathsig[ALL], reached[ALL];
+bool deathsig[ALL], said[ALL], executed[ALL];
 #define child_is_there(i) (child[i] == FORKED || child[i] == EXECUTED)
 
 #define NOWHERE        0
@@ -137,7 +137,9 @@ end:	child[me] == FORKED;
 		:: atomic { life[me] == GONE -> descriptor_close(me); child[me] = EXITED }
 		:: life[me] != GONE ->
 			action = me + 1; /* turn_action_is() */
-			reached[me] = true;
+#ifdef OLD_EXECUTED
+			said[me] = true;
+#endif
 			atomic {
 				/* execve() */
 				assert(runs == 0);
@@ -146,6 +148,7 @@ end:	child[me] == FORKED;
 				runs++;
 				descriptor_close(me);
 				child[me] = EXECUTED;
+				executed[me] = true; /* its exit signal: child_has_executed() */
 				served(0); served(1);
 #if HANDLERS > 2
 				served(2);
@@ -166,16 +169,24 @@ end:	child[me] == FORKED;
 #else
 #define is_owed_now false
 #endif
+#ifndef OLD_EXECUTED
+#define has_executed(i) executed[i]
+#else
+#define has_executed(i) said[i]
+#endif
 
 inline forget()
 {
-	was = 0; at = 0; allowed = 0; generation = 0; conforms = 0; has_line = false; holds = false
+	was = 0; at = 0; allowed = 0; generation = 0; conforms = 0; has_line = false
 }
+
+#define debt LATEST(MOMENT(was), now) /* due_read() */
+#define owes (was == 0 -> (has_line -> allowed : now) : (has_line -> EARLIEST(allowed, debt) : debt))
 
 proctype handler(byte me)
 {
 	byte was, at, allowed, generation, conforms;
-	bool has_line, holds;
+	bool has_line;
 	{
 		wait[me] = FOR_CONNECTION;
 		atomic {
@@ -215,14 +226,15 @@ probe_again:	atomic {
 read_line:	atomic {
 			was = 0;
 			if
-			:: me != PAYER -> has_line = true; arrived[me] = true; 
-#ifndef OLD_GENERATION
-				generation = starts
-#endif
-			:: has_line = false; arrived[me] = false; conforms = 0; allowed = 0; goto orphan_due
+			:: me != PAYER -> has_line = true; arrived[me] = true; goto note
+			:: arrived[me] = false; conforms = 0; allowed = 0; goto orphan_due
 			fi
 		};
-		/* decision_line() */
+/* decision_line(): turn_note(), limiter_take() */
+note:
+#ifndef OLD_GENERATION
+		generation = starts;
+#endif
 		atomic { allowed = LATEST(now, conforms); conforms = 0; goto join };
 /* turn_has_orphan() */
 orphan_due:	atomic {
@@ -237,6 +249,7 @@ orphan_waiting:	atomic {
 			:: else -> goto orphan_owed
 			fi
 		};
+/* has_unfinished_start() */
 orphan_owed:	atomic {
 			if
 			:: owed != 0 -> goto orphan_running
@@ -245,7 +258,13 @@ orphan_owed:	atomic {
 		};
 orphan_running:	atomic {
 			if
-			:: running == NONE -> goto join
+			:: running == NONE -> goto orphan_again
+			:: else -> goto finished
+			fi
+		};
+orphan_again:	atomic {
+			if
+			:: owed != 0 -> goto join
 			:: else -> goto finished
 			fi
 		};
@@ -257,7 +276,8 @@ join:		atomic {
 			:: else -> goto finished
 			fi
 		};
-got_waiting:	
+/* is_overtaken() */
+got_waiting:
 #ifndef OLD_GENERATION
 		atomic {
 			if
@@ -267,46 +287,31 @@ got_waiting:
 			generation = 0
 		};
 #endif
+/* become_waiter() */
+		atomic {
+			was = due;
+			at = owes;
 #ifndef OLD_ORPHAN
-		if
-		:: atomic { !has_line && due == 0 -> goto debt_running }
-		:: atomic { (has_line || due != 0) -> was = due; goto become }
-		fi;
-debt_running:	atomic {
 			if
-			:: running == NONE -> running = me; goto debt_owed
-			:: else -> goto no_debt
-			fi
-		};
-debt_owed:	atomic {
-			if
-			:: owed != 0 -> holds = true; was = due; goto become
+			:: !has_line && was == 0 -> goto debt_owed
 			:: else
 			fi
-		};
-		running = NONE;
-no_debt:	waiting = NONE;
-		atomic {
-			if
-			:: due != 0 -> goto join
-			:: else -> goto finished
-			fi
-		};
-#else
-		was = due;
 #endif
-/* become_waiter() */
-become:		atomic {
-			at = (was == 0 -> (has_line -> allowed : now) : (has_line -> EARLIEST(allowed, MOMENT(was)) : MOMENT(was)))
 		};
-		atomic {
+		goto become;
+/* has_unfinished_start() */
+debt_owed:	atomic { if :: owed != 0 -> goto debt_running :: else -> goto no_debt fi };
+debt_running:	atomic { if :: running == NONE -> goto debt_again :: else -> goto no_debt fi };
+debt_again:	atomic { if :: owed != 0 -> goto become :: else -> goto no_debt fi };
+no_debt:	atomic { waiting = NONE; goto finished };
+become:		atomic {
 			if
 			:: due == was ->
 				due = WORD(at); at = 0; was = 0;
 				if :: has_line -> note_covered(); for_line = true :: else fi;
-				has_line = false; allowed = 0; generation = 0;
+				has_line = false; allowed = 0;
 				goto ready
-			:: else -> was = due; goto become
+			:: else -> was = due; at = owes; goto become
 			fi
 		};
 taken:		atomic {
@@ -351,30 +356,26 @@ owe:		atomic {
 			:: else -> was = due; goto owe
 			fi
 		};
-/* turn_ready() */
-ready:		atomic { if :: !holds && running == NONE -> running = me; holds = true :: else fi };
-/* turn_wait() */
-		if
-		:: holds
-		:: !holds ->
-			wait[me] = FOR_LOCK;
-			atomic { running == NONE -> running = me; wait[me] = NOWHERE }
-		fi;
+/* turn_ready() or turn_wait() */
+ready:		wait[me] = FOR_LOCK;
+		atomic { running == NONE -> running = me; wait[me] = NOWHERE };
 /* await_orphaned_action() */
 		atomic {
 			was = action;
 			if
 			:: was == 0 -> goto time
-			:: else -> wait[me] = FOR_ORPHAN
+			:: else
 			fi
 		};
-		atomic { !child_is_there(was - 1) -> wait[me] = NOWHERE };
 #ifndef OLD_LAST_START
 		if
-		:: atomic { owed == 1 -> last_start = WORD(now) }
-		:: owed != 1
+		:: atomic { owed != 0 -> at = WORD(now) };
+			atomic { last_start = at; at = 0 }
+		:: owed == 0
 		fi;
 #endif
+		wait[me] = FOR_ORPHAN;
+		atomic { !child_is_there(was - 1) -> wait[me] = NOWHERE; was = 0 };
 		action = 0;
 /* start_time(), sleep_until_due() */
 time:		atomic {
@@ -387,38 +388,31 @@ time:		atomic {
 		};
 		atomic { due != seen[me] || now >= until[me] -> wait[me] = NOWHERE; until[me] = 0; seen[me] = 0; goto time };
 /* turn_start() */
-start:		last_start = WORD(now);
+start:		at = WORD(now);
+		atomic { last_start = at; at = 0 };
 		owed = 1;
+		atomic { assert(for_line || !no_harm); for_line = false; due = 0 };
 #ifndef OLD_GENERATION
 		starts++;
 #endif
-		atomic { assert(for_line || !no_harm); for_line = false; due = 0 };
 		waiting = NONE;
 /* child_start() */
 		atomic { descriptors[me]++; child[me] = FORKED };
 		child[me] != FORKED;
-/* turn_executed() */
+/* child_has_executed() */
 		if
-		:: !reached[me]
-		:: reached[me] ->
-			last_start = WORD(now);
-#ifdef OLD_EXECUTED
-			owed = 0
-#else
-			owed = 2
-#endif
+		:: has_executed(me) -> goto is_executed
+		:: else -> goto ended
 		fi;
+/* decision_executed(), turn_executed() */
+is_executed:	at = WORD(now);
+		atomic { last_start = at; at = 0 };
+		owed = 0;
 /* supervise() */
 		wait[me] = FOR_CHILD;
 		atomic { !child_is_there(me) -> wait[me] = NOWHERE };
 /* turn_ended() */
-#ifndef OLD_EXECUTED
-		if
-		:: atomic { reached[me] && child[me] == EXITED -> owed = 0 }
-		:: !(reached[me] && child[me] == EXITED)
-		fi;
-#endif
-		action = 0;
+ended:		action = 0;
 		running = NONE;
 finished:
 		atomic { descriptors[me] = 0; life[me] = GONE; forget() }
@@ -436,7 +430,7 @@ finished:
 			fi
 		:: else
 		fi;
-		deathsig[me] = false; reached[me] = false
+		deathsig[me] = false; executed[me] = false; said[me] = false
 	}
 }
 
@@ -515,10 +509,11 @@ init
 	atomic {
 		EACH(is_quiet) ->
 		assert(!no_harm || !SOME(is_unserved));
+		assert(!no_harm || (due == 0 && owed == 0));
 		assert(waiting == NONE && running == NONE);
 		pay = true
 	};
 	atomic {
-		is_quiet(PAYER) -> assert(!SOME(is_unserved))
+		is_quiet(PAYER) -> assert(!SOME(is_unserved) && due == 0 && owed == 0)
 	}
 }
