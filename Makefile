@@ -41,8 +41,14 @@ HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORT
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"'
 COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables \
-	$(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
+	-DCLOCK_SELDOM $(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
 LINK_FLAGS = -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code $(LDFLAGS)
+# What a start costs is mostly pages, each a fault of a microsecond or two: code and constants in one
+# segment instead of three, and all that is written at every start in one page. For that, libc's own
+# variables come before ours, of which most are large. musl's start-up code does not apply RELRO to
+# a static program, so there the gap that it makes would be for nothing.
+LAYOUT = -Wl,-z,noseparate-code,-u,__stack_chk_fail$(if $(STATIC_END),$(comma)-z$(comma)norelro) -lc
+comma := ,
 
 # Debian's musl-gcc is gcc with a spec file that knows dynamic programs only: -static-pie would
 # leave an interpreter in the file and start it with the wrong crt. It hides the kernel's headers,
@@ -77,7 +83,7 @@ all: $(PROGRAMS:%=$(BUILD)/%)
 
 $(BUILD)/nmnotify: $(BUILD)/nmnotify.o $(CORE_OBJECTS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) -o $@ $^ $(STATIC_END)
+	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) $(LAYOUT) -o $@ $^ $(STATIC_END)
 
 $(BUILD)/%.o: src/%.c | $(BUILD)
 	$(call say,CC,$@)

@@ -190,10 +190,35 @@ static void set_account(struct conf *conf, struct account *block, const struct w
 	conf->block = account_add(conf, name);
 }
 
+/* The index of what comes next in the pool, as entries of this size. */
+static unsigned pool_next(const struct conf *conf, size_t size)
+{
+	return (unsigned)((conf->pool_used + size - 1) / size);
+}
+
+static void network_add(struct conf *conf, const struct network *network)
+{
+	unsigned index = pool_next(conf, sizeof(*network));
+
+	conf->networks[index] = *network;
+	conf->networks_count++;
+	conf->pool_used = (index + 1) * sizeof(*network);
+}
+
+static void word_add(struct conf *conf, char *word)
+{
+	unsigned index = pool_next(conf, sizeof(word));
+
+	conf->words[index] = word;
+	conf->words_count++;
+	conf->pool_used = (index + 1) * sizeof(word);
+}
+
 static void set_networks(
 	struct conf *conf, struct slice *slice, const struct words *words, bool address_only)
 {
-	slice->start = conf->networks_count;
+	slice->start = pool_next(conf, sizeof(struct network));
+	slice->count = 0;
 	for (unsigned i = 1; i < words->count; i++) {
 		struct network network;
 		const char *message;
@@ -208,10 +233,11 @@ static void set_networks(
 			message = "not an address or network";
 		if (message != NULL)
 			wrong(conf, "%s: '%s': %s", words->word[0], words->word[i], message);
-		else
-			conf->networks[conf->networks_count++] = network;
+		else {
+			network_add(conf, &network);
+			slice->count++;
+		}
 	}
-	slice->count = conf->networks_count - slice->start;
 }
 
 static void set_from(struct conf *conf, struct account *block, const struct words *words)
@@ -300,11 +326,11 @@ static void set_action(struct conf *conf, struct account *block, const struct wo
 		wrong(conf, "action: more than %d words in all", CONF_WORDS_MAX);
 		return;
 	}
-	action->start = conf->words_count;
+	action->start = pool_next(conf, sizeof(char *));
 	action->count = words->count - 1;
 	for (unsigned i = 1; i < words->count; i++)
-		conf->words[conf->words_count++] = words->word[i];
-	conf->words[conf->words_count++] = NULL;
+		word_add(conf, words->word[i]);
+	word_add(conf, NULL);
 }
 
 static const struct {
@@ -488,16 +514,17 @@ void conf_begin(struct conf *conf, conf_report *report, void *context)
 void conf_option(struct conf *conf, const char *text, unsigned number)
 {
 	size_t length = strlen(text) + 1;
-	char *copy = conf->text + conf->text_length;
+	char *copy = conf->text + conf->pool_used;
 
 	conf->file = "-o";
 	conf->line = number;
-	if (length > sizeof(conf->text) - conf->text_length) {
+	if (length > CONF_BYTES_MAX - conf->text_length) {
 		wrong(conf, "the configuration is longer than %d bytes", CONF_BYTES_MAX);
 		return;
 	}
 	memcpy(copy, text, length);
 	conf->text_length += length;
+	conf->pool_used += length;
 	conf->command_line = true;
 	line_apply(conf, copy);
 	conf->command_line = false;
@@ -525,8 +552,8 @@ static bool file_is_trusted(struct conf *conf, int fd, size_t *size)
 /* Reads the `size` bytes that fd had, behind the text that is there. -1: reported. */
 static ssize_t file_read(struct conf *conf, int fd, size_t size)
 {
-	char *text = conf->text + conf->text_length;
-	size_t room = sizeof(conf->text) - conf->text_length, length = 0;
+	char *text = conf->text + conf->pool_used;
+	size_t room = CONF_BYTES_MAX - conf->text_length, length = 0;
 	ssize_t got = 0;
 
 	if (size >= room) { /* the last line's NUL needs a byte, too */
@@ -546,9 +573,11 @@ static ssize_t file_read(struct conf *conf, int fd, size_t size)
 
 static void file_lines(struct conf *conf, size_t length)
 {
-	char *text = conf->text + conf->text_length, *end = text + length;
+	char *text = conf->text + conf->pool_used, *end = text + length;
 
 	*end = '\0';
+	conf->text_length += length + 1;
+	conf->pool_used += length + 1;
 	if (strlen(text) != length) {
 		wrong(conf, "a NUL byte");
 		return;
@@ -563,7 +592,6 @@ static void file_lines(struct conf *conf, size_t length)
 		line_apply(conf, text);
 		text = next;
 	}
-	conf->text_length += length + 1;
 }
 
 void conf_file(struct conf *conf, const char *path, bool optional)

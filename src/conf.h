@@ -23,6 +23,12 @@
 #define CONF_LINE_WORDS   256
 #define CONF_NAME_MAX     32 /* of an account: it is a directory's name too */
 
+/* Enough for the most of all: with what is left out before it, an entry takes less than twice its
+ * size. */
+#define CONF_POOL_BYTES                                                                            \
+	(CONF_BYTES_MAX + 2 * CONF_NETWORKS_MAX * sizeof(struct network) +                         \
+		2 * CONF_WORDS_MAX * sizeof(char *))
+
 enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
 
 enum keyword {
@@ -79,7 +85,7 @@ struct conf {
 	enum log_target log;
 	struct span idle; /* nmnotifyd ends after this long without work; 0: never */
 	unsigned accounts_count, networks_count, words_count, variables_count;
-	size_t text_length;
+	size_t text_length, pool_used; /* bytes */
 
 	/* While reading. */
 	const char *file;
@@ -93,11 +99,15 @@ struct conf {
 	/* Large and mostly unused: behind the rest, which then shares a page with their beginning.
 	 */
 	struct account defaults;
-	char text[CONF_BYTES_MAX];
 	struct account accounts[CONF_ACCOUNTS_MAX];
-	struct network networks[CONF_NETWORKS_MAX];
-	char *words[CONF_WORDS_MAX];
 	struct variable variables[CONF_ENV_MAX];
+	/* One piece of memory for text, networks and words, in the order in which they come: a
+	 * common configuration fills a page of it. */
+	union {
+		char text[CONF_POOL_BYTES];
+		struct network networks[CONF_POOL_BYTES / sizeof(struct network)];
+		char *words[CONF_POOL_BYTES / sizeof(char *)];
+	};
 };
 
 /* `conf` must be all zeros. */

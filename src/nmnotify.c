@@ -19,6 +19,7 @@
 #include "state.h"
 #include "users.h"
 
+/* What every connection needs comes first, and shares a page. */
 struct handler {
 	struct connection connection;
 	const struct account *account;

@@ -15,6 +15,13 @@
 
 /* ---- Ends ---- */
 
+static bool find_base(struct program *program)
+{
+	program->base_path = state_base_path(
+		program->conf.state, program->base_buffer, sizeof(program->base_buffer));
+	return program->base_path != NULL;
+}
+
 /*
  * Lines about what is wrong come with every connection until somebody mends it: they are limited,
  * too, if there is a state to count in. Where there is none, nothing else can be said of it.
@@ -25,9 +32,7 @@ static void limit_errors(struct program *program)
 
 	if (program->log.state != NULL || program->check_only)
 		return;
-	if (program->base_path[0] == '\0' &&
-		!state_base_path(
-			program->conf.state, program->base_path, sizeof(program->base_path)))
+	if (program->base_path == NULL && !find_base(program))
 		return;
 	/* Only where it is: a configuration that is wrong makes nothing. */
 	if (program->base == 0 && access(program->base_path, F_OK) == 0)
@@ -225,7 +230,7 @@ void program_open_base(struct program *program)
 {
 	struct state_error error;
 
-	if (!state_base_path(program->conf.state, program->base_path, sizeof(program->base_path)))
+	if (!find_base(program))
 		program_fail_configuration(program, "state: the path is too long");
 	program->base = state_base_open(program->base_path, program->self, &error);
 	if (program->base < 0)

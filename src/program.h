@@ -21,11 +21,12 @@ struct program {
 	const char *usage;
 	uid_t self; /* who started us */
 	bool stdout_usable;
-	bool check_only; /* -t */
-	int base;        /* directory of the state */
+	bool check_only;       /* -t */
+	int base;              /* directory of the state */
+	const char *base_path; /* its name */
 	struct log log;
 	struct conf conf;
-	char base_path[PATH_TEXT_MAX];
+	char base_buffer[PATH_TEXT_MAX]; /* for a name that has to be put together */
 };
 
 /* Do the arguments ask for nothing but an answer: -h, -V or -t? */

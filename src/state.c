@@ -42,22 +42,24 @@ static int directory_refuse(int fd, struct state_error *error, const char *what,
 	return fail(error, what, name, 0);
 }
 
-bool state_base_path(const char *configured, char *path, size_t size)
+const char *state_base_path(const char *configured, char *buffer, size_t size)
 {
 	const char *runtime = getenv("RUNTIME_DIRECTORY"), *user = getenv("XDG_RUNTIME_DIR");
-	struct text text = { .bytes = path, .size = size };
+	struct text text = { .bytes = buffer, .size = size };
 
 	if (configured != NULL)
-		text_add(&text, "%s", configured);
-	else if (runtime != NULL && *runtime == '/')
+		return configured;
+	if (runtime != NULL && *runtime == '/' && strchr(runtime, ':') == NULL)
+		return runtime;
+	if (runtime != NULL && *runtime == '/') {
 		text_add(&text, "%s", runtime);
-	else if (geteuid() != 0 && user != NULL && *user == '/')
+		buffer[strcspn(buffer, ":")] = '\0'; /* a list; the others are one path each */
+	} else if (geteuid() != 0 && user != NULL && *user == '/') {
 		text_add(&text, "%s/nmnotify", user);
-	else
-		text_add(&text, "/run/nmnotify");
-	if (configured == NULL && runtime != NULL && *runtime == '/')
-		path[strcspn(path, ":")] = '\0'; /* a list; the others are one path each */
-	return !text.cut;
+	} else {
+		return "/run/nmnotify";
+	}
+	return text.cut ? NULL : buffer;
 }
 
 int state_base_open(const char *base, uid_t self, struct state_error *error)

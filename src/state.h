@@ -70,9 +70,10 @@ struct state_error {
 /*
  * The base directory's path: `configured`, or if NULL the super-server's RUNTIME_DIRECTORY (the
  * first, systemd.exec(5)), or for an ordinary user XDG_RUNTIME_DIR/nmnotify, or /run/nmnotify.
- * False if it does not fit.
+ * It lives as long as all of these and `buffer`, where it is put together if need be. NULL if it
+ * does not fit there.
  */
-bool state_base_path(const char *configured, char *path, size_t size);
+const char *state_base_path(const char *configured, char *buffer, size_t size);
 
 /*
  * Opens the directory `base`, made with mode 0700 if it is missing. It must be a directory, no

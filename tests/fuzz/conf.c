@@ -3,8 +3,8 @@
  * A configuration: any text is either refused with a message that says where, or is one in which
  * every account is whole and within its bounds.
  *
- * Input: lines that begin with "-o " are arguments of the command line; from the first other line on,
- * it is the file.
+ * Input: lines that begin with "-o " are arguments of the command line; from the first other line
+ * on, it is the file.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -44,14 +44,18 @@ static bool is_text_of(const struct conf *conf, const char *text)
 	       memchr(text, '\0', (size_t)(conf->text + sizeof(conf->text) - text)) != NULL;
 }
 
-static void check_slice(const struct slice *slice, unsigned count)
+static void check_slice(
+	const struct conf *conf, const struct slice *slice, unsigned count, size_t size)
 {
-	must(slice->start <= count && slice->count <= count - slice->start);
+	must(slice->count <= count);
+	must(slice->start <= CONF_POOL_BYTES &&
+		(slice->start + slice->count) * size <= conf->pool_used + size);
+	must(conf->pool_used <= CONF_POOL_BYTES);
 }
 
 static void check_networks(const struct conf *conf, const struct slice *slice, bool address_only)
 {
-	check_slice(slice, conf->networks_count);
+	check_slice(conf, slice, conf->networks_count, sizeof(struct network));
 	for (unsigned i = slice->start; i < slice->start + slice->count; i++) {
 		const struct network *network = &conf->networks[i];
 
@@ -64,11 +68,11 @@ static void check_networks(const struct conf *conf, const struct slice *slice, b
 
 static void check_action(const struct conf *conf, const struct slice *action)
 {
-	check_slice(action, conf->words_count);
+	check_slice(conf, action, conf->words_count, sizeof(char *));
 	must(action->count >= 1 && conf->words[action->start][0] == '/');
 	for (unsigned i = 0; i < action->count; i++)
 		must(is_text_of(conf, conf->words[action->start + i]));
-	must(action->start + action->count < conf->words_count);
+	must((action->start + action->count + 1) * sizeof(char *) <= conf->pool_used);
 	must(conf->words[action->start + action->count] == NULL);
 }
 
@@ -81,7 +85,8 @@ static void check_limit(struct rate rate)
 
 static void check_account(const struct conf *conf, const struct account *account)
 {
-	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	static const char good[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 	size_t length = strlen(account->name);
 
 	must(length >= 1 && length <= CONF_NAME_MAX && strspn(account->name, good) == length);

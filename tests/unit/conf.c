@@ -844,9 +844,15 @@ static const char *const tokens[] = { "state", "log", "idle", "account", "from",
 static void is_sound(const struct account *account)
 {
 	assert_true(account->from.count > 0 && account->action.count > 0);
-	assert_true(account->from.start + account->from.count <= conf.networks_count);
-	assert_true(account->to.start + account->to.count <= conf.networks_count);
-	assert_true(account->action.start + account->action.count < conf.words_count);
+	assert_true(account->from.count + account->to.count <= conf.networks_count);
+	assert_true((account->from.start + account->from.count) * sizeof(struct network) <=
+		    conf.pool_used);
+	assert_true((account->to.start + account->to.count) * sizeof(struct network) <=
+		    conf.pool_used);
+	assert_true(account->action.count < conf.words_count);
+	assert_true((account->action.start + account->action.count + 1) * sizeof(char *) <=
+		    conf.pool_used);
+	assert_true(conf.pool_used <= CONF_POOL_BYTES);
 	assert_null(conf.words[account->action.start + account->action.count]);
 	assert_int_equal(conf.words[account->action.start][0], '/');
 	assert_true(account->limit.burst >= 1 && account->limit.emission.ms >= 1);

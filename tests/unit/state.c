@@ -19,27 +19,29 @@ static bool root(void)
 
 static int path_as_stranger(void *context)
 {
-	char path[64];
+	char buffer[64];
+	const char *path;
 
 	if (setgroups(0, NULL) != 0 || setresuid(STRANGER, STRANGER, STRANGER) != 0)
 		return UNIT_CANNOT;
-	return state_base_path(NULL, path, sizeof(path)) ? strcmp(path, context) != 0 : 2;
+	path = state_base_path(NULL, buffer, sizeof(buffer));
+	return path != NULL ? strcmp(path, context) != 0 : 2;
 }
 
 static void state_base_is_the_configured_one_before_all_others(void **state)
 {
-	char path[64];
+	char buffer[64];
 
 	(void)state;
 	assert_int_equal(setenv("RUNTIME_DIRECTORY", "/run/a:/run/b", 1), 0);
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", "/run/user/1", 1), 0);
-	assert_true(state_base_path("/var/with:colon", path, sizeof(path)));
-	assert_string_equal(path, "/var/with:colon");
-	assert_true(state_base_path(NULL, path, sizeof(path)));
-	assert_string_equal(path, "/run/a");
+	assert_string_equal(state_base_path("/var/with:colon", buffer, sizeof(buffer)),
+		"/var/with:colon");
+	assert_string_equal(state_base_path(NULL, buffer, sizeof(buffer)),
+		"/run/a");
 	assert_int_equal(setenv("RUNTIME_DIRECTORY", "relative", 1), 0);
-	assert_true(state_base_path(NULL, path, sizeof(path)));
-	assert_string_equal(path, root() ? "/run/nmnotify" : "/run/user/1/nmnotify");
+	assert_string_equal(state_base_path(NULL, buffer, sizeof(buffer)),
+		root() ? "/run/nmnotify" : "/run/user/1/nmnotify");
 	assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
 	if (root())
 		assert_int_equal(unit_reap(unit_fork(path_as_stranger, "/run/user/1/nmnotify")), 0);
@@ -50,20 +52,24 @@ static void state_base_is_the_configured_one_before_all_others(void **state)
 		assert_int_equal(unit_reap(unit_fork(path_as_stranger, "/run/user:1/nmnotify")), 0);
 	assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
 	assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
-	assert_true(state_base_path(NULL, path, sizeof(path)));
-	assert_string_equal(path, "/run/nmnotify");
+	assert_string_equal(state_base_path(NULL, buffer, sizeof(buffer)),
+		"/run/nmnotify");
 }
 
 static void state_base_that_does_not_fit_is_refused(void **state)
 {
-	char path[8];
+	char buffer[16];
 
 	(void)state;
-	assert_true(state_base_path("/123456", path, sizeof(path)));
-	assert_string_equal(path, "/123456");
-	assert_false(state_base_path("/1234567", path, sizeof(path)));
-	assert_int_equal(setenv("RUNTIME_DIRECTORY", "/1234567", 1), 0);
-	assert_false(state_base_path(NULL, path, sizeof(path)));
+	assert_int_equal(setenv("RUNTIME_DIRECTORY", "/123456789:/abcd", 1), 0);
+	assert_null(state_base_path(NULL, buffer, sizeof(buffer)));
+	assert_int_equal(setenv("RUNTIME_DIRECTORY", "/123456789:/abc", 1), 0);
+	assert_string_equal(state_base_path(NULL, buffer, sizeof(buffer)), "/123456789");
+	/* One that need not be put together needs no room. */
+	assert_int_equal(setenv("RUNTIME_DIRECTORY", "/123456789abcdefghijk", 1), 0);
+	assert_string_equal(state_base_path(NULL, buffer, sizeof(buffer)), "/123456789abcdefghijk");
+	assert_string_equal(state_base_path("/abcdefghijk123456789", buffer, sizeof(buffer)),
+		"/abcdefghijk123456789");
 	assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
 }
 
