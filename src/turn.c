@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -88,11 +89,18 @@ static void word_wake(atomic_word *word)
 bool turn_open(struct turn *turn, int directory, struct state_error *error)
 {
 	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	struct stat st;
 
 	turn->fd = openat(directory, STATE_TURN, flags, 0600);
-	if (turn->fd >= 0)
-		return true;
 	*error = (struct state_error){ .what = "cannot open", .name = STATE_TURN, .code = errno };
+	if (turn->fd < 0 || fstat(turn->fd, &st) != 0)
+		return false;
+	if ((st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+		return true;
+	/* Whoever may only read it can put a lock for readers on it, which keeps ours out. */
+	(void)close(turn->fd);
+	turn->fd = -1;
+	*error = (struct state_error){ .what = "others may open", .name = STATE_TURN };
 	return false;
 }
 
