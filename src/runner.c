@@ -18,8 +18,10 @@
 #include "service.h"
 #include "text.h"
 
-/* An account has at most one waiter and one supervisor; the others are about to find that out. */
-#define CHILDREN_MAX (CONF_ACCOUNTS_MAX * 8)
+/* An account has at most one waiter and one supervisor; the others are about to find that out. A
+ * bound for each, since an action gone bad can stop its account's as they come. */
+#define CHILDREN_EACH 32
+#define CHILDREN_MAX  (CONF_ACCOUNTS_MAX * CHILDREN_EACH)
 
 /* How often systemctl status is brought up to date while things happen. */
 #define STATUS_EVERY_MS 1000
@@ -128,6 +130,9 @@ static void turn_failed(const struct request *request)
 	const struct runner *runner = room.runner;
 
 	room.adoption = clock_milliseconds(CLOCK_MONOTONIC) + RETRY_MS;
+	/* From here on the debt covers, not this request: if the account's user takes that away,
+	 * the next line must ask anew. */
+	board_look(runner->board, request->account, request->number);
 	if (request->has_line &&
 		!board_is_settled(runner->board, request->account, request->number))
 		turn_owe(&runner->desks->desk[request->account].turn,
@@ -135,12 +140,21 @@ static void turn_failed(const struct request *request)
 	board_settle(runner->board, request->account, request->number);
 }
 
+static bool has_room(unsigned account)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < room.children; i++)
+		count += room.child[i].request.account == account;
+	return count < CHILDREN_EACH;
+}
+
 static void child_fork(const struct request *request)
 {
 	const struct runner *runner = room.runner;
 	pid_t pid = -1;
 
-	if (room.children < CHILDREN_MAX)
+	if (has_room(request->account))
 		pid = fork();
 	if (pid == 0) {
 		signals_default();
