@@ -32,7 +32,7 @@
 /* How many times as often as it must the network process says that it is alive. */
 #define WATCHDOG_SHARE 3
 
-/* Whom root's network process becomes: the service's own user, else one that owns nothing. */
+/* Whom root's network process becomes: the service's own user, or one that owns nothing. */
 static const char *const network_users[] = { "nmnotify", "nobody" };
 
 extern const struct policy network_policies[];
@@ -184,20 +184,36 @@ static void arrange_descriptors(struct daemon *d)
 	(void)close(pair);
 }
 
+static bool is_an_accounts(const struct daemon *d, uid_t uid)
+{
+	for (unsigned i = 0; i < d->desks.count; i++)
+		if (d->desks.desk[i].user.uid == uid)
+			return true;
+	return false;
+}
+
+/* An account's action could end the process, and so all accounts' service: then rather another. */
 static void become_network_user(struct daemon *d)
 {
-	static struct user user;
+	static struct user user, shared;
 
 	if (d->program.self != 0)
 		return;
 	for (unsigned i = 0; i < sizeof(network_users) / sizeof(network_users[0]); i++) {
 		if (user_by_name(network_users[i], &user) != NULL)
 			continue;
-		if (!privileges_become(&user))
-			program_fail(&d->program, "dropping privileges");
-		return;
+		if (!is_an_accounts(d, user.uid)) {
+			shared = user;
+			break;
+		}
+		if (shared.uid == 0)
+			shared = user;
 	}
-	program_fail_configuration(&d->program, "there is neither a user nmnotify nor nobody");
+	if (shared.uid == 0)
+		program_fail_configuration(
+			&d->program, "there is neither a user nmnotify nor nobody");
+	if (!privileges_become(&shared))
+		program_fail(&d->program, "dropping privileges");
 }
 
 _Noreturn static void run_network(struct daemon *d)
