@@ -300,6 +300,25 @@ def check_after(front, count, begun, sent, interval, window, name):
     ok(not wrong, f"G1: {name}: each of {len(sent)} lines has its start")
 
 
+def booted_in_debt():
+    """What a dead waiter owes is paid, though it is due in days by the new clock."""
+    for before in (10 * DAY, 30 * DAY):
+        set_clock(before)
+        with ExitStack() as stack:
+            fronts = each_program(stack, "", {"default": "limit 1/s burst 1\ninterval 1s\n"})
+            for front in fronts:
+                debts(front)
+            set_clock(15_000)
+            for front in fronts:
+                what = f"{front.name}: booted after {before // DAY} days, in debt"
+                count = len(starts(front, "default"))
+                ok(front.box.state().due != 0, f"{what}: a start is owed")
+                front.start()
+                front.send(data=b"x")
+                ok(wait_starts(front, "default", count + 1, 2 + SLACK_MS / 1000), f"G5: {what}: it is paid")
+                ok(front.settle(10) and front.box.state().due == 0, f"G5: {what}: and nothing is left")
+
+
 def booted():
     """The clock is far behind the state's moments."""
     set_to(10 * DAY, 20_000, "booted after 10 days")
@@ -332,6 +351,7 @@ nmtest.run(
     over_2_to_the_32,
     moment_0,
     fresh_before_0,
+    booted_in_debt,
     booted,
     booted_later,
     booted_as_old,

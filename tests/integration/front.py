@@ -188,7 +188,9 @@ class Service:
 
 def is_gone(client, timeout=0.0):
     """Has the other end closed? Anything that it sent is an error."""
-    if not select.select([client], [], [], timeout)[0]:
+    poll = select.poll()
+    poll.register(client, select.POLLIN)
+    if not poll.poll(timeout * 1000):
         return False
     try:
         got = client.recv(16)
