@@ -41,13 +41,13 @@ HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORT
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"'
 COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables \
-	-DCLOCK_SELDOM $(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
+	$(LTO) -DCLOCK_SELDOM $(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
 LINK_FLAGS = -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code $(LDFLAGS)
 # What a start costs is mostly pages, each a fault of a microsecond or two: code and constants in one
-# segment instead of three, and all that is written at every start in one page. For that, libc's own
-# variables come before ours, of which most are large. musl's start-up code does not apply RELRO to
-# a static program, so there the gap that it makes would be for nothing.
-LAYOUT = -Wl,-z,noseparate-code,-u,__stack_chk_fail$(if $(STATIC_END),$(comma)-z$(comma)norelro) -lc
+# segment instead of three, and all that is written at every start in one page (src/layout.h). musl's
+# start-up code does not apply RELRO to a static program, so there the gap that it makes would be for
+# nothing.
+LAYOUT = -Wl,-z,noseparate-code,--sort-section=name$(if $(STATIC_END),$(comma)-z$(comma)norelro)
 comma := ,
 
 # Debian's musl-gcc is gcc with a spec file that knows dynamic programs only: -static-pie would
@@ -59,6 +59,7 @@ MULTIARCH := $(shell $(CC) -print-multiarch)
 LIBC_INCLUDES := -idirafter /usr/include/$(MULTIARCH) -idirafter /usr/include
 STATIC_PIE := -nostartfiles $(addprefix $(MUSL_DIR),rcrt1.o crti.o) -Wl,-static,-pie,--no-dynamic-linker,-z,text
 STATIC_END := $(addprefix $(MUSL_DIR),crtn.o)
+LTO := -flto
 else
 # glibc has it for some architectures only (for arm not); a static program that is not
 # position-independent is the next best.

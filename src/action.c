@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "layout.h"
 #include "text.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
@@ -66,8 +67,8 @@ static uint64_t hexadecimal(const char *text)
  * ones if it cannot be had. */
 static uint64_t ignored_signals(void)
 {
-	static const char key[] = "\nSigIgn:\t";
-	static char text[4096];
+	static const char key[] = "SigIgn:\t";
+	static LAYOUT_LAST char text[4096];
 	const char *field;
 	ssize_t length;
 	int fd = openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -77,8 +78,12 @@ static uint64_t ignored_signals(void)
 	length = read(fd, text, sizeof(text) - 1);
 	(void)close(fd); /* was only read */
 	text[length > 0 ? length : 0] = '\0';
-	field = strstr(text, key);
-	return field == NULL ? UINT64_MAX : hexadecimal(field + sizeof(key) - 1);
+	for (field = text; *field != '\0'; field++) {
+		if (strncmp(field, key, sizeof(key) - 1) == 0)
+			return hexadecimal(field + sizeof(key) - 1);
+		field += strcspn(field, "\n");
+	}
+	return UINT64_MAX;
 }
 
 /* What a program expects that was started afresh: default dispositions, empty mask. */
@@ -196,7 +201,7 @@ static int child_main(void *argument)
  */
 static pid_t child_start(struct child *child)
 {
-	static _Alignas(16) char stack[CHILD_STACK_BYTES];
+	static LAYOUT_LAST _Alignas(16) char stack[CHILD_STACK_BYTES];
 
 	return clone(child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, child);
 }
@@ -296,7 +301,7 @@ static int not_executed(const struct action *action, int error)
 
 static int start(const struct action *action, struct decision *decision)
 {
-	static struct child child; /* zeros; too large for a stack of one page */
+	static LAYOUT_LAST struct child child; /* zeros; too large for a stack of one page */
 	struct supervision run = { .reason = NULL };
 	struct turn *turn = decision->turn;
 	sigset_t set;

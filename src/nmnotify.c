@@ -14,6 +14,7 @@
 #include "confine.h"
 #include "connection.h"
 #include "decision.h"
+#include "layout.h"
 #include "line.h"
 #include "program.h"
 #include "state.h"
@@ -170,7 +171,8 @@ static int run_action(struct handler *h)
 
 int main(int argc, char **argv)
 {
-	static struct handler h; /* zeros; large, but only what is used is ever touched */
+	static LAYOUT_BEHIND_SMALL struct handler
+		h; /* zeros; large, but only what is used is ever touched */
 
 	argv += argc > 0; /* without our name */
 	guard_descriptors(&h, argv);
