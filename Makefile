@@ -4,6 +4,7 @@
 # make demo            see it work, on a loopback port
 # make check           all tests; installs what they need, if it may
 # make check-unit      the unit tests alone
+# make bench           what a connection costs, and what else it could cost; likewise. bench-quick: ratios
 # make lint            all analysers; installs likewise
 # make fuzz TIME=60    fuzzes each target for so many seconds; needs clang
 # make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools
@@ -192,8 +193,8 @@ TEST_FLAGS = -std=c11 -O1 -g $(WARNINGS) $(DEFINES) -Isrc $(EXTRA) $(CFLAGS)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
-	$(BUILD)/tests/corrupt $(BUILD)/tests/storm
-SCRIPTS := $(wildcard tests/integration/*.t tests/systemd/*.t)
+	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
+SCRIPTS := $(wildcard tests/integration/*.t tests/systemd/*.t tests/bench/*.t)
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)
 PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
 
@@ -247,6 +248,59 @@ $(BUILD)/host/policies.o: $(BUILD)/policies.c | $(BUILD)/host
 
 $(BUILD)/host $(BUILD)/tests/unit:
 	$(Q)mkdir -p $@
+
+# ---- Benchmarks ----
+
+BENCH_DESIGNS := $(addprefix nmnotify-,dynamic libsystemd libseccomp)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp limiter attack $(BENCH_DESIGNS))
+
+bench bench-quick:
+	$(Q)tests/packages build bench
+	$(Q)$(MAKE) --no-print-directory all test-programs bench-programs
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/bench $(patsubst bench%,%,$(subst -,,$@))
+
+bench-programs: $(BENCH_PROGRAMS)
+
+$(BUILD)/bench/spawn: tests/bench/spawn.c | $(BUILD)/bench
+	$(call say,BENCH,$@)
+	$(Q)$(HOSTCC) -std=c11 -O2 -g $(WARNINGS) -static -o $@ $<
+
+$(BUILD)/bench/empty: tests/bench/empty.c | $(BUILD)/bench
+	$(call say,BENCH,$@)
+	$(Q)$(HOSTCC) -std=c11 -Os $(WARNINGS) -fno-pie -static -nostdlib -fno-stack-protector -o $@ $<
+
+$(BUILD)/bench/hosted: tests/bench/empty.c | $(BUILD)/bench
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(COMPILE_FLAGS) -DHOSTED $(STATIC_PIE) $(LINK_FLAGS) -o $@ $< $(STATIC_END)
+
+$(BUILD)/bench/stamp: tests/bench/stamp.c | $(BUILD)/bench
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) -o $@ $< $(STATIC_END)
+
+$(BUILD)/bench/attack: BENCH_FLAGS = -Wl,--wrap=clock_gettime
+$(BUILD)/bench/limiter $(BUILD)/bench/attack: $(BUILD)/bench/%: tests/bench/%.c $(CORE_OBJECTS) | $(BUILD)/bench
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(COMPILE_FLAGS) -Isrc $(BENCH_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) -o $@ $^ $(STATIC_END)
+
+# The designs that were not chosen: the same handler, dynamic, and with each of the libraries.
+DYNAMIC_OBJECTS := $(addprefix $(BUILD)/bench/dynamic/,nmnotify.o $(CORE:%=%.o) policies.o)
+
+bench-dynamic:
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/dynamic CC=$(HOSTCC) STATIC=no $(BUILD)/bench/dynamic/nmnotify
+
+$(BUILD)/bench/nmnotify-libsystemd: BENCH_FLAGS = -Wl,--no-as-needed -lsystemd
+$(BUILD)/bench/nmnotify-libseccomp: BENCH_FLAGS = -Isrc -Isrc/policy -Wl,--wrap=confine -lseccomp \
+	-DNAMES='$(shell sed -n 's/^allow \([a-z0-9_]*\).*/"\1",/p' src/policy/always.policy src/policy/programs.policy \
+		src/policy/mail.policy)'
+$(BUILD)/bench/nmnotify-libseccomp: tests/bench/variants.c
+$(BENCH_DESIGNS:%=$(BUILD)/bench/%): bench-dynamic
+	$(call say,BENCH,$@)
+	$(Q)$(HOSTCC) $(COMPILE_FLAGS) -pie $(LINK_FLAGS) -o $@ $(filter %.c,$^) $(DYNAMIC_OBJECTS) $(BENCH_FLAGS)
+
+$(BUILD)/bench:
+	$(Q)mkdir -p $@
+
+.PHONY: bench bench-quick bench-programs bench-dynamic
 
 # ---- Fuzzing ----
 

@@ -3,6 +3,7 @@
  * Load for the tests of the units, to loopback addresses alone and bounded in number and time:
  *
  *     load rate  ADDRESS PORT SOURCES PARALLEL COUNT MS     valid lines as fast as they are taken
+ *     load mix   ADDRESS PORT SOURCES PARALLEL COUNT MS     lines and junk, likewise
  *     load flood ADDRESS PORT SOURCES PARALLEL COUNT MS     lines, junk, pieces, silence and resets
  *     load hold  ADDRESS PORT SOURCES PARALLEL COUNT MS     PARALLEL silent connections, held for MS
  *     load sink  ADDRESS PORT MS                            a bare loop of accept, recv and close
@@ -52,7 +53,7 @@ static struct {
 	struct sockaddr_in to;
 	unsigned sources, parallel, count;
 	long long end;
-	bool mixed, hold;
+	bool mixed, mix, hold;
 	int epoll;
 	struct slot slot[PARALLEL_MOST];
 	unsigned busy, begun, done[KINDS], refused, failed;
@@ -85,6 +86,8 @@ static enum kind kind_next(void)
 
 	if (load.hold)
 		return SILENT;
+	if (load.mix)
+		return dice < 10 ? VALID : JUNK;
 	if (!load.mixed || dice < 8)
 		return VALID;
 	return dice < 12 ? JUNK : dice < 14 ? PIECES : dice < 16 ? SILENT : RESET;
@@ -262,7 +265,7 @@ int main(int argc, char **argv)
 	bool is_sink = argc == 5 && strcmp(argv[1], "sink") == 0;
 
 	if (!is_sink && argc != 8) {
-		fputs("usage: load rate|flood|hold ADDRESS PORT SOURCES PARALLEL COUNT MS\n"
+		fputs("usage: load rate|mix|flood|hold ADDRESS PORT SOURCES PARALLEL COUNT MS\n"
 		      "       load sink ADDRESS PORT MS\n", stderr);
 		return 2;
 	}
@@ -281,6 +284,7 @@ int main(int argc, char **argv)
 	(void)setrlimit(RLIMIT_NOFILE, &files); /* what it is short of fails, and is counted */
 	load.random = 0x9e3779b97f4a7c15u;
 	load.mixed = strcmp(argv[1], "flood") == 0;
+	load.mix = strcmp(argv[1], "mix") == 0;
 	load.hold = strcmp(argv[1], "hold") == 0;
 	load.sources = number(argv[4], 254);
 	load.parallel = number(argv[5], PARALLEL_MOST);

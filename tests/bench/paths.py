@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: ISC
+"""The paths that a connection can take through the handler, set up to be taken again and again: for
+bench and limits.t.
+
+    with Paths() as paths:
+        paths.steps("denied")                    # a whole run's instructions, one by one
+        samples = paths.times(paths.jobs(), 500) # {name: [(ns, page faults)]}
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
+import nmtest
+from nmtest import BUILD, LINE, until
+
+BENCH = BUILD / "bench"
+FREE = "limit 1000/s burst 10000\n"
+# What comes on the connection, and the configuration with which it takes this path. The action
+# writes down when it was started.
+PATHS = {
+    "denied": ("idle", "from 192.0.2.1\ninterval 0s\n"),
+    "coalesced": ("idle", "from 127.0.0.0/8\ninterval 1d\n"),  # unread: there is a waiter
+    "malformed": ("junk", "from 127.0.0.0/8\ninterval 0s\n"),
+    "accepted": ("line", "from 127.0.0.0/8\ninterval 0s\n"),
+}
+PROGRAMS = ("spawn", "empty", "hosted", "stamp")
+
+
+class Paths:
+    """Everything is in one directory whose name is always as long, and runs unprivileged."""
+
+    def __init__(self):
+        self.user = None
+        if nmtest.is_root():
+            self.user = pwd.getpwnam("nobody")
+        self.waiter = None
+
+    def __enter__(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/tmp"))
+        self.dir.chmod(0o755)
+        for program in PROGRAMS:
+            self.bring(BENCH / program)
+        self.bring(BUILD / "nmnotify")
+        self.stamp = self.dir / "stamped"
+        self.stamp.write_bytes(bytes(8))
+        self._give(self.stamp)
+        for path, (_, text) in PATHS.items():
+            state = self.dir / f"state.{path}"
+            state.mkdir(mode=0o700)
+            self._give(state)
+            conf = self.dir / f"{path}.conf"
+            conf.write_text(f"state {state}\nlog stderr\n{text}{FREE}action {self.dir}/stamp {self.stamp}\n")
+            conf.chmod(0o644)
+        self._make_waiter()
+        return self
+
+    def __exit__(self, *_):
+        if self.waiter and self.waiter.poll() is None:
+            self.waiter.kill()
+            self.waiter.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _give(self, path):
+        if self.user:
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+
+    def bring(self, program, name=None):
+        """A copy that everybody may execute."""
+        target = self.dir / (name or Path(program).name)
+        shutil.copy(program, target)
+        target.chmod(0o755)
+        return target
+
+    def popen(self, *words, **how):
+        if self.user:
+            how.update(user=self.user.pw_uid, group=self.user.pw_gid, extra_groups=[])
+        return subprocess.Popen([str(word) for word in words], cwd=self.dir, env={}, **how)
+
+    def run(self, *words, **how):
+        process = self.popen(*words, stdout=subprocess.PIPE, text=True, stdin=subprocess.PIPE)
+        try:
+            output, _ = process.communicate(how.get("input"), timeout=600)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if process.returncode != 0:
+            raise RuntimeError(f"{' '.join(map(str, words))}: status {process.returncode}")
+        return output
+
+    # -- A waiter, until the end --
+
+    def _handle(self, path):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            server, _ = listener.accept()
+        client.sendall(LINE)
+        null = subprocess.DEVNULL
+        process = self.popen(self.dir / "nmnotify", "-f", self.conf(path), stdin=server, stdout=null, stderr=null)
+        server.close()
+        return process, client
+
+    def _make_waiter(self):
+        first, client = self._handle("coalesced")
+        if first.wait(10) != 0:
+            raise RuntimeError("the handler fails")
+        client.close()
+        self.waiter, client = self._handle("coalesced")
+        client.recv(1)  # closed: it is the waiter
+        client.close()
+        if self.waiter.poll() is not None:
+            raise RuntimeError("there is no waiter")
+
+    # -- What is measured --
+
+    def conf(self, path):
+        return self.dir / f"{path}.conf"
+
+    def command(self, path, program="nmnotify"):
+        return [self.dir / program, "-f", self.conf(path)]
+
+    def jobs(self, program="nmnotify", paths=tuple(PATHS)):
+        """For times(): this program on its paths."""
+        return [
+            [f"{program}/{path}", PATHS[path][0], self.stamp if path == "accepted" else "exit"]
+            + self.command(path, program)
+            for path in paths
+        ]
+
+    def times(self, jobs, rounds):
+        text = "".join(" ".join(map(str, job)) + "\n" for job in jobs)
+        output = self.run(self.dir / "spawn", "time", rounds, input=text)
+        samples = {}
+        for line in output.splitlines():
+            name, *values = line.split()
+            samples[name] = [tuple(map(int, value.split(":"))) for value in values]
+        return samples
+
+    def _count(self, what, path, program):
+        return int(self.run(self.dir / "spawn", what, PATHS[path][0], *self.command(path, program)))
+
+    def steps(self, path, program="nmnotify"):
+        return self._count("steps", path, program)
+
+    def calls(self, path, program="nmnotify"):
+        return self._count("calls", path, program)
