@@ -277,10 +277,12 @@ $(BUILD)/bench/stamp: tests/bench/stamp.c | $(BUILD)/bench
 	$(call say,BENCH,$@)
 	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) -o $@ $< $(STATIC_END)
 
+# As in nmnotifyd, which decides much more often than a handler does.
 $(BUILD)/bench/attack: BENCH_FLAGS = -Wl,--wrap=clock_gettime
-$(BUILD)/bench/limiter $(BUILD)/bench/attack: $(BUILD)/bench/%: tests/bench/%.c $(CORE_OBJECTS) | $(BUILD)/bench
+$(BUILD)/bench/limiter $(BUILD)/bench/attack: $(BUILD)/bench/%: tests/bench/%.c \
+		$(addprefix $(BUILD)/daemon/,$(CORE:%=%.o) policies.o) | $(BUILD)/bench
 	$(call say,BENCH,$@)
-	$(Q)$(CC) $(COMPILE_FLAGS) -Isrc $(BENCH_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) -o $@ $^ $(STATIC_END)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -Isrc $(BENCH_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ -pthread
 
 # The designs that were not chosen: the same handler, dynamic, and with each of the libraries.
 DYNAMIC_OBJECTS := $(addprefix $(BUILD)/bench/dynamic/,nmnotify.o $(CORE:%=%.o) policies.o)

@@ -88,8 +88,10 @@ int main(int argc, char **argv)
 			return 2;
 		memset(&state, 0, sizeof(state));
 		time_ms = 1000000;
-		if (!limiter_key(&state) || moment_now().ms != 1000000)
+		if (!limiter_key(&state) || moment_now().ms != 1000000) {
+			fputs("attack: the limiter has another clock\n", stderr);
 			return 1;
+		}
 		storm(&state, (uint32_t)hostile);
 		qsort(delay, count, sizeof(delay[0]), by_size);
 		for (unsigned p = 0; p < count; p++) {

@@ -24,12 +24,10 @@ from nmtest import BUILD, diag, ok, skip
 
 TABLE = Path(__file__).resolve().parent / "limits.tsv"
 COLUMNS = ("path", "instructions", "calls", "faults")
-# Log lines have a process number in them, and the clock is the kernel's code.
+# Log lines have a process number in them.
 INSTRUCTIONS = 0.02
 # Beyond those of an empty program. What the kernel maps at once depends on it.
 FAULTS = 2
-# With others, reading the clock is a system call.
-CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter")
 
 
 def made_with():
@@ -91,9 +89,6 @@ def why_not(made, of_table):
     """A reason not to compare, or None."""
     if made != of_table:
         return f"built with {made or 'another compiler, or dynamic'}; the table: {of_table}"
-    clock = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-    if clock.exists() and clock.read_text().strip() not in CLOCKS:
-        return "the clock of this machine takes a system call"
     return None
 
 
