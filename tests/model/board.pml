@@ -33,6 +33,7 @@ byte now = 1;
 byte due, starts, waiting = NONE;
 byte settled, looking; /* struct board */
 bool served[LINES], taken[LINES];
+byte by[LINES]; /* when each line may be served */
 byte kills, fails, runner_kills;
 bool runner_gone, network_done, adoption;
 
@@ -75,6 +76,7 @@ end:	child[me] == BORN;
 		:: true
 		fi;
 #endif
+		true;
 #ifndef OLD_COVERS
 		/* board_look() */
 		atomic { if :: looking < number[me] -> looking = number[me] :: else fi };
@@ -124,7 +126,7 @@ bool reaped[CHILDREN];
 
 inline child_fork(n, l, a, g)
 {
-	assert(born < CHILDREN);
+	assert(born < CHILDREN); /* bounds */
 	number[born] = n; line_of[born] = l; allowed_of[born] = a; generation_of[born] = g;
 	child[born] = BORN;
 	born++
@@ -202,7 +204,8 @@ proctype network()
 	bool line, covered;
 	do
 	:: atomic { i < LINES -> taken[i] = true; allowed = now;
-		if :: line = true :: line = true; allowed = now + 1 :: line = false; taken[i] = false; fi };
+		if :: line = true :: line = true; allowed = now + 1 :: line = false; taken[i] = false; fi;
+		by[i] = allowed };
 	   generation = starts; /* decision_line(), turn_note() */
 	   if
 	   :: line ->
@@ -289,12 +292,13 @@ done:	network_done = true
 #define at_peace (network_done && quiet(0) && quiet(1) && quiet(2) && quiet(3) && quiet(4) && quiet(5) && \
 	(runner_gone || (empty(requests) && !adoption && !unreaped(0) && !unreaped(1) && !unreaped(2) && !unreaped(3) && !unreaped(4) && !unreaped(5))))
 #define unserved(i) (taken[i] && !served[i])
+#define owed_late(i) (unserved(i) && due > by[i])
 #if LINES == 2
 #define some_unserved (unserved(0) || unserved(1))
-#elif LINES == 3
-#define some_unserved (unserved(0) || unserved(1) || unserved(2))
+#define some_is_owed_late (owed_late(0) || owed_late(1))
 #else
-#define some_unserved (unserved(0) || unserved(1) || unserved(2) || unserved(3))
+#define some_unserved (unserved(0) || unserved(1) || unserved(2))
+#define some_is_owed_late (owed_late(0) || owed_late(1) || owed_late(2))
 #endif
 
 proctype killer()
@@ -318,5 +322,7 @@ init
 		run turn_child(0); run turn_child(1); run turn_child(2); run turn_child(3); run turn_child(4); run turn_child(5);
 		run killer() };
 	atomic { at_peace -> 
-		assert(!some_unserved || (due != 0 && runner_kills != 0)) }
+		/* A debt whose own process fails is left to the next connection. */
+		assert(!some_unserved || runner_kills != 0 || (fails != 0 && kills != 0)); /* G1 */
+		assert(!some_unserved || (due != 0 && !some_is_owed_late)) /* G5 */ }
 }

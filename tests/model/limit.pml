@@ -112,7 +112,7 @@ got:	/* is_overtaken() */
 #endif
 	/* become_waiter() */
 	was = due;
-	atomic { assert(was == 0 && due == 0); due = allowed };
+	atomic { assert(was == 0 && due == 0); due = allowed }; /* no kill, no debt */
 	/* settle(), limiter_charge_ahead() */
 	atomic {
 		if

@@ -142,8 +142,8 @@ end:	child[me] == FORKED;
 #endif
 			atomic {
 				/* execve() */
-				assert(runs == 0);
-				assert(last_exec == 0 || now >= MOMENT(last_exec) + INTERVAL);
+				assert(runs == 0); /* G2 */
+				assert(last_exec == 0 || now >= MOMENT(last_exec) + INTERVAL); /* G2 */
 				last_exec = WORD(now);
 				runs++;
 				descriptor_close(me);
@@ -391,7 +391,10 @@ time:		atomic {
 start:		at = WORD(now);
 		atomic { last_start = at; at = 0 };
 		owed = 1;
-		atomic { assert(for_line || !no_harm); for_line = false; due = 0 };
+		atomic {
+			assert(for_line || !no_harm); /* asked for */
+			for_line = false; due = 0
+		};
 #ifndef OLD_GENERATION
 		starts++;
 #endif
@@ -483,7 +486,7 @@ proctype clock()
 end:	do
 	:: atomic {
 		nobody_can && somebody_sleeps ->
-		assert(lazies != 0 || !somebody_is_late);
+		assert(lazies != 0 || !somebody_is_late); /* G1, in time */
 		now++
 	   }
 	:: atomic { nobody_can && !somebody_sleeps && spares < SPARE -> spares++; now++ }
@@ -508,12 +511,13 @@ init
 	};
 	atomic {
 		EACH(is_quiet) ->
-		assert(!no_harm || !SOME(is_unserved));
-		assert(!no_harm || (due == 0 && owed == 0));
-		assert(waiting == NONE && running == NONE);
+		assert(!no_harm || !SOME(is_unserved)); /* G1 */
+		assert(!no_harm || (due == 0 && owed == 0)); /* asked for */
+		assert(waiting == NONE && running == NONE); /* G5 */
 		pay = true
 	};
 	atomic {
-		is_quiet(PAYER) -> assert(!SOME(is_unserved) && due == 0 && owed == 0)
+		is_quiet(PAYER) ->
+		assert(!SOME(is_unserved) && due == 0 && owed == 0) /* G5 */
 	}
 }

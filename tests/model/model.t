@@ -1,0 +1,388 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""The models beside this file: each is searched exhaustively, and finds nothing wrong; and each mutant
+of it, with one thing broken, violates the guarantee that rests on that thing. LONG=1: larger bounds.
+
+    tests/model/model.t [PART ...]"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
+import nmtest
+from nmtest import diag, ok, skip
+
+HERE = Path(__file__).resolve().parent
+LONG = bool(os.environ.get("LONG"))
+MEGABYTES = 6000 if LONG else 2000
+DEPTH = 100000
+# Violated when init waits for ever: whoever should have come to rest did not.
+STUCK = "stuck"
+
+MODELS = {
+    "turn": (
+        "HANDLERS=2 KILLS=2",
+        "HANDLERS=2 KILLS=1 LAZY=1",
+        "HANDLERS=2 KILLS=1 STOPS=1",
+        "HANDLERS=3 KILLS=0",
+    ),
+    "limit": (
+        "HANDLERS=2",
+        "HANDLERS=3 SOURCES=1",
+        "HANDLERS=3 SOURCES=1 BURST=2",
+    ),
+    "board": (
+        "LINES=3",
+        "LINES=3 RUNNER_KILLS=1",
+        "LINES=2 KILLS=1 FAILS=1",
+        "LINES=2 KILLS=1 RUNNER_KILLS=1",
+        "LINES=2 KILLS=1 ROOM=1",
+    ),
+    "cells": (
+        "TICKS=2",
+        "TICKS=2 TAKERS=1 AHEADS=1",
+    ),
+}
+# How large they are: TIMES=1 says how long each takes.
+MODELS_LONG = {
+    "turn": ("HANDLERS=3 KILLS=1", "HANDLERS=3 KILLS=0 LAZY=1", "HANDLERS=2 KILLS=3"),
+    "limit": ("HANDLERS=3", "HANDLERS=4 SOURCES=1"),
+    "board": ("LINES=3 KILLS=1", "LINES=3 FAILS=1"),
+    "cells": ("TICKS=3", "TICKS=3 T=2"),
+}
+
+
+class Mutant:
+    """What is broken in which model; how: names to define, or (text, its replacement) pairs; with which
+    bounds, and what is violated then: the comment behind the assertion."""
+
+    def __init__(self, model, name, how, bounds, violates):
+        self.model, self.name, self.bounds, self.violates = model, name, bounds, violates
+        self.define = how if isinstance(how, str) else ""
+        self.edits = [] if isinstance(how, str) else how
+
+
+MUTANTS = [
+    # ---- The turn ----
+    Mutant(
+        "turn",
+        "due is cleared and waiting released after the execution",
+        [
+            ("			for_line = false; due = 0\n", "			for_line = false\n"),
+            ("		waiting = NONE;\n/* child_start() */", "/* child_start() */"),
+            ("		child[me] != FORKED;\n", "		child[me] != FORKED; due = 0; waiting = NONE;\n"),
+        ],
+        "HANDLERS=2 KILLS=0",
+        "G1",
+    ),
+    Mutant(
+        "turn",
+        "due is lowered by a plain store",
+        [(":: due == was -> due = WORD(allowed); for_line = true; note_covered(); goto finished\n"
+          "			:: else -> was = 0; goto join",
+          ":: due = WORD(allowed); for_line = true; note_covered(); goto finished")],
+        "HANDLERS=2 KILLS=0 LAZY=1",
+        "asked for",
+    ),
+    Mutant(
+        "turn",
+        "due is lowered from 0, too",
+        [(":: was == 0 -> goto look_again", ":: was == 0")],
+        "HANDLERS=2 KILLS=0",
+        "asked for",
+    ),
+    Mutant(
+        "turn",
+        "become_waiter() writes due by a plain store",
+        [("			:: due == was ->\n				due = WORD(at)", "			:: true ->\n				due = WORD(at)"),
+         ("			:: else -> was = due; at = owes; goto become\n", "")],
+        "HANDLERS=3 KILLS=1",
+        "G1, in time",
+    ),
+    Mutant(
+        "turn",
+        "due is cleared before owed is written",
+        [("		owed = 1;\n", ""), ("			for_line = false; due = 0\n		};\n",
+                                 "			for_line = false; due = 0\n		};\n		owed = 1;\n")],
+        "HANDLERS=2 KILLS=1",
+        "G5",
+    ),
+    Mutant(
+        "turn",
+        "without a line, nobody looks whether anything is owed",
+        "OLD_ORPHAN",
+        "HANDLERS=3 KILLS=0",
+        "asked for",
+    ),
+    Mutant(
+        "turn",
+        "has_unfinished_start() does not look at owed again",
+        [("debt_running:	atomic { if :: running == NONE -> goto debt_again",
+          "debt_running:	atomic { if :: running == NONE -> goto become")],
+        "HANDLERS=3 KILLS=0",
+        "asked for",
+    ),
+    Mutant(
+        "turn",
+        "an orphaned action is not waited for",
+        [("		atomic { !child_is_there(was - 1) -> wait[me] = NOWHERE; was = 0 };\n",
+          "		atomic { wait[me] = NOWHERE; was = 0 };\n")],
+        "HANDLERS=2 KILLS=1",
+        "G2",
+    ),
+    Mutant(
+        "turn",
+        "the child does not say which process it is",
+        [("			action = me + 1; /* turn_action_is() */\n", "")],
+        "HANDLERS=2 KILLS=1",
+        "G2",
+    ),
+    Mutant("turn", "an orphaned start is as old as it says", "OLD_LAST_START", "HANDLERS=2 KILLS=1 LAZY=1", "G2"),
+    Mutant(
+        "turn",
+        "the interval counts from before the fork",
+        [("is_executed:	at = WORD(now);\n		atomic { last_start = at; at = 0 };\n", "is_executed:\n")],
+        "HANDLERS=2 KILLS=0 LAZY=3",
+        "G2",
+    ),
+    Mutant(
+        "turn",
+        "a start counts as executed if the child says that it will be",
+        "OLD_EXECUTED",
+        "HANDLERS=2 KILLS=1",
+        "G5",
+    ),
+    Mutant(
+        "turn",
+        "a dead process's start waits for the limit of who finds it",
+        "OLD_OWED_TIME",
+        "HANDLERS=2 KILLS=1",
+        "G1, in time",
+    ),
+    Mutant(
+        "turn",
+        "who gives up looking leaves no debt",
+        "OLD_GIVE_UP",
+        "HANDLERS=2 KILLS=1 STOPS=1",
+        "G5",
+    ),
+    # ---- The limit on starts ----
+    Mutant("limit", "a line does not know the starts before it", "OLD_GENERATION", "HANDLERS=3 SOURCES=1", "G3"),
+    Mutant(
+        "limit",
+        "a line notes the starts after its charge",
+        [
+            ("		generation = starts /* turn_note() */\n", "		skip\n"),
+            ("	/* turn_join() */\njoin:", "	generation = starts;\njoin:"),
+        ],
+        "HANDLERS=3 SOURCES=1",
+        "G3",
+    ),
+    Mutant("limit", "what does not fit ahead is forgotten", "OLD_REST", "HANDLERS=4 SOURCES=1", "G3"),
+    Mutant(
+        "limit",
+        "lateness is not charged",
+        [("		rest = rest + (now > allowed -> now - allowed : 0);\n", "")],
+        "HANDLERS=3 SOURCES=1",
+        "G3",
+    ),
+    Mutant(
+        "limit",
+        "a deferred start is not charged",
+        [(":: !charged -> charge_ahead();", ":: !charged -> at = 0;")],
+        "HANDLERS=3 SOURCES=1",
+        "G3",
+    ),
+    # ---- nmnotifyd's errands ----
+    Mutant("board", "an errand covers until it is settled", "OLD_COVERS OLD_COVERS_GENERATION", "LINES=3", "G1"),
+    Mutant("board", "an errand covers though a start has overtaken it", "OLD_COVERS_GENERATION", "LINES=3", "G1"),
+    Mutant("board", "a later errand forgets the earlier one's time", "OLD_OVERWRITE", "LINES=2 KILLS=1 RUNNER_KILLS=1", "G5"),
+    Mutant("board", "who cannot take a turn leaves no debt", "OLD_FAIL", "LINES=2 FAILS=1", "G1"),
+    Mutant("board", "an errand for a debt is not settled by a kill", "OLD_UNSETTLED", "LINES=2 KILLS=2", STUCK),
+    Mutant(
+        "board",
+        "nobody owes what the runner has not settled",
+        [(":: settled < e_number && e_line ->\n		was = due;", ":: false ->\n		was = due;")],
+        "LINES=2 RUNNER_KILLS=1",
+        "G5",
+    ),
+    # ---- The cells ----
+    Mutant(
+        "cells",
+        "the least cell is charged first",
+        [
+            ("		i = (least == 0 -> 1 : 0);\n		if\n", "		i = (least == 0 -> 1 : 0);\n		if\n"),
+            ("		/* tat_advance() */\n		:: ahead -> to = EARLIEST(to, when + WINDOW); if :: to <= at -> goto next :: else fi\n"
+             "		:: else\n		fi\n	};\n",
+             "		:: else\n		fi\n	};\n	goto move_least;\n"),
+            ("i = 0; goto move_least fi", "i = 0; goto next fi"),
+            ("			:: else\n			fi\n		:: else -> clock = 0; goto tat_read",
+             "			:: else\n			fi;\n			goto cell_raise\n		:: else -> clock = 0; i = 0; goto tat_read"),
+        ],
+        "TICKS=2 NO_LEMMA",
+        "G3",
+    ),
+    Mutant(
+        "cells",
+        "the least cell is moved by a plain store",
+        [(":: cell[CELL(least)] == word[least] ->", ":: true ->"),
+         ("		:: else -> clock = 0; goto tat_read\n", "")],
+        "TICKS=2",
+        "G3",
+    ),
+    Mutant(
+        "cells",
+        "the other cells are not raised",
+        [("		i = (least == 0 -> 1 : 0);\n", "		i = 0;\n"),
+         ("/* tat_move() */\n", "	goto move_least;\n")],
+        "TICKS=2 NO_LEMMA",
+        "G3",
+    ),
+    Mutant(
+        "cells",
+        "a cell is raised by a plain store",
+        [(":: cell[CELL(i)] == word[i] -> cell[CELL(i)] = to; goto raised\n"
+          "		:: else -> word[i] = cell[CELL(i)]; goto look_again",
+          ":: cell[CELL(i)] = to; goto raised\n		:: false -> goto look_again")],
+        "TICKS=2",
+        "G3, no charge is lost",
+    ),
+    Mutant(
+        "cells",
+        "the clock is read before the cells",
+        [("		word[i] = cell[CELL(i)];\n		i++;\n",
+          "		if :: i == 0 -> when = now :: else fi;\n		word[i] = cell[CELL(i)];\n		i++;\n"),
+         ("		when = now;\n		least = 0;", "		least = 0;")],
+        "TICKS=4 NO_LEMMA",
+        "G3",
+    ),
+    Mutant(
+        "cells",
+        "a raise that failed does not look at the clock again",
+        [("	atomic { clock = now; goto cell_raise };\n", "	goto cell_raise;\n")],
+        "TICKS=4 OTHERS=0",
+        "G3, no charge is lost",
+    ),
+]
+
+
+def build(directory, model, text, define, optimise):
+    """pan for this model, or None; what is wrong has been said."""
+    (directory / f"{model}.pml").write_text(text)
+    for command in (
+        ["spin", "-a", *(f"-D{word}" for word in define.split()), f"{model}.pml"],
+        ["cc", optimise, "-w", "-DSAFETY", "-DNOFAIR", "-DCOLLAPSE", "-DVECTORSZ=2048", f"-DMEMLIM={MEGABYTES}",
+         "-o", "pan", "pan.c"],
+    ):
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+        if done.returncode != 0:
+            diag(" ".join(command))
+            diag(done.stdout + done.stderr)
+            return None
+    return directory / "pan"
+
+
+class Search:
+    """An exhaustive search of a model. Of what spin says, only these say that it was one."""
+
+    def __init__(self, model, text, define, optimise="-O2"):
+        self.states, self.violated, self.is_whole, self.seconds = 0, None, False, 0.0
+        with tempfile.TemporaryDirectory(prefix="nmnotify-model-") as name:
+            directory = Path(name)
+            pan = build(directory, model, text, define, optimise)
+            if pan is None:
+                return
+            begun = time.monotonic()
+            done = subprocess.run([pan, f"-m{DEPTH}", "-w23"], cwd=directory, capture_output=True, text=True)
+            self.seconds = time.monotonic() - begun
+            said = done.stdout + done.stderr
+            count = re.search(r"^ *(\d+) states, stored", said, re.M)
+            self.states = int(count[1]) if count else 0
+            errors = re.search(r"errors: (\d+)", said)
+            self.is_whole = (
+                done.returncode == 0
+                and errors is not None
+                and not re.search(r"max search depth too small|Search not completed|truncated|out of memory", said)
+            )
+            if errors is None:
+                diag(said)
+            elif errors[1] != "0":
+                self.violated = self.reason(directory, model, define, said)
+                self.is_whole = False
+
+    @staticmethod
+    def reason(directory, model, define, said):
+        if "invalid end state" in said.split("Full statespace")[0]:
+            return STUCK
+        trail = subprocess.run(
+            ["spin", "-t", *(f"-D{word}" for word in define.split()), f"{model}.pml"],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+        ).stdout
+        at = re.search(rf"{model}\.pml:(\d+), Error: assertion violated", trail)
+        if not at:
+            return f"unknown: {said[:200]}"
+        line = (directory / f"{model}.pml").read_text().splitlines()[int(at[1]) - 1]
+        comment = re.search(r"assert\(.*/\* (.*?) \*/", line)
+        return comment[1] if comment else line.strip()
+
+
+def source(model):
+    return (HERE / f"{model}.pml").read_text()
+
+
+def searched(models):
+    for model, all_bounds in models.items():
+        for bounds in all_bounds:
+            search = Search(model, source(model), bounds)
+            diag(f"{model} {bounds}: {search.states} states, {search.seconds:.1f} s")
+            if not ok(search.is_whole, f"{model}: nothing wrong with {bounds}") and search.violated:
+                diag(f"violated: {search.violated}")
+
+
+def models_hold():
+    searched(MODELS)
+
+
+def large_models_hold():
+    if LONG:
+        searched(MODELS_LONG)
+    else:
+        skip("larger bounds", "only with LONG=1")
+
+
+def mutants_are_caught():
+    for mutant in MUTANTS:
+        text = source(mutant.model)
+        applies = True
+        for old, new in mutant.edits:
+            applies = applies and text.count(old) == 1
+            text = text.replace(old, new)
+        name = f"{mutant.model}: caught: {mutant.name}"
+        if not applies:
+            ok(False, f"{name}: the edit applies once")
+            continue
+        search = Search(mutant.model, text, f"{mutant.define} {mutant.bounds}", "-O0")
+        if os.environ.get("TIMES"):
+            diag(f"{search.states} states, {search.seconds:.1f} s, violated: {search.violated}")
+        if not ok(search.violated == mutant.violates, f"{name}: {mutant.violates}"):
+            diag(f"violated: {search.violated}; {search.states} states, {'whole' if search.is_whole else 'not whole'}")
+
+
+def main():
+    for program in ("spin", "cc"):
+        if not shutil.which(program):
+            print(f"1..0 # SKIP {program} is missing")
+            sys.exit(0)
+    nmtest.run(models_hold, large_models_hold, mutants_are_caught)
+
+
+main()
