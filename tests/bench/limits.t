@@ -82,7 +82,7 @@ def check(path, got, wanted):
     held &= ok(abs(got[2] - wanted[2]) <= FAULTS, f"{path}: page faults")
     if not held:
         diag(f"   got: {got}")
-        diag(f"wanted: {wanted}, of limits.tsv")
+        diag(f"wanted: {wanted}. If it is meant to be so: tests/bench/limits.t --write")
 
 
 def why_not(made, of_table):

@@ -60,6 +60,7 @@ class Paths:
             conf = self.dir / f"{path}.conf"
             conf.write_text(f"state {state}\nlog stderr\n{text}{FREE}action {self.dir}/stamp {self.stamp}\n")
             conf.chmod(0o644)
+            self._give(conf)  # whose it is makes a difference of one system call
         self._make_waiter()
         return self
 
