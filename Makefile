@@ -4,6 +4,7 @@
 # make demo            see it work, on a loopback port
 # make check           all tests; installs what they need, if it may
 # make check-unit      the unit tests alone
+# make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
 # make bench           what a connection costs, and what else it could cost; likewise. bench-quick: ratios
 # make lint            all analysers; installs likewise
 # make fuzz TIME=60    fuzzes each target for so many seconds; needs clang
@@ -194,7 +195,9 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
 	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
-SCRIPTS := $(wildcard tests/integration/*.t tests/systemd/*.t tests/bench/*.t)
+SCRIPTS := $(wildcard tests/integration/*.t tests/fuzz/*.t tests/systemd/*.t tests/bench/*.t)
+# With LONG=1 these go on for as long as it is worth while.
+LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/model/model.t
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)
 PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
 
@@ -208,6 +211,11 @@ check:
 	$(Q)tests/packages build test
 	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
 	$(Q)$(PROVE) --exec tests/tap $(UNIT_TESTS) $(SCRIPTS)
+
+check-long:
+	$(Q)tests/packages build test fuzz
+	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
+	$(Q)LONG=1 $(PROVE) $(LONG_SCRIPTS)
 
 # Under something else: make check-unit UNDER='valgrind --quiet'
 check-unit: $(UNIT_TESTS)
@@ -318,7 +326,9 @@ FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); 
 # make fuzz TIME=600: for so many seconds each
 TIME ?= 60
 
-fuzz: fuzz-programs
+fuzz:
+	$(Q)tests/packages build test fuzz
+	$(Q)$(MAKE) --no-print-directory fuzz-programs
 	$(Q)FUZZ_TIME=$(TIME) $(PROVE) -v tests/fuzz/fuzz.t
 
 fuzz-programs: | $(BUILD)/fuzz/core
@@ -355,20 +365,20 @@ COVERAGE_FLAGS := -fprofile-instr-generate=$(COVERAGE)/profile/%m%c -fcoverage-m
 
 # Tests that fail, for the programs' size or slowness, do not end it.
 coverage:
+	$(Q)tests/packages build test fuzz
 	$(Q)rm -rf $(COVERAGE)/profile && mkdir -p $(COVERAGE)/profile && chmod 1777 $(COVERAGE)/profile
 	$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) CC=clang HOSTCC=clang STATIC=no OPTIMISE=-O0 EXTRA='$(COVERAGE_FLAGS)' \
 		all test-programs fuzz-programs
 	$(Q)clang -std=c11 -O0 -g $(COVERAGE_FLAGS) -o $(COVERAGE)/policy-compile src/policy/compile.c -lseccomp
 	$(Q)umask 0 && $(COVERAGE)/nmnotify -V >/dev/null && $(COVERAGE)/nmnotifyd -V >/dev/null
 	-$(Q)BUILD=$(COVERAGE) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS) --exec tests/tap \
-		$(UNIT_TESTS:$(BUILD)/%=$(COVERAGE)/%) $(SCRIPTS)
+		$(UNIT_TESTS:$(BUILD)/%=$(COVERAGE)/%) $(filter-out tests/systemd/% tests/bench/%,$(SCRIPTS))
 	$(Q)tests/coverage $(COVERAGE) | tee $(COVERAGE)/report
 
 # ---- Analysers ----
 
 # Beyond WARNINGS. Not among them, and why: -Wswitch-enum, since `default` is there to be used;
-# -Wlogical-op, which takes EAGAIN and EWOULDBLOCK for a mistake; -fanalyzer, which in gcc 12 takes
-# a struct that a conditional expression sets for unset.
+# -Wlogical-op, which takes EAGAIN and EWOULDBLOCK for a mistake.
 GCC_WARNINGS := -Walloca -Warith-conversion -Wbad-function-cast -Wcast-align=strict -Wcast-qual \
 	-Wdate-time -Wdouble-promotion -Wduplicated-branches -Wduplicated-cond -Wfloat-equal \
 	-Wformat-signedness -Wformat=2 -Wimplicit-fallthrough=5 -Winit-self -Wjump-misses-init \
@@ -385,12 +395,19 @@ SHELL_SCRIPTS := .ci/run tests/demo tests/packages tests/tap
 
 lint:
 	$(Q)tests/packages build lint
-	$(Q)$(MAKE) --no-print-directory lint-gcc lint-clang lint-format lint-cppcheck lint-tidy lint-man \
-		lint-shell lint-units lint-valgrind lint-sanitize
+	$(Q)$(MAKE) --no-print-directory lint-gcc lint-analyzer lint-clang lint-format lint-cppcheck lint-tidy lint-man \
+		lint-shell lint-units lint-valgrind lint-sanitize lint-memory
 
 lint-gcc:
 	$(call say,LINT,gcc)
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/lint/gcc CC=gcc HOSTCC=gcc WARNINGS='$(WARNINGS) $(GCC_WARNINGS)' all
+
+# gcc 12's analyser is wrong about two files: in conf.c it takes a struct that a conditional expression sets
+# for unset, and in policy/compile.c it loses sight of what an array keeps.
+lint-analyzer:
+	$(call say,LINT,gcc -fanalyzer)
+	$(Q)printf '%s\n' $(filter-out src/conf.c,$(wildcard src/*.c)) | xargs -I % \
+		gcc -std=c11 -O2 -fanalyzer -Werror $(DEFINES) -Isrc -Isrc/policy -c -o /dev/null %
 
 lint-clang:
 	$(call say,LINT,clang)
@@ -454,6 +471,17 @@ sanitize-%:
 	$(Q)$(MAKE) -s BUILD=$(DIR) PROVEFLAGS=-Q check-unit
 	$(Q)$(if $(filter gcc,$*),BUILD=$(abspath $(DIR)) prove -Q $(QUICK_SCRIPTS))
 
+# What is read before it was set, which no other sanitizer sees. Without the tests that make thousands of
+# processes or go through one an instruction at a time, which takes minutes here, and without the clock's,
+# which has milliseconds. There is no
+# -fsanitize=thread: no process has a second thread, and memory that processes share it does not watch.
+lint-memory: DIR = $(BUILD)/lint/memory
+lint-memory:
+	$(call say,LINT,clang -fsanitize=memory)
+	$(Q)$(MAKE) -s BUILD=$(DIR) CC=clang HOSTCC=clang STATIC=no PROVEFLAGS=-Q \
+		EXTRA='-fsanitize=memory -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE' \
+		UNIT_TESTS='$(patsubst $(BUILD)/%,$(DIR)/%,$(filter-out %/turn %/limiter %/clock,$(UNIT_TESTS)))' check-unit
+
 # ---- Other architectures ----
 
 cross:
@@ -475,8 +503,8 @@ cross-%:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all install uninstall check check-unit test-programs fuzz fuzz-programs coverage cross clean lint lint-gcc lint-clang \
-	lint-format lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize
+.PHONY: all install uninstall check check-long check-unit test-programs fuzz fuzz-programs coverage cross clean lint lint-gcc lint-clang \
+	lint-format lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize lint-analyzer lint-memory
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/*.d $(addprefix $(BUILD)/,$(addsuffix /*.d,daemon host tests tests/unit fuzz fuzz/core)))

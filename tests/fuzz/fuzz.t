@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Runs each fuzz target for FUZZ_TIME seconds, from its seeds: nothing crashes, and the target's oracle
-finds nothing wrong. What a run of a minute or more discovers is kept, and the next one begins with it.
+"""Runs each fuzz target for FUZZ_TIME seconds (2; with LONG=1, 60), from its seeds: nothing crashes, and
+the target's oracle finds nothing wrong. What a run of a minute or more discovers is kept, and the next
+one begins with it.
 
     tests/fuzz/fuzz.t [TARGET ...]"""
 
@@ -22,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 PLACE = BUILD / "fuzz"
 TARGETS = ("line", "conf", "source", "connection", "users", "network", "request", "state", "policy")
 
-TIME = float(os.environ.get("FUZZ_TIME") or 2)
+TIME = float(os.environ.get("FUZZ_TIME") or (60 if os.environ.get("LONG") else 2))
 KEPT = TIME >= 60
 AT_ONCE = min(2, os.cpu_count() or 1)
 
