@@ -473,8 +473,8 @@ sanitize-%:
 
 # What is read before it was set, which no other sanitizer sees. Without the tests that make thousands of
 # processes or go through one an instruction at a time, which takes minutes here, and without the clock's,
-# which has milliseconds. There is no
-# -fsanitize=thread: no process has a second thread, and memory that processes share it does not watch.
+# whose margins are milliseconds. There is no -fsanitize=thread: no process has a second thread, and memory
+# that processes share it does not watch.
 lint-memory: DIR = $(BUILD)/lint/memory
 lint-memory:
 	$(call say,LINT,clang -fsanitize=memory)
