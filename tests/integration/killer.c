@@ -124,8 +124,8 @@ static int action(const char *lock)
 	note("start %d %llu %s\n", getpid(), (unsigned long long)begun, source ? source : "-");
 	seed = begun | 1;
 	switch (below(16)) {
-	case 0: nap_ms(150); break;
-	case 1:
+	case 0:
+	case 1: nap_ms(120); break;
 	case 2:
 	case 3: nap_ms(below(20)); break;
 	default: break;
@@ -145,8 +145,8 @@ struct person {
 	pid_t pid;
 	int fd;           /* a handler's connection, an action's pidfd; -1: none */
 	unsigned id;      /* of a handler */
-	pid_t parent;     /* of a child: its supervisor */
-	bool with_parent; /* a child whose plan is its supervisor's */
+	pid_t parent;     /* of a child or an action: its supervisor */
+	bool with_parent; /* a child or an action whose plan is its supervisor's */
 	bool is_killed, is_closed, is_begun;
 	unsigned calls, steps;
 	uint64_t dies_at, begun;
@@ -260,6 +260,14 @@ static void plan_by_calls(struct person *person, unsigned calls)
 	person->steps = below(4) == 0 ? 0 : below(STEPS_MOST);
 }
 
+/* Who has closed its connection may be the waiter: what is most worth to be killed is to come. It is
+ * traced anew when it has stopped. */
+static void waiter_plan(struct person *person)
+{
+	plan_by_calls(person, 40);
+	(void)kill(person->pid, SIGSTOP);
+}
+
 static void plan_by_time(struct person *person, unsigned most_us)
 {
 	person->plan = DIES_IN_TIME;
@@ -272,9 +280,9 @@ static void child_plan(struct person *child)
 {
 	child->begun = now_ns();
 	child->is_begun = true;
-	if (is_calm || below(4) != 0)
+	if (is_calm || below(2) != 0)
 		return;
-	plan_by_calls(child, 24);
+	plan_by_calls(child, 16);
 	child->with_parent = below(2);
 }
 
@@ -290,8 +298,9 @@ static void action_begins(struct person *child)
 		stop("pidfd_open");
 	if (!is_calm && below(8) == 0)
 		person_kill(child); /* before its first instruction */
-	else if (!is_calm && below(8) == 0)
+	else if (!is_calm && below(4) == 0)
 		plan_by_time(child, 20000);
+	child->with_parent = below(2);
 	(void)ptrace(PTRACE_DETACH, child->pid, NULL, NULL);
 }
 
@@ -336,17 +345,46 @@ static void ended(pid_t pid, int status)
 	person_gone(person);
 }
 
+/*
+ * A child that dies with its supervisor may have executed the action by then, and yet not come so far
+ * as to stop for us: its name tells, which it keeps until it is waited for.
+ */
+static void look_executed(struct person *person)
+{
+	char path[32], name[32] = "";
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)person->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? 0 : read(fd, name, sizeof(name) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (length > 0 && strncmp(name, "killer", 6) == 0)
+		note("exec %d %llu %llu\n", person->pid, (unsigned long long)person->begun,
+			(unsigned long long)now_ns());
+}
+
 static void take_events(void)
 {
+	siginfo_t info = { .si_pid = 0 };
+	struct person *person;
 	int status;
-	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
+	while (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL) == 0 &&
+		info.si_pid != 0) {
+		person = person_of(info.si_pid);
+		if (person != NULL && person->kind == CHILD && info.si_code != CLD_STOPPED &&
+			info.si_code != CLD_TRAPPED)
+			look_executed(person);
+		if (waitpid(info.si_pid, &status, __WALL | WNOHANG) != info.si_pid)
+			continue; /* it was stopped, and is killed: comes again */
 		if (!WIFSTOPPED(status))
-			ended(pid, status);
+			ended(info.si_pid, status);
 		else
-			stopped(person_of(pid) != NULL ? person_of(pid) : person_new(CHILD, pid),
+			stopped(person != NULL ? person : person_new(CHILD, info.si_pid),
 				WSTOPSIG(status), status >> 16);
+		info.si_pid = 0;
 	}
 }
 
@@ -356,7 +394,7 @@ static void take_times(void)
 
 	for (unsigned i = 0; i < PEOPLE_MAX; i++)
 		if (people[i].kind != NOBODY && people[i].plan == DIES_IN_TIME && people[i].dies_at <= now)
-			person_kill(&people[i]);
+			plan_end(&people[i]);
 }
 
 static uint64_t next_time(uint64_t until)
@@ -390,6 +428,8 @@ static bool turn(int signals, uint64_t until)
 		if (pollfds[i].revents == 0)
 			continue;
 		look_closed(who[i]);
+		if (who[i]->is_closed && who[i]->plan == LIVES && !is_calm && below(2) == 0)
+			waiter_plan(who[i]);
 		if (who[i]->kind == ACTION) {
 			note("died %d %llu\n", who[i]->pid, (unsigned long long)now_ns());
 			person_gone(who[i]);
@@ -507,6 +547,10 @@ static bool come_to_rest(int signals)
 	while (is_anybody() && now_ns() < deadline)
 		if (!turn(signals, now_ns() + IDLE_MS * 1000000u))
 			count_sleepers();
+	for (unsigned i = 0; i < PEOPLE_MAX; i++)
+		if (people[i].kind != NOBODY)
+			fprintf(stderr, "killer: left: process %d, kind %d, state %c\n", (int)people[i].pid,
+				(int)people[i].kind, state_of(people[i].pid));
 	note("%s %llu\n", is_anybody() ? "stuck" : "rest", (unsigned long long)now_ns());
 	return !is_anybody();
 }
@@ -514,22 +558,23 @@ static bool come_to_rest(int signals)
 static bool rounds(int signals, unsigned count, unsigned sources)
 {
 	for (unsigned i = 0; i < count; i++) {
-		unsigned handlers = 1 + below(HANDLERS_MOST);
+		/* Few, so that nobody makes up for one who is killed; or many. */
+		unsigned handlers = 1 + below(below(2) ? 2 : HANDLERS_MOST);
 
 		for (unsigned n = 0; n < handlers; n++) {
 			(void)handler_start(below(5) != 0, below(sources));
 			pass(signals, now_ns() + below(4) * below(1000) * 1000u);
 		}
-		if (below(3) != 0 && i + 1 < count)
+		if (below(2) != 0 && i + 1 < count)
 			continue;
-		pass(signals, now_ns() + below(60) * 1000000u);
+		pass(signals, now_ns() + below(50) * 1000000u);
 		pardon();
 		/* A killed supervisor's child holds the turn until it is gone, too: who comes before,
 		 * and has no line, is right to leave it alone. */
 		while (is_any(CHILD))
 			(void)turn(signals, now_ns() + IDLE_MS * 1000000u);
 
-		note("last %u %llu\n", handler_start(below(2), below(sources)),
+		note("last %u %llu\n", handler_start(below(3) == 0, below(sources)),
 			(unsigned long long)now_ns());
 		if (!come_to_rest(signals))
 			return false;

@@ -286,7 +286,7 @@ def storm(name, rounds, sources, interval_ms, limit, burst, emission_ms):
             diag("\n".join(box.log()[-5:]))
         keep(box, history)
         past = History(history, True, ("handler", "child", "action"))
-        tell(past, rounds, rounds // 60, name)
+        tell(past, rounds, max(1, rounds // 200), name)
         check_rest(past, name)
         check_lines(past, interval_ms * MS, (burst + 1) * emission_ms * MS, name)
         check_starts(past, interval_ms * MS, name)
@@ -509,7 +509,7 @@ def daemon():
         keep(box, history)
         past, name = History(history, False, ("network", "runner", "child", "action")), "nmnotifyd"
         forgive(past)
-        tell(past, rounds, rounds // 150, name)
+        tell(past, rounds, 1, name)
         check_rest(past, name)
         check_lines(past, interval_ms * MS, 51 * MS, name)
         check_starts(past, interval_ms * MS, name)
