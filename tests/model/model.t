@@ -50,7 +50,6 @@ MODELS = {
         "TICKS=2 TAKERS=1 AHEADS=1",
     ),
 }
-# How large they are: TIMES=1 says how long each takes.
 MODELS_LONG = {
     "turn": ("HANDLERS=3 KILLS=1", "HANDLERS=3 KILLS=0 LAZY=1", "HANDLERS=2 KILLS=3"),
     "limit": ("HANDLERS=3", "HANDLERS=4 SOURCES=1"),
@@ -361,13 +360,9 @@ def large_models_hold():
 
 def mutants_are_caught():
     for mutant in MUTANTS:
-        text = source(mutant.model)
-        applies = True
-        for old, new in mutant.edits:
-            applies = applies and text.count(old) == 1
-            text = text.replace(old, new)
+        text = mutate(source(mutant.model), mutant.edits)
         name = f"{mutant.model}: caught: {mutant.name}"
-        if not applies:
+        if text is None:
             ok(False, f"{name}: the edit applies once")
             continue
         search = Search(mutant.model, text, f"{mutant.define} {mutant.bounds}", "-O0")
@@ -377,12 +372,84 @@ def mutants_are_caught():
             diag(f"violated: {search.violated}; {search.states} states, {'whole' if search.is_whole else 'not whole'}")
 
 
+# ---- The limiter's own source, by C11's memory model ----
+
+RELACY = Path("/usr/include/relacy/relacy.hpp")
+RAISE = """	for (unsigned i = 0; i < cells->count; i++)
+		if (i != tat->least)
+			cell_raise(cells->cell[i], tat->word[i], tat->now, to, window);
+"""
+# The statement that moves the least cell: all of it, and its call.
+MOVE = re.compile(r"\treturn (atomic_compare_exchange_strong_explicit\(cells->cell\[tat->least\],.*?\));\n", re.S)
+STORE = "	atomic_store_explicit(cells->cell[tat->least], to.ms, memory_order_release);\n	return true;\n"
+# What is broken, and how: (text, its replacement) pairs.
+SOURCE_MUTANTS = {
+    "the least cell is charged first": [
+        (RAISE, ""),
+        (MOVE, rf"	if (!\1)\n		return false;\n{RAISE}	return true;\n"),
+    ],
+    "the least cell is moved by a plain store": [(MOVE, STORE)],
+    "the other cells are not raised": [(RAISE, "")],
+    "the clock is read before the cells": [
+        ("	tat.now = moment_now();\n", ""),
+        ("struct tat tat = { .least = 0 };\n", "struct tat tat = { .least = 0, .now = moment_now() };\n"),
+    ],
+}
+
+
+def mutate(text, edits):
+    """The text with (text or pattern, replacement) pairs applied, each of them once; or None."""
+    for old, new in edits:
+        pattern, new = (re.escape(old), lambda _, new=new: new) if isinstance(old, str) else (old, new)
+        text, count = re.subn(pattern, new, text)
+        if count != 1:
+            return None
+    return text
+
+
+def relacy(directory, text, define):
+    """What the search of that source says: (whole and nothing wrong, its words), or None."""
+    (directory / "mutant.c").write_text(text)
+    command = ["g++", "-std=gnu++20", "-O1", "-w", "-fpermissive", "-D_GNU_SOURCE", f"-I{nmtest.PROJECT}/src"]
+    command += [*(f"-D{word}" for word in define.split()), f'-DLIMITER="{directory}/mutant.c"']
+    done = subprocess.run([*command, "-o", directory / "relacy", HERE / "relacy.cc"], capture_output=True, text=True)
+    if done.returncode != 0:
+        diag(done.stderr)
+        return None
+    done = subprocess.run([directory / "relacy"], capture_output=True, text=True)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def limiter_holds_by_the_memory_model():
+    text = (nmtest.PROJECT / "src/limiter.c").read_text()
+    if not RELACY.exists() or not shutil.which("g++"):
+        skip("relacy: the limiter's source", "relacy or g++ is missing")
+        return
+    with tempfile.TemporaryDirectory(prefix="nmnotify-relacy-") as name:
+        directory = Path(name)
+        for bounds in "THREADS=2 TICKS=3", f"THREADS=3 TICKS=3 ITERATIONS={20000000 if LONG else 300000}":
+            begun = time.monotonic()
+            holds, said = relacy(directory, text, bounds) or (False, "")
+            count = re.search(r"iterations: (\d+)", said)
+            diag(f"relacy {bounds}: {count and count[1]} executions, {time.monotonic() - begun:.1f} s")
+            if not ok(holds and count, f"relacy: nothing wrong with {bounds}"):
+                diag(said[-2000:])
+        for mutant, edits in SOURCE_MUTANTS.items():
+            mutated = mutate(text, edits)
+            if mutated is None:
+                ok(False, f"relacy: the edit applies once: {mutant}")
+                continue
+            holds, said = relacy(directory, mutated, "THREADS=2 TICKS=3") or (True, "")
+            if not ok(not holds and "USER ASSERT FAILED" in said, f"relacy: caught: {mutant}: G3"):
+                diag(said[-2000:])
+
+
 def main():
     for program in ("spin", "cc"):
         if not shutil.which(program):
             print(f"1..0 # SKIP {program} is missing")
             sys.exit(0)
-    nmtest.run(models_hold, large_models_hold, mutants_are_caught)
+    nmtest.run(models_hold, large_models_hold, mutants_are_caught, limiter_holds_by_the_memory_model)
 
 
 main()
