@@ -195,7 +195,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
 	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
-SCRIPTS := $(wildcard tests/integration/*.t tests/fuzz/*.t tests/systemd/*.t tests/bench/*.t)
+SCRIPTS := $(wildcard tests/integration/*.t tests/fuzz/*.t tests/model/*.t tests/systemd/*.t tests/bench/*.t)
 # With LONG=1 these go on for as long as it is worth while.
 LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/model/model.t
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)

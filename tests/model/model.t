@@ -40,7 +40,6 @@ MODELS = {
     ),
     "board": (
         "LINES=3",
-        "LINES=3 RUNNER_KILLS=1",
         "LINES=2 KILLS=1 FAILS=1",
         "LINES=2 KILLS=1 RUNNER_KILLS=1",
         "LINES=2 KILLS=1 ROOM=1",
@@ -53,7 +52,7 @@ MODELS = {
 MODELS_LONG = {
     "turn": ("HANDLERS=3 KILLS=1", "HANDLERS=3 KILLS=0 LAZY=1", "HANDLERS=2 KILLS=3"),
     "limit": ("HANDLERS=3", "HANDLERS=4 SOURCES=1"),
-    "board": ("LINES=3 KILLS=1", "LINES=3 FAILS=1"),
+    "board": ("LINES=3 RUNNER_KILLS=1", "LINES=3 KILLS=1", "LINES=3 FAILS=1"),
     "cells": ("TICKS=3", "TICKS=3 T=2"),
 }
 
