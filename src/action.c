@@ -177,6 +177,7 @@ static bool child_descriptors(const struct log *log)
  */
 static int child_main(void *argument)
 {
+	/* tests/model/turn.pml: action_child. */
 	struct child *child = argument;
 	const struct action *action = child->action;
 	const struct user *user = action->user;
@@ -201,6 +202,7 @@ static int child_main(void *argument)
  */
 static pid_t child_start(struct child *child)
 {
+	/* tests/model/turn.pml: child_start(). */
 	static LAYOUT_LAST _Alignas(16) char stack[CHILD_STACK_BYTES];
 
 	return clone(child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, child);
@@ -212,6 +214,7 @@ static pid_t child_start(struct child *child)
  */
 static bool child_has_executed(pid_t child)
 {
+	/* tests/model/turn.pml: child_has_executed(). */
 	siginfo_t info;
 
 	return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
@@ -266,6 +269,7 @@ static void group_end(pid_t group, uint64_t deadline)
 
 static int supervise(struct supervision *run, struct span timeout)
 {
+	/* tests/model/turn.pml: supervise(). */
 	uint64_t deadline;
 	int status = 0;
 
@@ -301,6 +305,7 @@ static int not_executed(const struct action *action, int error)
 
 static int start(const struct action *action, struct decision *decision)
 {
+	/* tests/model/turn.pml: start to ended. */
 	static LAYOUT_LAST struct child child; /* zeros; too large for a stack of one page */
 	struct supervision run = { .reason = NULL };
 	struct turn *turn = decision->turn;

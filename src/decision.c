@@ -19,6 +19,7 @@ bool decision_is_covered(const struct decision *decision)
 
 void decision_line(struct decision *decision, enum line_state line)
 {
+	/* tests/model/turn.pml: note; limit.pml: limiter_take(). */
 	decision->has_line = line == LINE_VALID;
 	switch (line) {
 	case LINE_VALID: decision->verdict = VERDICT_COALESCED; break;
@@ -40,6 +41,7 @@ bool decision_needs_turn(const struct decision *decision)
 /* What a line's waiter is. Without a line it only pays a debt, and the verdict stands (G5). */
 static void settle(struct decision *decision)
 {
+	/* tests/model/limit.pml: settle(). */
 	/* A dead process that owed the start has been charged for it. */
 	if (!decision->is_charged && decision->turn->new_debt) {
 		decision->uncharged =
@@ -64,6 +66,7 @@ bool decision_join(struct decision *decision)
 
 bool decision_make(struct decision *decision, enum line_state line)
 {
+	/* tests/model/turn.pml: read_line to join. */
 	decision_line(decision, line);
 	if (!decision->has_line && !decision_needs_turn(decision))
 		return true;
@@ -73,6 +76,7 @@ bool decision_make(struct decision *decision, enum line_state line)
 /* The start is at `at`, not at the moment that was charged. */
 static void charge_late(struct decision *decision, struct moment at)
 {
+	/* tests/model/limit.pml: delay. */
 	struct span late = moment_until(decision->allowed, at);
 
 	if (!decision->is_charged)

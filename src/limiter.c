@@ -95,6 +95,7 @@ static struct moment cell_read(uint32_t word, struct moment now, struct span win
 
 static struct tat tat_read(const struct cells *cells, struct rate rate)
 {
+	/* tests/model/cells.pml: tat_read. */
 	struct tat tat = { .least = 0 };
 
 	/* Acquire: pairs with the releases in tat_move; whoever sees a charge sees the raised
@@ -117,6 +118,7 @@ static struct tat tat_read(const struct cells *cells, struct rate rate)
 static void cell_raise(
 	atomic_word *cell, uint32_t word, struct moment now, struct moment to, struct span window)
 {
+	/* tests/model/cells.pml: cell_raise, look_again. */
 	/* Release: pairs with the acquire in tat_read. */
 	while (moment_later(to, cell_read(word, now, window)) &&
 		!atomic_compare_exchange_strong_explicit(cell, &word, moment_to_word(to),
@@ -128,6 +130,7 @@ static void cell_raise(
 static bool tat_move(
 	const struct cells *cells, struct tat *tat, struct moment to, struct span window)
 {
+	/* tests/model/cells.pml: cell_raise to move_least. */
 	for (unsigned i = 0; i < cells->count; i++)
 		if (i != tat->least)
 			cell_raise(cells->cell[i], tat->word[i], tat->now, to, window);
@@ -139,6 +142,7 @@ static bool tat_move(
 
 static struct moment conforms_at(const struct tat *tat, struct rate rate)
 {
+	/* tests/model/limit.pml: conform(). */
 	return moment_latest(tat->now, moment_sub(tat->at, rate_tolerance(rate)));
 }
 
@@ -151,6 +155,7 @@ struct moment limiter_peek(const struct cells *cells, struct rate rate)
 
 bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at)
 {
+	/* tests/model/limit.pml: limiter_take(); cells.pml: charger. */
 	struct tat tat;
 
 	do {
@@ -167,6 +172,7 @@ bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at
 static struct span tat_advance(
 	const struct cells *cells, struct rate rate, struct span by, struct span most)
 {
+	/* tests/model/limit.pml: charge_ahead(); cells.pml: charger, ahead. */
 	struct moment to, wanted;
 	struct tat tat;
 
@@ -190,6 +196,7 @@ struct span limiter_charge_ahead(const struct cells *cells, struct rate rate)
 
 void limiter_delay(const struct cells *cells, struct rate rate, struct span late)
 {
+	/* tests/model/limit.pml: delay. */
 	/* The most that a GCRA's TAT can be ahead just after it admitted an arrival. */
 	struct span most = { .ms = rate.burst * rate.emission.ms };
 

@@ -66,6 +66,7 @@ static int child_refused(struct log *log, const char *what)
 
 static int child_main(const struct runner *runner, const struct request *request)
 {
+	/* tests/model/board.pml: turn_child. */
 	const struct desk *desk = &runner->desks->desk[request->account];
 	struct log log;
 	struct turn turn = decision_turn(desk->account, desk->state);
@@ -127,6 +128,7 @@ static void signals_default(void)
  * orphans_adopt(). */
 static void turn_failed(const struct request *request)
 {
+	/* tests/model/board.pml: turn_failed(). */
 	const struct runner *runner = room.runner;
 
 	room.adoption = clock_milliseconds(CLOCK_MONOTONIC) + RETRY_MS;
@@ -151,6 +153,7 @@ static bool has_room(unsigned account)
 
 static void child_fork(const struct request *request)
 {
+	/* tests/model/board.pml: child_fork(), and what runner does when it fails. */
 	const struct runner *runner = room.runner;
 	pid_t pid = -1;
 
@@ -177,6 +180,7 @@ static void child_fork(const struct request *request)
 /* A debt of a dead process is paid at once. */
 static void orphan_adopt(unsigned account)
 {
+	/* tests/model/board.pml: orphan_adopt(). */
 	const struct request debt = { .kind = REQUEST_TURN,
 		.account = account,
 		.number = atomic_load(&room.runner->board->settled[account]),
@@ -188,6 +192,7 @@ static void orphan_adopt(unsigned account)
 
 static void orphans_adopt(void)
 {
+	/* tests/model/board.pml: runner, adoption. */
 	room.adoption = UINT64_MAX;
 	for (unsigned i = 0; i < room.runner->desks->count; i++)
 		orphan_adopt(i);
@@ -195,6 +200,7 @@ static void orphans_adopt(void)
 
 static void child_ended(pid_t pid, int status)
 {
+	/* tests/model/board.pml: child_ended(). */
 	struct board *board = room.runner->board;
 	struct child child;
 	unsigned i = 0;

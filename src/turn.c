@@ -115,6 +115,7 @@ static struct moment due_read(uint32_t due, struct moment now, struct span reach
 
 bool turn_is_covered(const struct turn *turn, struct moment allowed)
 {
+	/* tests/model/turn.pml: is_covered, probe, probe_again. */
 	uint32_t due = atomic_load(&turn->state->due);
 
 	if (due == 0 || moment_later(moment_of_word(due), allowed))
@@ -132,6 +133,7 @@ bool turn_is_covered(const struct turn *turn, struct moment allowed)
 /* Has a start begun that neither was executed nor is in anybody's hands? */
 static bool has_unfinished_start(const struct turn *turn)
 {
+	/* tests/model/turn.pml: orphan_owed to orphan_again, debt_owed to debt_again. */
 	/* The first look only spares the other two. The last is after the lock's: whoever held that
 	 * may have executed the action meanwhile. */
 	return atomic_load(&turn->state->owed) != 0 && !lock_is_held(turn, LOCK_RUNNING) &&
@@ -140,6 +142,7 @@ static bool has_unfinished_start(const struct turn *turn)
 
 bool turn_has_orphan(const struct turn *turn)
 {
+	/* tests/model/turn.pml: orphan_due, orphan_waiting. */
 	if (atomic_load(&turn->state->due) != 0 && !lock_is_held(turn, LOCK_WAITING))
 		return true;
 	return has_unfinished_start(turn);
@@ -147,6 +150,7 @@ bool turn_has_orphan(const struct turn *turn)
 
 void turn_owe(const struct turn *turn, struct moment allowed)
 {
+	/* tests/model/turn.pml: owe; board.pml: turn_failed(), errands_leave(). */
 	atomic_word *due = &turn->state->due;
 	uint32_t was = atomic_load(due);
 
@@ -161,6 +165,7 @@ void turn_owe(const struct turn *turn, struct moment allowed)
  * False without a line if somebody has paid meanwhile: senders of rubbish start nothing. */
 static bool become_waiter(struct turn *turn, const struct moment *allowed)
 {
+	/* tests/model/turn.pml: got_waiting, become. */
 	atomic_word *due = &turn->state->due;
 	uint32_t was = atomic_load(due);
 	struct moment now = moment_now(), at;
@@ -181,6 +186,7 @@ static bool become_waiter(struct turn *turn, const struct moment *allowed)
 
 void turn_note(struct turn *turn)
 {
+	/* tests/model/turn.pml: note; limit.pml: generation. */
 	turn->has_noted = true;
 	turn->noted = atomic_load(&turn->state->starts); /* pairs with turn_start */
 }
@@ -193,6 +199,7 @@ static bool is_overtaken(const struct turn *turn)
 
 enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 {
+	/* tests/model/turn.pml: join, got_waiting, no_debt, taken, look_again. */
 	atomic_word *due = &turn->state->due;
 
 	for (unsigned looks = 0; looks < LOOK_AGAIN_MOST; looks++) {
@@ -235,6 +242,7 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
  */
 static struct moment start_time(struct turn *turn, uint32_t *due)
 {
+	/* tests/model/turn.pml: time. */
 	uint32_t last = atomic_load(&turn->state->last_start);
 	struct moment now, at;
 
@@ -261,6 +269,7 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
  */
 static void await_orphaned_action(struct turn *turn)
 {
+	/* tests/model/turn.pml: behind ready. */
 	uint32_t action = atomic_load(&turn->state->action);
 	struct pollfd pollfd = { .events = POLLIN };
 	uint32_t most = turn->interval.ms > turn->reach.ms ? turn->interval.ms : turn->reach.ms;
@@ -280,6 +289,7 @@ static void await_orphaned_action(struct turn *turn)
 
 bool turn_ready(struct turn *turn)
 {
+	/* tests/model/turn.pml: ready. */
 	uint32_t due;
 
 	if (lock_try(turn, LOCK_RUNNING) != 0)
@@ -317,6 +327,7 @@ static void on_alarm(int signal)
 
 static bool sleep_until_due(struct turn *turn)
 {
+	/* tests/model/turn.pml: time. */
 	struct sigaction action = { .sa_handler = on_alarm };
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
 	struct span rest;
@@ -336,6 +347,7 @@ static bool sleep_until_due(struct turn *turn)
 
 bool turn_wait(struct turn *turn)
 {
+	/* tests/model/turn.pml: ready to time. */
 	uint32_t due;
 
 	if (!turn->running && lock(turn, F_OFD_SETLKW, F_WRLCK, LOCK_RUNNING) != 0)
@@ -349,6 +361,7 @@ bool turn_wait(struct turn *turn)
 
 void turn_start(struct turn *turn)
 {
+	/* tests/model/turn.pml: start. */
 	atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
 	/* The debt is in one of the two words at any instant: first written here, then cleared
 	 * there. */
@@ -361,6 +374,7 @@ void turn_start(struct turn *turn)
 
 struct moment turn_executed(struct turn *turn)
 {
+	/* tests/model/turn.pml: is_executed. */
 	struct moment now = moment_now();
 
 	/* Once more, as getting here may have taken a while: the interval counts from the later. */
@@ -376,6 +390,7 @@ void turn_action_is(struct turn *turn, pid_t self)
 
 void turn_ended(struct turn *turn)
 {
+	/* tests/model/turn.pml: ended. */
 	atomic_store(&turn->state->action, 0);
 	lock_release(turn, LOCK_RUNNING);
 	turn->running = false;
