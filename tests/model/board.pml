@@ -135,6 +135,7 @@ inline child_fork(n, l, a, g)
 inline turn_failed(n, l, a)
 {
 	adoption = true;
+	if :: looking < n -> looking = n :: else fi;
 #ifndef OLD_FAIL
 	if
 	:: l && settled < n -> due = (due == 0 -> a : EARLIEST(due, a))
