@@ -96,6 +96,7 @@ static bool errand_covers(unsigned desk, struct moment allowed)
 
 static void errand_send(unsigned desk, const struct decision *decision, const struct source *source)
 {
+	/* tests/model/board.pml: errand_send(). */
 	struct errand *errand = &loop.errand[desk];
 	struct moment allowed = decision->allowed;
 
@@ -118,6 +119,7 @@ static void errand_send(unsigned desk, const struct decision *decision, const st
 
 static void errands_resend(void)
 {
+	/* tests/model/board.pml: errands_resend(). */
 	if (!loop.has_unsent)
 		return;
 	loop.has_unsent = false;
@@ -133,6 +135,7 @@ static void errands_resend(void)
 /* The runner is gone: what it had not settled is owed. Whoever comes next pays it (G5). */
 static void errands_leave(void)
 {
+	/* tests/model/board.pml: errands_leave(). */
 	for (unsigned i = 0; i < loop.network->desks->count; i++) {
 		const struct request *request = &loop.errand[i].request;
 
@@ -188,21 +191,28 @@ static bool is_covered(unsigned desk, const struct decision *decision)
 	       decision_is_covered(decision);
 }
 
-/* The index of the account that takes the connection; NOBODY: denied, and said so. */
+/* The index of the account that takes the connection; NOBODY: none does, or can, and said so. */
 static unsigned desk_find(const struct source *source, const struct source *to)
 {
 	struct network_process *network = loop.network;
 	const struct account *account = conf_account(network->conf, source, to);
+	unsigned desk;
 
-	if (account != NULL)
-		return (unsigned)(account - network->conf->accounts);
-	tell_verdict(network->desks->denied, ACCOUNT_NONE, VERDICT_DENIED, source);
+	if (account == NULL) {
+		tell_verdict(network->desks->denied, ACCOUNT_NONE, VERDICT_DENIED, source);
+		return NOBODY;
+	}
+	desk = (unsigned)(account - network->conf->accounts);
+	if (!network->desks->desk[desk].is_shut)
+		return desk;
+	tell_verdict(network->desks->desk[desk].state, desk, VERDICT_ERROR, source);
 	return NOBODY;
 }
 
 /* A line, or what is not one: the verdict, and the runner if somebody must take a turn. */
 static void conclude(unsigned desk, const struct source *source, enum line_state line)
 {
+	/* tests/model/board.pml: network. */
 	struct decision decision = decision_of(desk, source);
 	struct state *state = loop.network->desks->desk[desk].state;
 	bool needs_turn;

@@ -82,35 +82,75 @@ static void take_sockets(struct daemon *d)
 }
 
 /* An account's state is opened as its user: what root made there he could not use. */
-static void open_desk(struct daemon *d, struct desk *desk, const struct account *account)
+static bool desk_open(struct daemon *d, struct desk *desk, struct state_error *error)
 {
 	struct program *program = &d->program;
-	struct state_error error;
+	bool is_open = false;
 
-	desk->account = account;
-	program_choose_user(program, account, false, &desk->user);
-	desk->directory = state_account_open(program->base, account->name, program->self,
-		desk->user.uid, desk->user.gid, &error);
+	desk->directory = state_account_open(program->base, desk->account->name, program->self,
+		desk->user.uid, desk->user.gid, error);
 	if (desk->directory < 0)
-		program_fail_state(program, &error);
+		return false;
 	if (program->self == 0 && (setegid(desk->user.gid) != 0 || seteuid(desk->user.uid) != 0))
 		program_fail(program, "becoming an account's user");
 	desk->state = state_map(
-		desk->directory, STATE_LIMITS, desk->user.uid, sizeof(struct state), &error);
-	if (desk->state == NULL)
-		program_fail_state(program, &error);
-	desk->turn = decision_turn(account, desk->state);
-	if (!turn_open(&desk->turn, desk->directory, &error))
-		program_fail_state(program, &error);
+		desk->directory, STATE_LIMITS, desk->user.uid, sizeof(struct state), error);
+	if (desk->state != NULL) {
+		desk->turn = decision_turn(desk->account, desk->state);
+		is_open = turn_open(&desk->turn, desk->directory, error);
+	}
 	if (program->self == 0 && (seteuid(0) != 0 || setegid(getgid()) != 0))
 		program_fail(program, "becoming root again");
+	return is_open;
+}
+
+/*
+ * Its user can spoil his state at will, which is no reason to leave the others without service. His
+ * account takes nothing until we are started again; memory stands in, to count that in.
+ */
+static void desk_shut(struct daemon *d, struct desk *desk, const struct state_error *error)
+{
+	struct program *program = &d->program;
+
+	program->log.account = desk->account->name;
+	program_tell_state(program, error);
+	program->log.account = NULL;
+	desk->is_shut = true;
+	if (desk->directory >= 0)
+		(void)close(desk->directory); /* was only read */
+	desk->directory = -1;
+	desk->state = mmap(NULL, sizeof(struct state), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (desk->state == MAP_FAILED)
+		program_fail(program, "mmap");
+	desk->turn = decision_turn(desk->account, desk->state);
+	desk->turn.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (desk->turn.fd < 0)
+		program_fail(program, "/dev/null");
+}
+
+/* True if it can be used. */
+static bool open_desk(struct daemon *d, struct desk *desk, const struct account *account)
+{
+	struct state_error error;
+
+	desk->account = account;
+	program_choose_user(&d->program, account, false, &desk->user);
+	if (!desk_open(d, desk, &error)) {
+		/* Where all accounts are one user's, the super-server tries again. */
+		if (d->program.self != 0)
+			program_fail_state(&d->program, &error);
+		desk_shut(d, desk, &error);
+	}
 	if (!limiter_key(desk->state))
-		program_fail(program, "getrandom");
+		program_fail(&d->program, "getrandom");
+	return !desk->is_shut;
 }
 
 static void open_state(struct daemon *d)
 {
 	struct state_error error;
+	unsigned usable = 0;
 
 	program_open_base(&d->program);
 	program_guard_state(&d->program);
@@ -119,8 +159,10 @@ static void open_state(struct daemon *d)
 	if (d->desks.denied == NULL)
 		program_fail_state(&d->program, &error);
 	for (; d->desks.count < d->program.conf.accounts_count; d->desks.count++)
-		open_desk(d, &d->desks.desk[d->desks.count],
+		usable += open_desk(d, &d->desks.desk[d->desks.count],
 			&d->program.conf.accounts[d->desks.count]);
+	if (usable == 0)
+		exit(EX_OSERR);
 }
 
 static void open_pair(struct daemon *d)

@@ -51,12 +51,17 @@ _Noreturn void program_fail(struct program *program, const char *what)
 	exit(EX_OSERR);
 }
 
-_Noreturn void program_fail_state(struct program *program, const struct state_error *error)
+void program_tell_state(struct program *program, const struct state_error *error)
 {
 	limit_errors(program);
 	log_error(&program->log, "state %s: %s %s%s%s", program->base_path, error->what,
 		error->name, error->code != 0 ? ": " : "",
 		error->code != 0 ? strerror(error->code) : "");
+}
+
+_Noreturn void program_fail_state(struct program *program, const struct state_error *error)
+{
+	program_tell_state(program, error);
 	exit(EX_OSERR);
 }
 

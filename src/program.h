@@ -54,4 +54,7 @@ _Noreturn void program_fail(struct program *program, const char *what);
 _Noreturn void program_fail_state(struct program *program, const struct state_error *error);
 _Noreturn void program_fail_configuration(struct program *program, const char *wrong);
 
+/* Says why state cannot be used, and goes on. */
+void program_tell_state(struct program *program, const struct state_error *error);
+
 #endif

@@ -68,6 +68,7 @@ struct desk {
 	struct state *state;
 	struct turn turn; /* its lock file is only probed: a lock is a process's own business */
 	int directory;
+	bool is_shut; /* its state cannot be used: it takes nothing */
 };
 
 struct desks {
