@@ -201,7 +201,13 @@ MUTANTS = [
     # ---- nmnotifyd's errands ----
     Mutant("board", "an errand covers until it is settled", "OLD_COVERS OLD_COVERS_GENERATION", "LINES=3", "G1"),
     Mutant("board", "an errand covers though a start has overtaken it", "OLD_COVERS_GENERATION", "LINES=3", "G1"),
-    Mutant("board", "a later errand forgets the earlier one's time", "OLD_OVERWRITE", "LINES=2 KILLS=1 RUNNER_KILLS=1", "G5"),
+    Mutant(
+        "board",
+        "a later errand forgets the earlier one's time",
+        "OLD_OVERWRITE",
+        "LINES=2 KILLS=1 RUNNER_KILLS=1",
+        "G5",
+    ),
     Mutant("board", "who cannot take a turn leaves no debt", "OLD_FAIL", "LINES=2 FAILS=1", "G1"),
     Mutant("board", "an errand for a debt is not settled by a kill", "OLD_UNSETTLED", "LINES=2 KILLS=2", STUCK),
     Mutant(
@@ -216,10 +222,7 @@ MUTANTS = [
         "cells",
         "the least cell is charged first",
         [
-            ("		i = (least == 0 -> 1 : 0);\n		if\n", "		i = (least == 0 -> 1 : 0);\n		if\n"),
-            ("		/* tat_advance() */\n		:: ahead -> to = EARLIEST(to, when + WINDOW); if :: to <= at -> goto next :: else fi\n"
-             "		:: else\n		fi\n	};\n",
-             "		:: else\n		fi\n	};\n	goto move_least;\n"),
+            ("/* tat_move() */\n", "	goto move_least;\n"),
             ("i = 0; goto move_least fi", "i = 0; goto next fi"),
             ("			:: else\n			fi\n		:: else -> clock = 0; goto tat_read",
              "			:: else\n			fi;\n			goto cell_raise\n		:: else -> clock = 0; i = 0; goto tat_read"),
@@ -298,7 +301,7 @@ class Search:
             if pan is None:
                 return
             begun = time.monotonic()
-            done = subprocess.run([pan, f"-m{DEPTH}", "-w23"], cwd=directory, capture_output=True, text=True)
+            done = subprocess.run([pan, f"-m{DEPTH}", f"-w{26 if LONG else 23}"], cwd=directory, capture_output=True, text=True)
             self.seconds = time.monotonic() - begun
             said = done.stdout + done.stderr
             count = re.search(r"^ *(\d+) states, stored", said, re.M)
