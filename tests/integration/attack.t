@@ -252,6 +252,56 @@ def port_of_nmnotifyd():
     from_the_port(lambda box, conf: Daemon(box, conf), 2000, "nmnotifyd")
 
 
+def forged_datagrams():
+    """Every datagram from an address of its own choosing; one of them is the mail server's."""
+    interval, period, burst, mail_server = 300, 500, 2, "127.0.0.2"
+    with Sandbox() as box:
+        conf = box.config(
+            f"limit 1/{period}ms burst {burst}\ninterval {interval}ms\nfrom 127.0.0.0/16\naction {box.recorder()}\n"
+        )
+        with ExitStack() as stack:
+            udp = listener(socket.SOCK_DGRAM)
+            service = stack.enter_context(Service(box, conf, [listener(), udp]))
+            forgers = []
+            for number in range(400):
+                s = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                s.bind((mail_server if number % 4 == 0 else f"127.0.{number // 200}.{3 + number % 200}", 0))
+                s.setblocking(False)
+                forgers.append(s)
+            begun, sent, late = boottime_ms(), 0, []
+            while boottime_ms() - begun < 4000:
+                for s in forgers[sent % 8 :: 8]:
+                    try:
+                        s.sendto(LINE if sent % 3 else b"nm_notifyuser\r\n\r\n", udp.getsockname())
+                    except OSError:
+                        pass
+                    sent += 1
+                time.sleep(0.02)
+                if sent % 10 == 0:
+                    late.append(boottime_ms())
+                    service.send(mail_server)
+            last = boottime_ms()
+            service.send(mail_server)
+            bound = interval + (burst + 1) * period + SOON * 1000
+            late.append(last)
+            until(lambda: box.starts() and box.starts()[-1] / 1e6 >= last, bound / 1000)
+            begun_at = [s / 1e6 for s in box.starts()]
+            wrong = [a for a in late if not any(0 <= s - a <= bound for s in begun_at)]
+            ok(not wrong, f"G1: {sent} forged datagrams: each of {len(late)} lines of the mail server has its start")
+            words = [r.last_start for r in box.runs()]
+            gaps = [(b - a) & 0xFFFFFFFF for a, b in zip(words, words[1:])]
+            ok(len(gaps) >= 5 and min(gaps) >= interval, f"G2: forged datagrams: {len(words)} starts, an interval apart")
+            answers = 0
+            for s in forgers:
+                try:
+                    s.recv(16)
+                    answers += 1
+                except BlockingIOError:
+                    pass
+            equal(answers, 0, "G7: forged datagrams: nothing comes back to any of the addresses")
+            ok(len(service.pids()) <= 4, "G4: forged datagrams: a waiter and a supervisor at most")
+
+
 # ---- A local user, who may not write the state ----
 
 
@@ -756,6 +806,9 @@ def replaces_its_files(village, name):
         village.front.start()
         ok("cannot open limits" in village.box.messages()[-1], f"{name}: the log says so")
         village.front.send("127.0.0.3")
+        wanted = "nmnotifyd[]: verdict=error account=bad source=127.0.0.3"
+        said = lambda: wanted in [re.sub(r"\[\d+\]", "[]", line) for line in village.box.log()]  # noqa: E731
+        ok(until(said, SOON), f"{name}: its line is refused, and no process made for it")
         check_good(village, f"{name}, and it starts again")
     equal(village.said(), None, f"{name}: nothing runs for it any more")
     counts = village.box.state("good").counts()
@@ -948,6 +1001,7 @@ def network_user():
 nmtest.run(
     port_of_the_handler,
     port_of_nmnotifyd,
+    forged_datagrams,
     local_user_and_files,
     local_user_and_readable_turn,
     local_user_and_processes,
