@@ -6,7 +6,7 @@
  * served by a start after it, or, if the runner was killed, is owed in `due`; and the network process
  * comes to rest, with every errand settled (init is reached).
  *
- * Bounds: LINES, KILLS of children, RUNNER_KILLS, FAILS, ROOM for requests. OLD_*: the protocol as it
+ * Bounds: LINES, KILLS of children (they may be crashes), RUNNER_KILLS, FAILS, ROOM for requests. OLD_*: the protocol as it
  * was before a fault that this model found; each must be caught.
  */
 #ifndef LINES
@@ -43,7 +43,8 @@ chan requests = [ROOM] of { byte, bool, byte, byte };
 #define IDLE 0
 #define BORN 1
 #define ENDED 2
-#define SLAIN 3
+#define SLAIN 3   /* SIGKILL */
+#define CRASHED 4 /* another signal */
 byte child[CHILDREN], number[CHILDREN], allowed_of[CHILDREN], generation_of[CHILDREN];
 bool line_of[CHILDREN];
 byte born;
@@ -119,7 +120,7 @@ join:		/* decision_join(), turn_join(): see turn.pml */
 covered:	atomic { if :: settled < number[me] -> settled = number[me] :: else fi };
 		child[me] = ENDED;
 out:		skip
-	} unless { child[me] == SLAIN }
+	} unless { child[me] >= SLAIN }
 }
 
 bool reaped[CHILDREN];
@@ -157,7 +158,8 @@ inline child_ended(c)
 {
 	reaped[c] = true;
 	if
-	:: child[c] == ENDED && settled < number[c] -> turn_failed(number[c], line_of[c], allowed_of[c])
+	:: child[c] == CRASHED || (child[c] == ENDED && settled < number[c]) ->
+		turn_failed(number[c], line_of[c], allowed_of[c])
 	:: child[c] == SLAIN && settled >= number[c] -> orphan_adopt()
 #ifdef OLD_UNSETTLED
 	:: child[c] == SLAIN && settled < number[c] && !line_of[c] -> orphan_adopt()
@@ -309,7 +311,10 @@ end:	do
 	:: atomic { kills < KILLS;
 		if :: v = 0 :: v = 1 :: v = 2 :: v = 3 fi;
 		if
-		:: child[v] == BORN -> kills++; child[v] = SLAIN; if :: waiting == v -> waiting = NONE :: else fi
+		:: child[v] == BORN ->
+			kills++;
+			if :: child[v] = SLAIN :: child[v] = CRASHED fi;
+			if :: waiting == v -> waiting = NONE :: else fi
 		:: else
 		fi;
 		v = 0 }
@@ -323,7 +328,7 @@ init
 		run turn_child(0); run turn_child(1); run turn_child(2); run turn_child(3); run turn_child(4); run turn_child(5);
 		run killer() };
 	atomic { at_peace -> 
-		/* A debt whose own process fails is left to the next connection. */
-		assert(!some_unserved || runner_kills != 0 || (fails != 0 && kills != 0)); /* G1 */
+		/* A debt whose own process fails, too, is left to the next connection. */
+		assert(!some_unserved || runner_kills != 0 || (fails != 0 && kills + fails > 1)); /* G1 */
 		assert(!some_unserved || (due != 0 && !some_is_owed_late)) /* G5 */ }
 }

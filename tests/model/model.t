@@ -40,9 +40,9 @@ MODELS = {
     ),
     "board": (
         "LINES=3",
-        "LINES=2 KILLS=1 FAILS=1",
         "LINES=2 KILLS=1 RUNNER_KILLS=1",
         "LINES=2 KILLS=1 ROOM=1",
+        "LINES=2 FAILS=2",
     ),
     "cells": (
         "TICKS=2",
@@ -52,7 +52,7 @@ MODELS = {
 MODELS_LONG = {
     "turn": ("HANDLERS=3 KILLS=1", "HANDLERS=3 KILLS=0 LAZY=1", "HANDLERS=2 KILLS=3"),
     "limit": ("HANDLERS=3", "HANDLERS=4 SOURCES=1"),
-    "board": ("LINES=3 RUNNER_KILLS=1", "LINES=3 KILLS=1", "LINES=3 FAILS=1"),
+    "board": ("LINES=2 KILLS=1 FAILS=1", "LINES=3 RUNNER_KILLS=1", "LINES=3 KILLS=1", "LINES=3 FAILS=1"),
     "cells": ("TICKS=3", "TICKS=3 T=2"),
 }
 
@@ -210,6 +210,20 @@ MUTANTS = [
     ),
     Mutant("board", "who cannot take a turn leaves no debt", "OLD_FAIL", "LINES=2 FAILS=1", "G1"),
     Mutant("board", "an errand for a debt is not settled by a kill", "OLD_UNSETTLED", "LINES=2 KILLS=2", STUCK),
+    Mutant(
+        "board",
+        "a waiter's crash is nobody's business",
+        [(":: child[c] == CRASHED ||", ":: (child[c] == CRASHED && settled < number[c]) ||")],
+        "LINES=2 KILLS=1",
+        "G1",
+    ),
+    Mutant(
+        "board",
+        "a failed turn is not tried again",
+        [("	adoption = true;\n", "")],
+        "LINES=2 FAILS=1",
+        "G1",
+    ),
     Mutant(
         "board",
         "nobody owes what the runner has not settled",
