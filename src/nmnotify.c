@@ -171,8 +171,8 @@ static int run_action(struct handler *h)
 
 int main(int argc, char **argv)
 {
-	static LAYOUT_BEHIND_SMALL struct handler
-		h; /* zeros; large, but only what is used is ever touched */
+	/* Zeros; large, but only what is used is ever touched. */
+	static LAYOUT_BEHIND_SMALL struct handler h;
 
 	argv += argc > 0; /* without our name */
 	guard_descriptors(&h, argv);
