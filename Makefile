@@ -231,7 +231,7 @@ $(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
 	$(Q)$(HOSTCC) -std=c11 -O1 -g $(WARNINGS) -o $@ $< $(HELPER_FLAGS)
 
-$(BUILD)/tests/syscalls: HELPER_FLAGS = -lseccomp
+$(BUILD)/tests/syscalls $(BUILD)/tests/refuse: HELPER_FLAGS = -lseccomp
 $(BUILD)/tests/newer.so: HELPER_FLAGS = -shared -fPIC -ldl
 
 $(BUILD)/tests/%: tests/systemd/%.c | $(BUILD)/tests/unit

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""What cannot fail, fails: each system call is refused, one at a time. Whatever it was for, nothing hangs
+or crashes, nothing is said to the other end, what exits with 71 or 78 has run nothing and says why, nothing
+runs unconfined or as root, and the next connection finds nothing in its way."""
+
+import errno
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import nmtest
+from nmtest import BUILD, EX_CONFIG, EX_OSERR, LINE, Sandbox, diag, is_alive, ok, until
+
+REFUSE = BUILD / "tests" / "refuse"
+NMNOTIFYD = BUILD / "nmnotifyd"
+ERRORS = (errno.EPERM, errno.ENOMEM)
+
+# What the programs and their libcs call, on any architecture. Not exit_group(2), without which nothing ends,
+# and not wait4(2), without which an action's end is not known before its timeout.
+CALLS = """
+    accept4 bind brk capget capset chdir clock_gettime clock_gettime64 clone clone3 close close_range connect
+    dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait execve fallocate fchmod fchown fcntl fcntl64
+    fork fstat fstatfs fstat64 ftruncate ftruncate64 futex futex_time64 getdents64 getegid geteuid getgid
+    getpeername getpid getppid getrandom getrlimit getsockname getsockopt getuid ioctl kill lseek madvise
+    mkdir mkdirat mmap mmap2 mprotect munmap nanosleep newfstatat open openat pidfd_open pipe2 poll ppoll
+    prctl pread64 prlimit64 read readlink readv recvfrom recvmmsg recvmsg rt_sigaction rt_sigprocmask
+    rt_sigtimedwait seccomp sendmsg sendto set_robust_list set_tid_address setgid setgroups setregid
+    setresgid setresuid setreuid setsid setsockopt setuid shutdown sigaltstack signalfd4 socket socketpair
+    stat statx timer_create timer_delete timer_settime timer_settime64 unlink unlinkat vfork waitid write writev
+""".split()
+
+
+# Without these there is no confinement, and root stays root.
+CONFINING = {"prctl"} | ({"setgroups", "setresgid", "setresuid"} if nmtest.is_root() else set())
+
+
+def allowed(status):
+    """Its own exit: any but a crash. What is refused is refused to the action, too, which may end as it
+    likes, and be killed if its supervisor cannot wait for it."""
+    return status is not None and (status >= 0 or status == -signal.SIGSYS)
+
+
+def handler_without(box, conf, call, number, wrong):
+    before, said = len(box.starts()), len(box.log())
+    handler = box.start(conf, data=LINE, end=True, fds="unix", prefix=[str(REFUSE), call, str(number)])
+    what = f"{call}, {errno.errorcode[number]}"
+    try:
+        status = handler.wait(10)
+    except TimeoutError:
+        wrong.append(f"{what}: hangs in {nmtest.process_waits_in(handler.pid)}")
+        handler.end()
+        return
+    if status == 3:
+        handler.close()
+        return
+    if not allowed(status):
+        wrong.append(f"{what}: status {status}")
+    # The action of one that ends with 71 has not been executed.
+    if status in (EX_OSERR, EX_CONFIG) and len(box.starts()) > before:
+        wrong.append(f"{what}: status {status}, but the action was started")
+    # Of a descriptor that may not be looked at nobody knows whether it is the network.
+    if status in (EX_OSERR, EX_CONFIG) and len(box.log()) == said and call not in ("write", "writev", "fstat"):
+        wrong.append(f"{what}: status {status}, and not a word of it")
+    if call in CONFINING and (status != EX_OSERR or len(box.starts()) > before):
+        wrong.append(f"{what}: status {status}, {len(box.starts()) - before} starts")
+    if handler.received(5):
+        wrong.append(f"{what}: {handler.received(5)!r} was sent")
+    handler.close()
+
+
+def handlers():
+    with Sandbox() as box:
+        conf = box.config(f"from any\nlimit 1000/s burst 100\ninterval 0s\nread-timeout 1s\naction {box.recorder()}\n")
+        box.connect_and_run(conf)
+        wrong, blocked = [], []
+        for call in CALLS:
+            for number in ERRORS:
+                handler_without(box, conf, call, number, wrong)
+            before = len(box.starts())
+            box.forget_log_limits()
+            box.connect_and_run(conf)
+            if not box.wait_starts(before + 1, 5):
+                blocked.append(call)
+        if not ok(not wrong, f"each of {len(CALLS)} system calls refused: no crash, no hang, no byte, no run"):
+            diag("\n".join(wrong))
+        if not ok(not blocked, "G5: after each of them a line starts the action"):
+            diag(" ".join(blocked))
+
+
+class Service:
+    def __init__(self, box, conf, words):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(16)
+        log = os.open(box.log_path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        fd = os.dup(self.listener.fileno())
+        command = " ".join(map(str, [*words, NMNOTIFYD, "-f", conf]))
+        self.pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", f"LISTEN_PID=$$ LISTEN_FDS=1 exec {command}"],
+            {"PATH": "/usr/bin:/bin"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, fd, 3)],
+        )
+        self.status = None
+        os.close(log)
+        os.close(fd)
+
+    def children(self):
+        try:
+            return list(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+        except OSError:
+            return []
+
+    def is_running(self):
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status is None
+
+    def send(self):
+        """What came back; None: it does not take the line."""
+        with socket.create_connection(self.listener.getsockname(), 5) as client:
+            client.settimeout(1)
+            try:
+                client.send(LINE)
+                return client.recv(10)
+            except OSError as e:
+                return None if isinstance(e, TimeoutError) else b""
+
+    def end(self):
+        self.listener.close()
+        left = self.children()
+        if self.is_running():
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        for pid in left:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(map(is_alive, left)), 5)
+
+
+def service_without(box, conf, call, wrong):
+    service = Service(box, conf, [REFUSE, call, errno.EPERM])
+    before = len(box.starts())
+    try:
+        until(lambda: not service.is_running() or service.children(), 2)
+        if service.is_running() and service.send():
+            wrong.append(f"{call}: something was sent")
+        until(lambda: not service.is_running() or len(box.starts()) > before, 0.1)
+        if call in CONFINING and len(box.starts()) > before:
+            wrong.append(f"{call}: the action was started")
+        if not service.is_running() and not allowed(service.status):
+            wrong.append(f"{call}: status {service.status}")
+    finally:
+        service.end()
+
+
+def services():
+    with Sandbox() as box:
+        conf = box.config(f"from any\nlimit 1000/s burst 100\ninterval 0s\nread-timeout 1s\naction {box.recorder()}\n")
+        wrong, blocked = [], []
+        for call in set(CALLS) - {"mmap"}:  # without it there is no dynamic program
+            service_without(box, conf, call, wrong)
+        if not ok(not wrong, f"nmnotifyd: each of {len(CALLS) - 1} system calls refused: no crash, no byte"):
+            diag("\n".join(wrong))
+        before = len(box.starts())
+        service = Service(box, conf, [])
+        try:
+            until(service.children, 5)
+            service.send()
+            ok(box.wait_starts(before + 1, 5), "G5: nmnotifyd: after all of them a line starts the action")
+        finally:
+            service.end()
+
+
+nmtest.run(handlers, services)
