@@ -5,6 +5,7 @@ or crashes, nothing is said to the other end, what exits with 71 or 78 has run n
 runs unconfined or as root, and the next connection finds nothing in its way."""
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from nmtest import BUILD, EX_CONFIG, EX_OSERR, LINE, Sandbox, diag, is_alive, ok
 
 REFUSE = BUILD / "tests" / "refuse"
 NMNOTIFYD = BUILD / "nmnotifyd"
+LISTENERS_MAX = 32  # src/service.h
 ERRORS = (errno.EPERM, errno.ENOMEM)
 
 # What the programs and their libcs call, on any architecture. Not exit_group(2), without which nothing ends,
@@ -92,22 +94,26 @@ def handlers():
 
 
 class Service:
-    def __init__(self, box, conf, words):
+    def __init__(self, box, conf, words, sockets=()):
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(16)
         log = os.open(box.log_path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        fd = os.dup(self.listener.fileno())
+        # Out of the way of the numbers that are to be filled.
+        fds = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, 100) for s in sockets or [self.listener]]
         command = " ".join(map(str, [*words, NMNOTIFYD, "-f", conf]))
         self.pid = os.posix_spawn(
             "/bin/sh",
-            ["sh", "-c", f"LISTEN_PID=$$ LISTEN_FDS=1 exec {command}"],
+            ["sh", "-c", f"LISTEN_PID=$$ LISTEN_FDS={len(fds)} exec {command}"],
             {"PATH": "/usr/bin:/bin"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, fd, 3)],
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, log, 2),
+                *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(fds, 3)),
+            ],
         )
         self.status = None
-        os.close(log)
-        os.close(fd)
+        for fd in [log, *fds]:
+            os.close(fd)
 
     def children(self):
         try:
@@ -177,4 +183,27 @@ def services():
             service.end()
 
 
-nmtest.run(handlers, services)
+def sockets_refused():
+    """By nmnotifyd itself, which says of which kind it takes none, or how many are too many."""
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM)
+    packets = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    packets.bind("")
+    packets.listen()
+    datagrams = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(LISTENERS_MAX + 1)]
+    for s in datagrams:
+        s.bind(("127.0.0.1", 0))
+    cases = {"neither internet nor Unix": [netlink], "stream": [packets], "too many": datagrams}
+    with Sandbox() as box:
+        conf = box.config(f"from any\naction {box.recorder()}\n")
+        for words, sockets in cases.items():
+            service = Service(box, conf, [], sockets)
+            until(lambda: not service.is_running(), 5)
+            nmtest.equal(service.status, EX_CONFIG, f"nmnotifyd: a wrong socket: status ({words})")
+            ok(words in box.log()[-1], f"nmnotifyd: a wrong socket: {words}")
+            service.end()
+        service = Service(box, conf, [], datagrams[1:])
+        ok(until(service.children, 5), "nmnotifyd: as many as there may be")
+        service.end()
+
+
+nmtest.run(handlers, services, sockets_refused)

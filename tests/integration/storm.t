@@ -434,7 +434,9 @@ def kill_child(sender):
     children = service.children()[1:]
     if not children:
         return
-    pid = sender.rng.choice(children)
+    # Supervisors are few.
+    running = [child for child in children if service.children(child)]
+    pid = sender.rng.choice(running if running and sender.rng.random() < 0.7 else children)
     actions = stop_process(sender, pid)
     if actions and sender.rng.random() < 0.5:
         sender.kill(actions[0], "action")
