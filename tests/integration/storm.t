@@ -339,6 +339,21 @@ def reap():
         pass
 
 
+def tell_process(pid, number):
+    """It may have ended by itself meanwhile, and its number may be somebody else's."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if Path(f"/proc/{pid}/comm").read_text().strip() in ("nmnotifyd", "killer", "sh"):
+            signal.pidfd_send_signal(fd, number)
+    except (ProcessLookupError, FileNotFoundError):
+        pass
+    finally:
+        os.close(fd)
+
+
 def clock():
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
@@ -387,14 +402,14 @@ class Sender:
     def kill(self, pid, what):
         self.take()
         self.note("killing", pid, clock(), what)
-        os.kill(pid, signal.SIGKILL)
+        tell_process(pid, signal.SIGKILL)
 
 
 def stop_process(sender, pid):
     """Stops it, so that nothing is between a look and a kill. One that waits for its child to execute
     the action cannot be stopped: it has that child. Returns its children, of which one may have been
     executed, and die before it can say so."""
-    os.kill(pid, signal.SIGSTOP)
+    tell_process(pid, signal.SIGSTOP)
     until(lambda: process_state(pid) in ("T", "D", "Z", None), 5, 0.0002)
     actions = sender.service.children(pid)
     for action in actions:
@@ -440,7 +455,7 @@ def kill_child(sender):
     actions = stop_process(sender, pid)
     if actions and sender.rng.random() < 0.5:
         sender.kill(actions[0], "action")
-        os.kill(pid, signal.SIGCONT)
+        tell_process(pid, signal.SIGCONT)
     elif is_alive(pid):
         sender.kill(pid, "child")
 
@@ -508,7 +523,7 @@ def daemon():
             sender = Sender(service, history, rng)
             all(daemon_round(sender, is_last=number + 1 == rounds) for number in range(rounds))
         finally:
-            os.kill(service.pid, signal.SIGKILL)
+            tell_process(service.pid, signal.SIGKILL)
             end_the_rest(sender)
         keep(box, history)
         past, name = History(history, False, ("network", "runner", "child", "action")), "nmnotifyd"
