@@ -113,11 +113,11 @@ class Hand:
         fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:
             what = self.random.randrange(100)
-            if what < 3:
+            if what < 15:
                 self.cut(fd)
-            elif what < 6:
+            elif what < 20:
                 self.grow(fd)
-            elif what < 8:
+            elif what < 22:
                 self.replace(fd)
             else:
                 for _ in range(self.random.randrange(1, 4)):
