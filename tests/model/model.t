@@ -307,7 +307,7 @@ def build(directory, model, text, define, optimise):
 class Search:
     """An exhaustive search of a model. Of what spin says, only these say that it was one."""
 
-    def __init__(self, model, text, define, optimise="-O2"):
+    def __init__(self, model, text, define, optimise="-O2" if LONG else "-O1"):
         self.states, self.violated, self.is_whole, self.seconds = 0, None, False, 0.0
         with tempfile.TemporaryDirectory(prefix="nmnotify-model-") as name:
             directory = Path(name)
