@@ -119,10 +119,7 @@ static void desk_shut(struct daemon *d, struct desk *desk, const struct state_er
 	if (desk->directory >= 0)
 		(void)close(desk->directory); /* was only read */
 	desk->directory = -1;
-	desk->state = mmap(NULL, sizeof(struct state), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (desk->state == MAP_FAILED)
-		program_fail(program, "mmap");
+	desk->state = desk->spare;
 	desk->turn = decision_turn(desk->account, desk->state);
 	desk->turn.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (desk->turn.fd < 0)
@@ -135,6 +132,10 @@ static bool open_desk(struct daemon *d, struct desk *desk, const struct account 
 	struct state_error error;
 
 	desk->account = account;
+	desk->spare = mmap(NULL, sizeof(struct state), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (desk->spare == MAP_FAILED)
+		program_fail(&d->program, "mmap");
 	program_choose_user(&d->program, account, false, &desk->user);
 	if (!desk_open(d, desk, &error)) {
 		/* Where all accounts are one user's, the super-server tries again. */
@@ -147,13 +148,46 @@ static bool open_desk(struct daemon *d, struct desk *desk, const struct account 
 	return !desk->is_shut;
 }
 
+static struct daemon *bus_daemon;
+
+/* An account's user has cut its state. If the others have other users, that is no reason to leave
+ * them without service: see desk_shut(). */
+static void on_bus(int number, siginfo_t *info, void *context)
+{
+	struct desks *desks = &bus_daemon->desks;
+
+	(void)context;
+	for (unsigned i = 0; i < desks->count && bus_daemon->program.self == 0; i++) {
+		struct desk *desk = &desks->desk[i];
+		const size_t size = sizeof(struct state);
+
+		if ((uintptr_t)info->si_addr - (uintptr_t)desk->state < size && !desk->is_shut &&
+			mremap(desk->spare, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+				desk->state) == desk->state) {
+			desk->is_shut = true;
+			return;
+		}
+	}
+	program_state_is_cut(number);
+}
+
+static void guard_state(struct daemon *d)
+{
+	struct sigaction action = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
+
+	program_guard_state(&d->program);
+	bus_daemon = d;
+	if (d->program.conf.accounts_count > 1 && sigaction(SIGBUS, &action, NULL) != 0)
+		program_fail(&d->program, "sigaction");
+}
+
 static void open_state(struct daemon *d)
 {
 	struct state_error error;
 	unsigned usable = 0;
 
 	program_open_base(&d->program);
-	program_guard_state(&d->program);
+	guard_state(d);
 	d->desks.denied = state_map(
 		d->program.base, STATE_DENIED, d->program.self, STATE_HEADER_BYTES, &error);
 	if (d->desks.denied == NULL)

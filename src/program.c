@@ -214,9 +214,9 @@ static struct log *bus_log;
 
 /* Somebody cut the state file while it was mapped (mmap(2)). A clean end: what is owed cannot be
  * known any more, and the next connection finds a fresh state. */
-_Noreturn static void on_bus(int number)
+_Noreturn void program_state_is_cut(int signal)
 {
-	(void)number;
+	(void)signal;
 	bus_log->state = NULL;
 	log_error(bus_log, "the state file was truncated");
 	_exit(EX_OSERR);
@@ -224,7 +224,7 @@ _Noreturn static void on_bus(int number)
 
 void program_guard_state(struct program *program)
 {
-	struct sigaction action = { .sa_handler = on_bus };
+	struct sigaction action = { .sa_handler = program_state_is_cut };
 
 	bus_log = &program->log;
 	if (sigaction(SIGBUS, &action, NULL) != 0)

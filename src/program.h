@@ -43,6 +43,9 @@ void program_open_base(struct program *program);
  * line in the log, instead of a crash. */
 void program_guard_state(struct program *program);
 
+/* What happens then. */
+_Noreturn void program_state_is_cut(int signal);
+
 /* The user of an account, when root started us; else the running one, whom the account must not
  * contradict: only his number, if `by_number`, since the rest takes a look into /etc/passwd. */
 void program_choose_user(

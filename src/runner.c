@@ -92,7 +92,8 @@ static int child_main(const struct runner *runner, const struct request *request
 	turn.noted = request->noted;
 	log_begin(&log, runner, request);
 	log.state = desk->state;
-	log.socket = 0; /* the runner's own stays the runner's */
+	log.socket = 0;                       /* the runner's own stays the runner's */
+	program_guard_state(runner->program); /* our own state is another's no longer */
 	if (runner->program->self == 0 && !privileges_become(&desk->user))
 		return child_refused(&log, "dropping privileges");
 	if (!turn_open(&turn, desk->directory, &error))
@@ -157,6 +158,11 @@ static void child_fork(const struct request *request)
 	const struct runner *runner = room.runner;
 	pid_t pid = -1;
 
+	if (runner->desks->desk[request->account].is_shut) {
+		board_look(runner->board, request->account, request->number);
+		board_settle(runner->board, request->account, request->number);
+		return;
+	}
 	if (has_room(request->account))
 		pid = fork();
 	if (pid == 0) {

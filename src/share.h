@@ -68,7 +68,8 @@ struct desk {
 	struct state *state;
 	struct turn turn; /* its lock file is only probed: a lock is a process's own business */
 	int directory;
-	bool is_shut; /* its state cannot be used: it takes nothing */
+	struct state *spare;   /* memory to take its state's place if that cannot be used; root's */
+	volatile bool is_shut; /* that has happened: it takes nothing */
 };
 
 struct desks {
