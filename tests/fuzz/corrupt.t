@@ -20,7 +20,7 @@ LONG = bool(os.environ.get("LONG"))
 SEED = int(os.environ.get("SEED") or (time.time() if LONG else 4146))
 
 COUNT = 20_000_000 if LONG else 1_000_000
-STORM_MS = 60_000 if LONG else 3_000
+STORM_MS = 60_000 if LONG else 6_000
 HANDLERS = 20_000 if LONG else 1_500
 
 INTERVAL_MS = 100
