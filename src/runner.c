@@ -227,9 +227,10 @@ static void child_ended(pid_t pid, int status)
 	if (room.is_stopping)
 		return; /* what is owed stays owed, for the next start of the service */
 	is_settled = board_is_settled(board, child.request.account, child.request.number);
-	/* One that fails or crashes would do so again at once. */
+	/* One that fails or crashes would do so again at once. (An action may end with this status,
+	 * too; then nothing is owed.) */
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
-		if (WIFSIGNALED(status) || !is_settled)
+		if (WIFSIGNALED(status) || !is_settled || WEXITSTATUS(status) == EX_OSERR)
 			turn_failed(&child.request);
 	} else if (is_settled) {
 		orphan_adopt(child.request.account);

@@ -208,6 +208,7 @@ MUTANTS = [
         "LINES=2 KILLS=1 RUNNER_KILLS=1",
         "G5",
     ),
+    Mutant("board", "a later errand takes over an overtaken one's time", "OLD_MERGE", "LINES=3", "G3"),
     Mutant("board", "who cannot take a turn leaves no debt", "OLD_FAIL", "LINES=2 FAILS=1", "G1"),
     Mutant("board", "an errand for a debt is not settled by a kill", "OLD_UNSETTLED", "LINES=2 KILLS=2", STUCK),
     Mutant(
