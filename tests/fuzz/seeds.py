@@ -168,6 +168,7 @@ def policy():
     yield b"\0" + head + b"allow read arg0 == 0|1|2|3|4|5|6|7|8\n"
     yield b"\0" + head + b"allow read arg0 == 0 and arg1 == 1 and arg2 == 2 and arg3 == 3\n"
     yield b"\0" + head + b"allow" + b" read" * 16 + b"\n"
+    yield b"\0" + head + b"allow read arg0 == 7\n" * 1100
     yield b"\0" + head + b"allow socket arg0 == 16 and arg2 == 0\nallow sendto arg4 == NULL\ninclude x\n"
     for path in (PROJECT / "src" / "policy").glob("*.policy"):
         yield b"\0" + head + b"".join(
