@@ -100,8 +100,8 @@ static void errand_send(unsigned desk, const struct decision *decision, const st
 	struct errand *errand = &loop.errand[desk];
 	struct moment allowed = decision->allowed;
 
-	/* This one takes the place of one whose process may yet die; but not of one that a start has
-	 * overtaken, and whose time is not this line's. */
+	/* This one takes the place of one whose process may yet die; but not of one that a start
+	 * has overtaken, and whose time is not this line's. */
 	if (decision->has_line && errand->request.has_line && errand_is_open(desk) &&
 		errand->request.noted == decision->turn->noted)
 		allowed = moment_earliest(allowed, moment_of_word(errand->request.allowed));
