@@ -148,6 +148,7 @@ struct person {
 	pid_t parent;     /* of a child or an action: its supervisor */
 	bool with_parent; /* a child or an action whose plan is its supervisor's */
 	bool is_killed, is_closed, is_begun;
+	bool is_released; /* a child that executes the action, as its supervisor knows already */
 	unsigned calls, steps;
 	uint64_t dies_at, begun;
 };
@@ -314,6 +315,10 @@ static void stopped(struct person *person, int number, int event)
 			(void)person_new(CHILD, (pid_t)child);
 		person_of((pid_t)child)->parent = person->pid;
 		note("child %lu %llu %u\n", child, (unsigned long long)now_ns(), person->id);
+	} else if (event == PTRACE_EVENT_VFORK_DONE) {
+		(void)ptrace(PTRACE_GETEVENTMSG, person->pid, NULL, &child);
+		if (person_of((pid_t)child) != NULL)
+			person_of((pid_t)child)->is_released = true;
 	} else if (event == PTRACE_EVENT_EXEC && person->kind == CHILD) {
 		action_begins(person);
 		return;
@@ -347,9 +352,10 @@ static void ended(pid_t pid, int status)
 
 /*
  * A child that dies with its supervisor may have executed the action by then, and yet not come so far
- * as to stop for us: its name tells, which it keeps until it is waited for.
+ * as to stop for us: its name tells, which it keeps until it is waited for; or that its supervisor
+ * went on before.
  */
-static void look_executed(struct person *person)
+static void look_executed(struct person *person, bool is_by_signal)
 {
 	char path[32], name[32] = "";
 	ssize_t length;
@@ -360,7 +366,7 @@ static void look_executed(struct person *person)
 	length = fd < 0 ? 0 : read(fd, name, sizeof(name) - 1);
 	if (fd >= 0)
 		close(fd);
-	if (length > 0 && strncmp(name, "killer", 6) == 0)
+	if ((length > 0 && strncmp(name, "killer", 6) == 0) || (is_by_signal && person->is_released && !person->is_killed))
 		note("exec %d %llu %llu\n", person->pid, (unsigned long long)person->begun,
 			(unsigned long long)now_ns());
 }
@@ -376,7 +382,7 @@ static void take_events(void)
 		person = person_of(info.si_pid);
 		if (person != NULL && person->kind == CHILD && info.si_code != CLD_STOPPED &&
 			info.si_code != CLD_TRAPPED)
-			look_executed(person);
+			look_executed(person, info.si_code == CLD_KILLED);
 		if (waitpid(info.si_pid, &status, __WALL | WNOHANG) != info.si_pid)
 			continue; /* it was stopped, and is killed: comes again */
 		if (!WIFSTOPPED(status))
@@ -471,7 +477,8 @@ _Noreturn static void become_handler(int fd, unsigned source)
 static unsigned handler_start(bool has_line, unsigned source)
 {
 	const long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK |
-			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD;
+			     PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD |
+			     PTRACE_O_TRACEVFORKDONE;
 	const char *text = has_line ? the_line : "nm_notifyuser\n";
 	struct person *person;
 	int pair[2], status;

@@ -78,7 +78,7 @@ class History:
         rows = [row.split() for row in Path(path).read_text().splitlines()]
         # What an action says of itself may come before the word of its execution.
         rows.sort(key=lambda row: row[0] in ("start", "end", "overlap", "died"))
-        self.by_pid = {}
+        self.by_pid, self.rows = {}, rows
         for kind, *row in rows:
             getattr(self, "on_" + kind)(*row)
         for of_pid in self.by_pid.values():
@@ -89,6 +89,12 @@ class History:
                 start.killed = at
         self.starts.sort(key=lambda start: start.known)
         self.kills.sort()
+
+    def around(self, moment):
+        """What happened just before and after."""
+        column = {"exec": 3, "rest": 1, "stuck": 1}
+        rows = [(int(row[column.get(row[0], 2)]) - moment, " ".join(row)) for row in self.rows if row[0] != "alive"]
+        return sorted(row for row in rows if -20 * MS < row[0] < 120 * MS)[:80]
 
     def on_sent(self, number, at, is_line, source):
         self.lines[int(number)] = Line(int(number), int(at), is_line == "1", source)
@@ -193,6 +199,8 @@ def check_lines(history, interval, window, name):
     diag(f"{name}: {len(history.lines)} connections, {promised} lines answered, the latest start {worst // MS} ms late")
     if not ok(not lost, f"G1, G5: {name}: every line is followed by a start"):
         diag(f"lost: {lost[:20]}")
+        for at, row in history.around(history.lines[lost[0]].sent):
+            diag(f"{at / MS:9.3f} {row}")
     if not ok(not late, f"G1, G5: {name}: in time"):
         diag(f"late, in ms: {late[:20]}")
 
