@@ -123,14 +123,21 @@ def started(name, pid, port):
         _end(pid)
 
 
+def _open(pid):
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
 def _end(pid):
     """A server that we started, and what it leaves behind."""
-    left = [(each, os.pidfd_open(each)) for each in tree(pid)[1:]]
+    left = [process for process in map(_open, tree(pid)[1:]) if process is not None]
     os.kill(pid, signal.SIGTERM)
     if not until(lambda: os.waitpid(pid, os.WNOHANG)[0], 5, 0.02):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    for _, process in left:
+    for process in left:
         try:
             signal.pidfd_send_signal(process, signal.SIGTERM)
         except ProcessLookupError:
