@@ -11,7 +11,6 @@ to compare."""
 
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,8 @@ TABLE = Path(__file__).resolve().parent / "limits.tsv"
 COLUMNS = ("path", "instructions", "calls", "faults")
 # Log lines have a process number in them.
 INSTRUCTIONS = 0.02
+# A start that comes a millisecond late is charged for that, with another look at the clock.
+LATE = {"accepted": 2}
 # Beyond those of an empty program. What the kernel maps at once depends on it.
 FAULTS = 2
 
@@ -53,16 +54,17 @@ def fixed_passwd():
 
 
 def measure(wanted):
-    """{path: (instructions, system calls, page faults beyond an empty program's)}"""
+    """{path: (instructions, system calls, page faults beyond an empty program's)}. Of the last the
+    least: where the stack begins is random."""
     measured = {}
     with Paths() as paths:
         for path in wanted:
             paths.calls(path)  # makes its state
-            measured[path] = paths.steps(path), paths.calls(path)
+            measured[path] = paths.steps(path), min(paths.calls(path) for _ in range(12 if path == "accepted" else 1))
         jobs = [["hosted", "none", "exit", paths.dir / "hosted"], *paths.jobs(paths=wanted)]
-        samples = paths.times(jobs, 15)
-        faults = {name: statistics.median(f for _, f in values) for name, values in samples.items()}
-    return {p: (*measured[p], round(faults[f"nmnotify/{p}"] - faults["hosted"])) for p in wanted}
+        samples = paths.times(jobs, 40)
+        faults = {name: min(f for _, f in values) for name, values in samples.items()}
+    return {p: (*measured[p], faults[f"nmnotify/{p}"] - faults["hosted"]) for p in wanted}
 
 
 def write(measured, made):
@@ -78,7 +80,7 @@ def read():
 
 def check(path, got, wanted):
     held = ok(abs(got[0] - wanted[0]) <= INSTRUCTIONS * wanted[0], f"{path}: instructions in user space")
-    held &= ok(got[1] == wanted[1], f"{path}: system calls")
+    held &= ok(0 <= got[1] - wanted[1] <= LATE.get(path, 0), f"{path}: system calls")
     held &= ok(abs(got[2] - wanted[2]) <= FAULTS, f"{path}: page faults")
     if not held:
         diag(f"   got: {got}")
