@@ -243,23 +243,32 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 static struct moment start_time(struct turn *turn, uint32_t *due)
 {
 	/* tests/model/turn.pml: time. */
-	uint32_t last = atomic_load(&turn->state->last_start);
 	struct moment now, at;
 
 	*due = atomic_load(&turn->state->due);
-	now = moment_now(); /* after the words: neither can be of the future unless damaged */
+	now = moment_now();
 	at = now;
 	if (*due != 0 && atomic_load(&turn->state->owed) == 0)
 		at = moment_earliest(due_read(*due, now, turn->reach), turn->latest);
-	/* Not of the future; but the moment 0 is written a millisecond late (clock.h). */
-	if (last != 0 &&
-		!moment_later(moment_of_word(last), moment_add(now, (struct span){ .ms = 1 }))) {
+	if (turn->last != 0) {
 		/* Moments are cut to milliseconds: one more makes sure of the whole interval. */
 		struct span apart = { .ms = turn->interval.ms + 1 };
 
-		at = moment_latest(at, moment_add(moment_of_word(last), apart));
+		at = moment_latest(at, moment_add(moment_of_word(turn->last), apart));
 	}
 	return at;
+}
+
+/*
+ * We hold `running`, so nobody else writes it: if it changes later, or is of the future, it is
+ * damaged, and must not hold us up (G6). But the moment 0 is written a millisecond late (clock.h).
+ */
+static void last_read(struct turn *turn)
+{
+	uint32_t last = atomic_load(&turn->state->last_start);
+	struct moment most = moment_add(moment_now(), (struct span){ .ms = 1 });
+
+	turn->last = moment_later(moment_of_word(last), most) ? 0 : last;
 }
 
 /*
@@ -274,11 +283,12 @@ static void await_orphaned_action(struct turn *turn)
 	struct pollfd pollfd = { .events = POLLIN };
 	uint32_t most = turn->interval.ms > turn->reach.ms ? turn->interval.ms : turn->reach.ms;
 
+	/* Its start may be younger than `last_start` if its supervisor did not come to say so. */
+	if (action != 0 && atomic_load(&turn->state->owed) != 0)
+		atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
+	last_read(turn); /* before it waits: what is of the future now is damaged */
 	if (action == 0)
 		return;
-	/* Its start may be younger than `last_start` if its supervisor did not come to say so. */
-	if (atomic_load(&turn->state->owed) != 0)
-		atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
 	pollfd.fd = action <= INT32_MAX ? (int)syscall(SYS_pidfd_open, (pid_t)action, 0) : -1;
 	if (pollfd.fd >= 0) {
 		(void)poll(&pollfd, 1, (int)most);
@@ -297,6 +307,7 @@ bool turn_ready(struct turn *turn)
 	turn->running = true;
 	if (atomic_load(&turn->state->action) != 0)
 		return false;
+	last_read(turn);
 	return !moment_later(start_time(turn, &due), moment_now());
 }
 

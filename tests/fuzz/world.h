@@ -7,7 +7,7 @@
  * There is another process in it, which may be the waiter, and then runs; and words may change while
  * we sleep. What must hold whatever the words say:
  *
- *   G6  nothing blocks for longer than a rate window and an interval, counted from the end of the run
+ *   G6  nothing blocks for longer than a rate window or an interval, counted from the end of the run
  *       that it waits for, or from the last change of a word by a foreign hand
  *   G2  no start while another run goes on; none within an interval of the last one, unless the word
  *       that says when that was has been changed
@@ -385,10 +385,9 @@ static void wait_and_start(struct decision *decision, enum death death)
 		begun = world.free_at;
 	if (world.changed_at > begun)
 		begun = world.changed_at;
-	/* G6: the limit, or whom `action` names, and then an interval, if only then the last start is
-	 * of the past. It is a millisecond longer, as moments are cut; and 0 is written as 1, in `due`
-	 * and in `last_start`. */
-	must(world.now <= begun + longest() + world.account.interval.ms + 3);
+	/* G6: a millisecond longer, as moments are cut; and 0 is written as 1, in `due` and in
+	 * `last_start`. */
+	must(world.now <= begun + longest() + 3);
 	action_start(decision, death);
 }
 
