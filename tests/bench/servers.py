@@ -82,15 +82,8 @@ def private_network():
 # ---- Processes ----
 
 
-def _children(pid):
-    try:
-        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-    except OSError:
-        return []
-
-
 def tree(pid):
-    return [pid, *(found for child in _children(pid) for found in tree(child))]
+    return [pid, *(found for child in nmtest.children_of(pid) for found in tree(child))]
 
 
 def processor_us(pid):

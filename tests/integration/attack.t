@@ -21,7 +21,6 @@ import socket
 import struct
 import subprocess
 import sys
-import textwrap
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,7 +29,7 @@ sys.dont_write_bytecode = True
 import nmtest
 import front as front_module
 from front import Handlers, Service, is_gone, listener
-from nmtest import BUILD, LINE, PATIENCE, PROJECT, Sandbox, boottime_ms, diag, equal, is_alive, is_root, ok, skip, until
+from nmtest import LINE, PATIENCE, Sandbox, boottime_ms, diag, equal, is_alive, is_root, ok, skip, until
 
 FREE = "limit 1000/s burst 10000\n"
 # For a machine that has other things to do.
@@ -260,7 +259,7 @@ def forged_datagrams():
             f"limit 1/{period}ms burst {burst}\ninterval {interval}ms\nfrom 127.0.0.0/16\naction {box.recorder()}\n"
         )
         with ExitStack() as stack:
-            udp = listener(socket.SOCK_DGRAM)
+            udp = listener("udp")
             service = stack.enter_context(Service(box, conf, [listener(), udp]))
             forgers = []
             for number in range(400):
@@ -822,27 +821,26 @@ def replaces_its_files(village, name):
     ok(village.bad_line(), f"{name}: until the directory is removed")
 
 
-def holds_both_locks(village, name):
-    """All of its own lines are in vain, but none of them stays."""
-    ok(village.misdeed("hold both locks"), f"{name}: done")
+def denies_itself(village, name, deed, left):
+    """Its own lines are in vain from then on, and of all of them one such process is left at most."""
+    ok(village.misdeed(deed), f"{name}: done")
     village.todo("nothing")
     for _ in range(20):
         village.front.send("127.0.0.3")
     check_good(village, name)
-    ok(until(lambda: count_of(village) <= 1, 10), f"G4: {name}: its lines leave no more than a process ({count_of(village)})")
+    ok(until(lambda: count_of(village) <= 1, 10), f"G4: {name}: its lines leave no more than a {left} ({count_of(village)})")
     equal(village.said(), None, f"{name}: it has denied itself the service")
+
+
+def holds_both_locks(village, name):
+    """All of its own lines are in vain, but none of them stays."""
+    denies_itself(village, name, "hold both locks", "process")
     village.end_bad()
     ok(village.bad_line(), f"G5: {name}: until it ends")
 
 
 def holds_running(village, name):
-    ok(village.misdeed("hold running"), f"{name}: done")
-    village.todo("nothing")
-    for _ in range(20):
-        village.front.send("127.0.0.3")
-    check_good(village, name)
-    ok(until(lambda: count_of(village) <= 1, 10), f"G4: {name}: its lines leave no more than a waiter ({count_of(village)})")
-    equal(village.said(), None, f"{name}: it has denied itself the service")
+    denies_itself(village, name, "hold running", "waiter")
     pids = (village.box.out / "bad" / "pids").read_text().split()
     os.kill(int(pids[-1]), signal.SIGKILL)
     ok(until(village.said, SOON), f"G1: {name}: until it ends, when the waiter's turn has come")

@@ -11,7 +11,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -21,11 +20,14 @@ from nmtest import BUILD, LINE, PATIENCE, is_alive, until
 NMNOTIFYD = BUILD / "nmnotifyd"
 
 
-def listener(kind=socket.SOCK_STREAM, address="127.0.0.1"):
-    s = socket.socket(socket.AF_INET, kind)
+def listener(kind="tcp", address="127.0.0.1", port=0):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((address, 0))
-    if kind == socket.SOCK_STREAM:
+    if family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address == "::" else 1)
+    s.bind((address, port))
+    if kind == "tcp":
         s.listen(4096)
     return s
 
@@ -76,12 +78,13 @@ class Handlers:
 
 
 class Service:
-    """nmnotifyd with these sockets, or with one for TCP."""
+    """nmnotifyd with these sockets, or with one for TCP: as systemd hands them over, or one of them as
+    inetd does."""
 
     name = "nmnotifyd"
 
-    def __init__(self, box, conf, sockets=None, environment=None):
-        self.box, self.conf = box, conf
+    def __init__(self, box, conf, sockets=None, environment=None, inetd=False, program=NMNOTIFYD):
+        self.box, self.conf, self.inetd, self.program = box, conf, inetd, program
         self.sockets = sockets or [listener()]
         self.environment = environment or {}
         self.pid = None
@@ -102,35 +105,40 @@ class Service:
                 self._become()
             finally:
                 os._exit(99)
+        # Until then it has this test's ways with signals.
         until(lambda: nmtest.process_state(self.pid) in (None, "Z") or self._is_executed(), 10)
 
     def _is_executed(self):
         try:
-            return Path(os.readlink(f"/proc/{self.pid}/exe")) == NMNOTIFYD.resolve()
+            return Path(os.readlink(f"/proc/{self.pid}/exe")) == Path(self.program).resolve()
         except OSError:
             return False
 
     def _become(self):
+        environment = {"PATH": "/usr/bin:/bin"}
         log = os.open(self.box.log_path, os.O_WRONLY | os.O_APPEND)
         null = os.open("/dev/null", os.O_RDWR)
-        high = [log, null, *(s.fileno() for s in self.sockets)]
+        high = [os.dup(fd) for fd in [log, null, *(s.fileno() for s in self.sockets)]]
         while min(high) < 64:
             high = [os.dup(fd) for fd in high]
         log, null, *fds = high
-        for number, fd in enumerate([null, null, log, *fds]):
-            os.dup2(fd, number)
-        os.closerange(3 + len(fds), 4096)
-        environment = {"PATH": "/usr/bin:/bin", "LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(fds))}
+        if self.inetd:
+            for fd in range(3):
+                os.dup2(fds[0], fd)
+            os.closerange(3, 4096)
+        else:
+            for number, fd in enumerate([null, null, log, *fds]):
+                os.dup2(fd, number)
+            os.closerange(3 + len(fds), 4096)
+            environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
+            environment["LISTEN_FDNAMES"] = ":".join(["nmnotify"] * len(fds))
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        os.execve(NMNOTIFYD, ["nmnotifyd", "-f", str(self.conf)], {**environment, **self.environment})
+        os.execve(self.program, ["nmnotifyd", "-f", str(self.conf)], {**environment, **self.environment})
 
     def children(self):
-        """The network process first, then waiters and supervisors, in the order of their birth."""
-        try:
-            return list(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
-        except OSError:
-            return []
+        """The network process first, then waiters and supervisors."""
+        return nmtest.children_of(self.pid)
 
     def network(self):
         until(lambda: self.children() and nmtest.process_waits_in(self.children()[0]) is not None, 10)

@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+import front
 import nmtest
+from front import NMNOTIFYD, listener
 from nmtest import BUILD, LINE, PATIENCE, PROJECT, Sandbox, boottime_ms, diag, equal, is_alive, is_root, ok, skip, until
 
-NMNOTIFYD = BUILD / "nmnotifyd"
 INETD = PROJECT / "build" / "packages" / "openbsd-inetd/usr/sbin/inetd"
 FREE = "limit 1000/s burst 10000\n"
 # src/network.h
@@ -44,84 +45,12 @@ def check_runs(box, interval_ms, name):
 # ---- A service ----
 
 
-def listener(kind="tcp", address="127.0.0.1", port=0):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address == "::" else 1)
-    s.bind((address, port))
-    if kind == "tcp":
-        s.listen(4096)
-    return s
-
-
-class Service:
-    """nmnotifyd with these sockets: as systemd hands them over, or one of them as inetd does."""
-
-    def __init__(self, box, conf, sockets, inetd=False, program=NMNOTIFYD):
-        self.box, self.conf, self.sockets, self.inetd, self.program = box, conf, sockets, inetd, program
-        self.status = None
-        self.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.end()
-        for s in self.sockets:
-            s.close()
+class Service(front.Service):
+    """... that is asked how it ended, and what came back."""
 
     def start(self):
         self.status = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                self._become()
-            finally:
-                os._exit(99)
-        # Until then it has this test's ways with signals.
-        until(lambda: nmtest.process_state(self.pid) in (None, "Z") or self._is_executed(), 10)
-
-    def _is_executed(self):
-        try:
-            return Path(os.readlink(f"/proc/{self.pid}/exe")) == Path(self.program).resolve()
-        except OSError:
-            return False
-
-    def _become(self):
-        environment = {"PATH": "/usr/bin:/bin"}
-        log = os.open(self.box.log_path, os.O_WRONLY | os.O_APPEND)
-        null = os.open("/dev/null", os.O_RDWR)
-        high = [os.dup(fd) for fd in [log, null, *(s.fileno() for s in self.sockets)]]
-        while min(high) < 64:
-            high = [os.dup(fd) for fd in high]
-        log, null, *fds = high
-        if self.inetd:
-            for fd in range(3):
-                os.dup2(fds[0], fd)
-            os.closerange(3, 4096)
-        else:
-            for number, fd in enumerate([null, null, log, *fds]):
-                os.dup2(fd, number)
-            os.closerange(3 + len(fds), 4096)
-            environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
-            environment["LISTEN_FDNAMES"] = ":".join(["nmnotify"] * len(fds))
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        os.execve(self.program, ["nmnotifyd", "-f", str(self.conf)], environment)
-
-    def children(self):
-        """The network process, then waiters and supervisors: in the order in which they were made,
-        which is not always that of their numbers."""
-        try:
-            return list(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
-        except OSError:
-            return []
-
-    def network(self):
-        until(lambda: self.children() and nmtest.process_waits_in(self.children()[0]) is not None, 10)
-        return self.children()[0]
+        super().start()
 
     def others(self):
         return self.children()[1:]

@@ -139,6 +139,14 @@ def process_state(pid):
     return text[text.rindex(")") + 2]
 
 
+def children_of(pid):
+    """In the order of their birth, which is not always that of their numbers."""
+    try:
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except OSError:
+        return []
+
+
 def is_alive(pid):
     return process_state(pid) not in (None, "Z", "X", "x")
 
