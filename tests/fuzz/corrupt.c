@@ -7,24 +7,21 @@
  *
  * Prints what it counted, as KEY=NUMBER. If something does not hold it says what, and the input.
  */
+#include "../random.h"
 #include "world.h"
 
 /* ---- Chance ---- */
 
 static uint64_t chance_seed;
 
-/* xorshift64* (Marsaglia, "Xorshift RNGs", 2003): the same numbers for the same seed. */
 static uint64_t chance(void)
 {
-	chance_seed ^= chance_seed << 13;
-	chance_seed ^= chance_seed >> 7;
-	chance_seed ^= chance_seed << 17;
-	return chance_seed * 0x2545f4914f6cdd1du;
+	return random_next(&chance_seed);
 }
 
 static uint32_t below(uint32_t bound)
 {
-	return (uint32_t)((chance() >> 32) * bound >> 32);
+	return random_below(&chance_seed, bound);
 }
 
 /* ---- Worlds ---- */

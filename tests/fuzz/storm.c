@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../random.h"
 #include "decision.h"
 #include "state.h"
 
@@ -91,15 +92,11 @@ static void stop(const char *what)
 	exit(2);
 }
 
-/* xorshift64* (Marsaglia, "Xorshift RNGs", 2003). */
 static uint64_t seed;
 
 static uint32_t below(uint32_t bound)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)((seed * 0x2545f4914f6cdd1du >> 32) * bound >> 32);
+	return random_below(&seed, bound);
 }
 
 /* ---- A worker: connections, one after another ---- */

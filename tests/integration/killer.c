@@ -50,6 +50,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../random.h"
+
 #define MOST_MS       15000
 #define HANDLERS_MOST 6  /* in a round */
 #define PEOPLE_MAX    512
@@ -89,15 +91,11 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 		stop("history");
 }
 
-/* xorshift64* (Marsaglia, "Xorshift RNGs", 2003). */
 static uint64_t seed;
 
 static uint32_t below(uint32_t bound)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)((seed * 0x2545f4914f6cdd1du >> 32) * bound >> 32);
+	return random_below(&seed, bound);
 }
 
 /* ---- The action ---- */

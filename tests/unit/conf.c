@@ -532,10 +532,10 @@ static void conf_quotes_agree_with_the_shell(void **state)
 
 	assert_non_null(script);
 	for (unsigned i = 0; i < SHELL_LINES;) {
-		unsigned length = 1 + unit_below(&seed, 12);
+		unsigned length = 1 + random_below(&seed, 12);
 
 		for (unsigned k = 0; k < length; k++)
-			line[k] = alphabet[unit_below(&seed, sizeof(alphabet) - 1)];
+			line[k] = alphabet[random_below(&seed, sizeof(alphabet) - 1)];
 		line[length] = '\0';
 		(void)strcpy(ours[i], words_of(state, line));
 		if (reports.count != 0)
@@ -867,15 +867,15 @@ static void is_sound(const struct account *account)
 
 static size_t scribble(uint64_t *seed, char *text)
 {
-	unsigned count = 1 + unit_below(seed, 40);
+	unsigned count = 1 + random_below(seed, 40);
 	size_t length = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		const char *token = tokens[unit_below(seed, COUNT(tokens))];
+		const char *token = tokens[random_below(seed, COUNT(tokens))];
 
 		length += (size_t)sprintf(text + length, "%s", token);
-		if (unit_below(seed, 100) == 0)
-			text[length++] = (char)unit_random(seed);
+		if (random_below(seed, 100) == 0)
+			text[length++] = (char)random_next(seed);
 	}
 	return length;
 }
@@ -890,9 +890,9 @@ static size_t compose(uint64_t *seed, char *text)
 	size_t length = 0;
 
 	for (unsigned i = 0; i < COUNT(lines); i++) {
-		if (unit_below(seed, 10) != 0)
+		if (random_below(seed, 10) != 0)
 			length += (size_t)sprintf(text + length, "%s\n", lines[i]);
-		if (unit_below(seed, 30) == 0)
+		if (random_below(seed, 30) == 0)
 			length += scribble(seed, text + length);
 	}
 	return length;
@@ -906,7 +906,7 @@ static void conf_of_any_bytes_is_sound_or_refused(void **state)
 
 	for (unsigned i = 0; i < 30000; i++) {
 		begin();
-		for (unsigned k = unit_below(&seed, 4); k > 0; k--) {
+		for (unsigned k = random_below(&seed, 4); k > 0; k--) {
 			text[i % 8 == 1 ? scribble(&seed, text) : 0] = '\0';
 			conf_option(&conf, text, k);
 		}

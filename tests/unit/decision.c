@@ -514,7 +514,7 @@ static int flood(void *context)
 
 		*c = (struct connection){
 			.source = number % 2 ? BOB : ALICE,
-			.line = unit_below(&seed, 3) ? LINE_VALID : LINE_MALFORMED,
+			.line = random_below(&seed, 3) ? LINE_VALID : LINE_MALFORMED,
 		};
 		handle(desk, c);
 		if (atomic_load(&c->has_started) && c->line != LINE_VALID)

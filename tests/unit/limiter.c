@@ -65,9 +65,9 @@ static uint32_t garbage(struct trial *trial, uint32_t now)
 	uint32_t window = (uint32_t)model_window(&trial->model), word;
 
 	do
-		word = (uint32_t)unit_random(&trial->seed);
+		word = (uint32_t)random_next(&trial->seed);
 	while (word - now - 1 < window + 60000 || now - word < 60000);
-	return unit_below(&trial->seed, 2) ? word : now;
+	return random_below(&trial->seed, 2) ? word : now;
 }
 
 /* Lets `ms` pass, and fills cells that are then of the past with rubbish. */
@@ -100,7 +100,7 @@ static uint32_t ahead(const struct trial *trial, unsigned cell, uint32_t now)
 static void disturb(struct trial *trial)
 {
 	uint32_t now = moment_now().ms, window = (uint32_t)model_window(&trial->model);
-	unsigned kept = unit_below(&trial->seed, trial->cells.count);
+	unsigned kept = random_below(&trial->seed, trial->cells.count);
 
 	for (unsigned i = 0; i < trial->cells.count; i++)
 		if (ahead(trial, i, now) < ahead(trial, kept, now))
@@ -110,7 +110,7 @@ static void disturb(struct trial *trial)
 
 		if (i != kept && is + 10 < window)
 			atomic_store(trial->cells.cell[i],
-				now + is + 1 + unit_below(&trial->seed, window - is - 10));
+				now + is + 1 + random_below(&trial->seed, window - is - 10));
 	}
 }
 
@@ -178,10 +178,10 @@ static void trial_end(struct trial *trial)
 static struct rate random_rate(uint64_t *seed)
 {
 	struct rate rate = { .emission = {
-				     .ms = 1 + unit_below(seed, 1u << unit_below(seed, 29)) } };
+				     .ms = 1 + random_below(seed, 1u << random_below(seed, 29)) } };
 	uint32_t most = SPAN_MAX_MS / rate.emission.ms - 1;
 
-	rate.burst = 1 + unit_below(seed, most < 20 ? most : 20);
+	rate.burst = 1 + random_below(seed, most < 20 ? most : 20);
 	return rate;
 }
 
@@ -195,11 +195,11 @@ static void G3_limiter_is_the_gcra(void **state)
 		struct trial trial = trial_begin(seed, rate);
 
 		for (unsigned step = 0; step < 200; step++) {
-			enum operation operation = unit_below(&seed, OPERATIONS + 3);
-			struct span late = { .ms = unit_below(&seed, 3 * rate.emission.ms) };
+			enum operation operation = random_below(&seed, OPERATIONS + 3);
+			struct span late = { .ms = random_below(&seed, 3 * rate.emission.ms) };
 
-			if (unit_below(&seed, 3) == 0)
-				pass(&trial, unit_below(&seed, 2 * rate.emission.ms));
+			if (random_below(&seed, 3) == 0)
+				pass(&trial, random_below(&seed, 2 * rate.emission.ms));
 			operate(&trial, operation < OPERATIONS ? operation : TAKE, late);
 		}
 		trial_end(&trial);
@@ -214,13 +214,13 @@ static void G3_limiter_is_the_gcra_whatever_sharers_do_to_other_cells(void **sta
 	(void)state;
 	for (unsigned i = 0; i < 200; i++) {
 		/* Long enough that the clock's own milliseconds do not matter here. */
-		struct rate rate = { .emission.ms = 600000 + unit_below(&seed, 1000000),
-			.burst = 1 + unit_below(&seed, 20) };
+		struct rate rate = { .emission.ms = 600000 + random_below(&seed, 1000000),
+			.burst = 1 + random_below(&seed, 20) };
 		struct trial trial = trial_begin(seed, rate);
 
 		operate(&trial, TAKE, (struct span){ .ms = 0 });
 		for (unsigned step = 0; step < 100; step++) {
-			if (unit_below(&seed, 3) == 0)
+			if (random_below(&seed, 3) == 0)
 				operate(&trial, CHARGE_AHEAD, (struct span){ .ms = 0 });
 			disturb(&trial);
 			operate(&trial, PEEK, (struct span){ .ms = 0 });
@@ -260,8 +260,8 @@ static void G3_advance_ends_at_the_window(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 100; i++) {
-		struct rate rate = { .emission.ms = 60000 + unit_below(&seed, 1000000),
-			.burst = 1 + unit_below(&seed, 20) };
+		struct rate rate = { .emission.ms = 60000 + random_below(&seed, 1000000),
+			.burst = 1 + random_below(&seed, 20) };
 		struct trial trial = trial_begin(seed, rate);
 		uint32_t window = (rate.burst + 1) * rate.emission.ms;
 		struct moment now = moment_now(), at;
@@ -269,7 +269,7 @@ static void G3_advance_ends_at_the_window(void **state)
 		for (unsigned k = 0; k < 60; k++) {
 			if (k % 2 == 0 && i % 2 == 0)
 				limiter_delay(&trial.cells, rate,
-					(struct span){ .ms = unit_below(&seed, SPAN_MAX_MS) });
+					(struct span){ .ms = random_below(&seed, SPAN_MAX_MS) });
 			limiter_charge_ahead(&trial.cells, rate);
 			at = limiter_peek(&trial.cells, rate);
 			assert_in_range(at.ms - now.ms, 0, 2 * rate.emission.ms + UNIT_SLACK_MS);
@@ -323,7 +323,7 @@ static void G6_any_words_delay_no_longer_than_the_window(void **state)
 		bool taken;
 
 		for (unsigned k = 0; k < LIMITER_CELLS; k++)
-			atomic_store(cells.cell[k], (uint32_t)unit_random(&seed));
+			atomic_store(cells.cell[k], (uint32_t)random_next(&seed));
 		at = limiter_peek(&cells, rate);
 		assert_in_range(
 			at.ms - before.ms, 0, (rate.burst + 1) * rate.emission.ms + UNIT_SLACK_MS);
@@ -417,7 +417,7 @@ static int take_all(void *context)
 	unit_meet(&arena->here, arena->processes);
 	end = unit_ms() + arena->ms;
 	while (unit_ms() < end) {
-		unsigned i = unit_below(&seed, arena->sources_count);
+		unsigned i = random_below(&seed, arena->sources_count);
 		struct grants *grants = &arena->grants[i];
 		struct moment at;
 
@@ -589,7 +589,7 @@ static int advance_all(void *context)
 	while (unit_ms() < end) {
 		struct moment at;
 
-		switch (unit_below(&seed, 4)) {
+		switch (random_below(&seed, 4)) {
 		case 0: limiter_charge_ahead(&cells, arena->rate); break;
 		case 1: limiter_delay(&cells, arena->rate, arena->rate.emission); break;
 		default: (void)limiter_take(&cells, arena->rate, &at); break;
@@ -768,7 +768,7 @@ static void G3_cells_of_a_source_are_four_of_one_cache_line(void **state)
 		uintptr_t base;
 
 		for (unsigned k = 0; k < 4; k++)
-			atomic_store(&all.key[k], (uint32_t)unit_random(&seed));
+			atomic_store(&all.key[k], (uint32_t)random_next(&seed));
 		cells = limiter_locate(&all, &source);
 		base = (uintptr_t)cells.cell[0] / STATE_LINE_BYTES;
 		assert_int_equal(cells.count, 4);

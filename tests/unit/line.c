@@ -321,7 +321,7 @@ static void line_is_read_in_any_pieces(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 100; i++) {
 		struct ends ends = kinds[i % 2]();
-		unsigned mask = i < 2 ? 0x3fff : unit_below(&seed, 1u << (LENGTH - 1));
+		unsigned mask = i < 2 ? 0x3fff : random_below(&seed, 1u << (LENGTH - 1));
 
 		assert_int_equal(read_pieces(&ends, LINE, LENGTH, mask), LINE_VALID);
 		assert_int_equal(unread(&ends), 0);

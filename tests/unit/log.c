@@ -363,7 +363,7 @@ static int admit_and_forget(void *context)
 	while (unit_ns() < tally->end_ns) {
 		uint32_t suppressed;
 
-		if (unit_below(&seed, 40) == 0)
+		if (random_below(&seed, 40) == 0)
 			atomic_store(&tally->state.log_tat[VERDICT_DENIED], 0);
 		atomic_fetch_add(&tally->calls, 1);
 		atomic_fetch_add(

@@ -158,11 +158,11 @@ static void siphash_agrees_with_the_paper_for_any_key_and_length(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 3000; round++) {
-		uint64_t key[2] = { unit_random(&seed), unit_random(&seed) };
-		size_t length = unit_below(&seed, round % 2 ? 20 : sizeof(bytes));
+		uint64_t key[2] = { random_next(&seed), random_next(&seed) };
+		size_t length = random_below(&seed, round % 2 ? 20 : sizeof(bytes));
 
 		for (size_t i = 0; i < length; i++)
-			bytes[i] = (uint8_t)unit_random(&seed);
+			bytes[i] = (uint8_t)random_next(&seed);
 		assert_int_equal(siphash(key, bytes, length), reference(key, bytes, length));
 	}
 }

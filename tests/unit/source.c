@@ -67,9 +67,9 @@ static void source_written_is_read_back(void **state)
 		char text[SOURCE_TEXT_MAX], libc[INET6_ADDRSTRLEN];
 
 		for (unsigned group = 1; group < 8; group++) {
-			unsigned value = i & 1u << group ? unit_below(&seed, 65536) : 0;
+			unsigned value = i & 1u << group ? random_below(&seed, 65536) : 0;
 
-			value >>= unit_below(&seed, 4) * 4;
+			value >>= random_below(&seed, 4) * 4;
 			source.address[2 * group] = (uint8_t)(value >> 8);
 			source.address[2 * group + 1] = (uint8_t)value;
 		}

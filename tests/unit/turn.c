@@ -781,10 +781,10 @@ static uint32_t damaged_word(uint64_t *seed)
 {
 	static const uint32_t apart[] = { 0, 1, 50, 100, 150, 1000, 0x7fffff00, 0x7fffffff,
 		0x80000000, 0x80000001, 0x80000100 };
-	uint32_t word = apart[unit_below(seed, COUNT(apart))];
+	uint32_t word = apart[random_below(seed, COUNT(apart))];
 
-	switch (unit_below(seed, 4)) {
-	case 0: return (uint32_t)unit_random(seed);
+	switch (random_below(seed, 4)) {
+	case 0: return (uint32_t)random_next(seed);
 	case 1: return word;
 	case 2: return moment_now().ms + word;
 	default: return moment_now().ms - word;
@@ -1003,7 +1003,7 @@ static void one_line(struct stage *stage, struct player *player, uint64_t *seed)
 	uint64_t arrived = unit_ns();
 	enum turn_place place;
 
-	*player = line_at(from_now((int32_t)unit_below(seed, 4)));
+	*player = line_at(from_now((int32_t)random_below(seed, 4)));
 	place = play_turn(stage, player, &turn);
 	if (place == TURN_FAILED)
 		atomic_fetch_add(&stage->failures, 1);
@@ -1315,11 +1315,11 @@ static uint64_t massacre(struct stage *stage, uint64_t *seed)
 	pid_t child[6];
 
 	for (unsigned i = 0; i < COUNT(child); i++) {
-		child[i] = enter(stage, i, line_at(from_now((int32_t)unit_below(seed, 3))));
-		if (unit_below(seed, 2) == 0)
-			unit_sleep_us(unit_below(seed, 1200));
-		if (unit_below(seed, 3) != 0) /* not waited for: it is there, dead or alive */
-			(void)kill(child[unit_below(seed, i + 1)], SIGKILL);
+		child[i] = enter(stage, i, line_at(from_now((int32_t)random_below(seed, 3))));
+		if (random_below(seed, 2) == 0)
+			unit_sleep_us(random_below(seed, 1200));
+		if (random_below(seed, 3) != 0) /* not waited for: it is there, dead or alive */
+			(void)kill(child[random_below(seed, i + 1)], SIGKILL);
 	}
 	for (unsigned i = 0; i < COUNT(child); i++)
 		(void)unit_reap(child[i]);

@@ -34,6 +34,8 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* How much later than expected something may happen on a busy machine, or under an analyser. What
@@ -76,22 +78,6 @@ static inline void unit_sleep_us(uint64_t us)
 static inline void unit_sleep_ms(uint64_t ms)
 {
 	unit_sleep_us(ms * 1000);
-}
-
-/* ---- Numbers: the same ones in every run ---- */
-
-/* xorshift64 (Marsaglia, "Xorshift RNGs", 2003). *seed is not 0. */
-static inline uint64_t unit_random(uint64_t *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed * 0x2545f4914f6cdd1du;
-}
-
-static inline uint32_t unit_below(uint64_t *seed, uint32_t bound)
-{
-	return (uint32_t)((unit_random(seed) >> 32) * bound >> 32);
 }
 
 /* ---- Processes ---- */
