@@ -14,8 +14,8 @@
  *    by that road;
  *  - version 2.5.4 gets the byte order of some answers wrong when it cross builds for a big-endian
  *    target;
- *  - it compares with one number after the other. Runs of numbers with the same answer make a tree
- *    of a third of the size, and every connection has to load it.
+ *  - it compares with one number after the other. Runs of numbers with the same answer make a
+ *    filter of a quarter of the size, and every connection has to load it.
  */
 #define _GNU_SOURCE
 #include "policy.h"
@@ -46,7 +46,7 @@ enum {
 	MAX_CONDITIONS = 2,    /* of a line: a socket's family and protocol */
 	MAX_POLICIES = 16,     /* a call of this program */
 	MAX_INCLUDES = 8,      /* deep: ends a file that includes itself */
-	MAX_RUNS = 1024,       /* of call numbers with one answer; arm has most, about 200 */
+	MAX_RUNS = 512,        /* of call numbers with one answer; arm has most, about 200 */
 	WINDOW = 1000,         /* numbers that an architecture's table may span */
 	ARM_PRIVATE = 0xf0000, /* where arm keeps a few calls of its own (set_tls) */
 };
@@ -406,6 +406,7 @@ static void read_file(const struct place *from, struct text *text, const char *p
 struct decision {
 	const struct rule *conditional; /* its first rule; NULL: the answer is always the same */
 	enum answer answer;
+	bool known; /* it was a call when the policy was written */
 };
 
 /* Numbers that are decided alike: from `first` up to the next run's. */
@@ -416,6 +417,7 @@ struct run {
 
 struct runs {
 	unsigned count;
+	uint32_t beyond; /* the number after the last that is known */
 	struct run list[MAX_RUNS];
 };
 
@@ -440,7 +442,8 @@ static struct decision decide(const struct text *text, uint32_t number)
 
 	if (!name)
 		return d;
-	if (known_then(text, name))
+	d.known = known_then(text, name);
+	if (d.known)
 		d.answer = text->others;
 	for (unsigned i = 0; i < text->count; i++) {
 		const struct rule *r = &text->rules[i];
@@ -448,6 +451,7 @@ static struct decision decide(const struct text *text, uint32_t number)
 		if (strcmp(r->name, name) != 0)
 			continue;
 		d.answer = r->answer;
+		d.known = true;
 		d.conditional = r->conditions_count ? r : NULL;
 		break;
 	}
@@ -468,14 +472,20 @@ static void add_run(struct runs *runs, uint32_t first, struct decision d)
 
 static void add_window(struct runs *runs, const struct text *text, uint32_t first)
 {
-	for (uint32_t number = first; number < first + WINDOW; number++)
-		add_run(runs, number, decide(text, number));
+	for (uint32_t number = first; number < first + WINDOW; number++) {
+		struct decision d = decide(text, number);
+
+		add_run(runs, number, d);
+		if (d.known)
+			runs->beyond = number + 1;
+	}
 	add_run(runs, first + WINDOW, (struct decision){ .answer = ABSENT });
 }
 
 static void find_runs(struct runs *runs, const struct text *text)
 {
 	runs->count = 0;
+	runs->beyond = 0;
 	add_run(runs, 0, (struct decision){ .answer = ABSENT });
 	add_window(runs, text, text->target->first);
 	if (text->target->arch == SCMP_ARCH_ARM)
@@ -579,18 +589,137 @@ static label put_conditions(struct program *p, const char *name)
 	return next;
 }
 
-static label put_tree(struct program *p, const struct run *list, unsigned count)
+/* ---- The cheapest tests ---- */
+
+/*
+ * Whoever installs a filter waits until the kernel has compiled each instruction, and has gone
+ * through it once for each number that the machine knows, to note which are always allowed
+ * (kernel/seccomp.c, seccomp_cache_prepare). Here an instruction took as long as so many steps of
+ * that. Calls made later cost nothing if they were noted.
+ */
+enum { INSTRUCTION_STEPS = 40 };
+
+/* Jumps do not reach further than a multiple of this. */
+enum { CHAIN_MOST = 50 };
+
+/* The runs from one up to another are told apart by a branch, with a tree to each side; or by a
+ * chain that asks for one number after the other, and whatever is left has the usual answer. */
+struct plan {
+	uint64_t cost;
+	unsigned half; /* the run that the upper side begins with; 0: a chain */
+	enum answer usual;
+};
+
+static struct plan plans[MAX_RUNS][MAX_RUNS + 1];
+
+static bool has_answer(const struct run *run, enum answer answer)
 {
-	unsigned half = count / 2;
+	return run->decision.conditional == NULL && run->decision.answer == answer;
+}
+
+static uint32_t run_end(const struct runs *runs, unsigned i)
+{
+	return i + 1 < runs->count ? runs->list[i + 1].first : UINT32_MAX;
+}
+
+static uint64_t width(const struct runs *runs, unsigned i)
+{
+	return run_end(runs, i) - runs->list[i].first;
+}
+
+/* How many of its numbers the kernel goes through. */
+static uint64_t weight(const struct runs *runs, unsigned i)
+{
+	uint32_t first = runs->list[i].first, end = run_end(runs, i);
+
+	if (end > runs->beyond)
+		end = runs->beyond;
+	return first < end ? end - first : 0;
+}
+
+static uint64_t chain_cost(const struct runs *runs, unsigned from, unsigned to, enum answer usual)
+{
+	uint64_t asked = 0, left = 0;
+
+	for (unsigned i = from; i < to; i++) {
+		if (has_answer(&runs->list[i], usual))
+			left += weight(runs, i);
+		else
+			asked += width(runs, i);
+	}
+	if (asked > CHAIN_MOST)
+		return UINT64_MAX;
+	return asked * INSTRUCTION_STEPS + asked * (asked + 1) / 2 + asked * left;
+}
+
+static struct plan plan_of(const struct runs *runs, unsigned from, unsigned to)
+{
+	struct plan best = { .cost = UINT64_MAX };
+	uint64_t all = 0;
+
+	if (to - from == 1)
+		return (struct plan){ .cost = 0 };
+	for (enum answer usual = ALLOW; usual < ANSWERS; usual++) {
+		uint64_t cost = chain_cost(runs, from, to, usual);
+
+		if (cost < best.cost)
+			best = (struct plan){ .cost = cost, .usual = usual };
+	}
+	for (unsigned i = from; i < to; i++)
+		all += weight(runs, i);
+	for (unsigned half = from + 1; half < to; half++) {
+		uint64_t cost =
+			INSTRUCTION_STEPS + all + plans[from][half].cost + plans[half][to].cost;
+
+		if (cost < best.cost)
+			best = (struct plan){ .cost = cost, .half = half };
+	}
+	return best;
+}
+
+static void make_plans(const struct runs *runs)
+{
+	for (unsigned length = 1; length <= runs->count; length++)
+		for (unsigned from = 0; from + length <= runs->count; from++)
+			plans[from][from + length] = plan_of(runs, from, from + length);
+}
+
+static label put_run(struct program *p, const struct run *run)
+{
+	if (run->decision.conditional)
+		return put_conditions(p, run->decision.conditional->name);
+	return put_answer(p, run->decision.answer);
+}
+
+static label put_chain(
+	struct program *p, const struct runs *runs, unsigned from, unsigned to, enum answer usual)
+{
+	label next = put_answer(p, usual);
+
+	for (unsigned i = to; i-- > from;) {
+		label equal;
+
+		if (has_answer(&runs->list[i], usual))
+			continue;
+		equal = put_run(p, &runs->list[i]);
+		for (uint32_t number = run_end(runs, i); number-- > runs->list[i].first;)
+			next = put(p, BPF_JMP | BPF_JEQ | BPF_K, number, equal, next);
+	}
+	return next;
+}
+
+static label put_tree(struct program *p, const struct runs *runs, unsigned from, unsigned to)
+{
+	const struct plan *plan = &plans[from][to];
 	label above, below;
 
-	if (count == 1 && list[0].decision.conditional)
-		return put_conditions(p, list[0].decision.conditional->name);
-	if (count == 1)
-		return put_answer(p, list[0].decision.answer);
-	above = put_tree(p, list + half, count - half);
-	below = put_tree(p, list, half);
-	return put(p, BPF_JMP | BPF_JGE | BPF_K, list[half].first, above, below);
+	if (to - from == 1)
+		return put_run(p, &runs->list[from]);
+	if (plan->half == 0)
+		return put_chain(p, runs, from, to, plan->usual);
+	above = put_tree(p, runs, plan->half, to);
+	below = put_tree(p, runs, from, plan->half);
+	return put(p, BPF_JMP | BPF_JGE | BPF_K, runs->list[plan->half].first, above, below);
 }
 
 static void put_filter(struct program *p)
@@ -599,7 +728,8 @@ static void put_filter(struct program *p)
 	label tree;
 
 	find_runs(&runs, p->text);
-	put_tree(p, runs.list, runs.count);
+	make_plans(&runs);
+	put_tree(p, &runs, 0, runs.count);
 	tree = put_load(p, offsetof(struct seccomp_data, nr));
 	/* Alone a number means nothing: 26 is msync for x86_64, but ptrace through int $0x80. */
 	put(p, BPF_JMP | BPF_JEQ | BPF_K, p->text->target->arch, tree, put_answer(p, KILL));
