@@ -52,52 +52,16 @@ struct child {
 
 /* ---- Signals ---- */
 
-static uint64_t hexadecimal(const char *text)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *digit;
-	uint64_t number = 0;
-
-	for (; *text != '\0' && (digit = strchr(digits, *text)) != NULL; text++)
-		number = number << 4 | (uint64_t)(digit - digits);
-	return number;
-}
-
-/* The mask of ignored signals from /proc/self/status: one read instead of a call a signal. All
- * ones if it cannot be had. */
-static uint64_t ignored_signals(void)
-{
-	static const char key[] = "SigIgn:\t";
-	static LAYOUT_LAST char text[4096];
-	const char *field;
-	ssize_t length;
-	int fd = openat(AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return UINT64_MAX;
-	length = read(fd, text, sizeof(text) - 1);
-	(void)close(fd); /* was only read */
-	text[length > 0 ? length : 0] = '\0';
-	for (field = text; *field != '\0'; field++) {
-		if (strncmp(field, key, sizeof(key) - 1) == 0)
-			return hexadecimal(field + sizeof(key) - 1);
-		field += strcspn(field, "\n");
-	}
-	return UINT64_MAX;
-}
-
 /* What a program expects that was started afresh: default dispositions, empty mask. */
 static bool signals_reset(void)
 {
 	static const char standard[64]; /* the kernel's struct sigaction, with SIG_DFL */
-	uint64_t ignored = ignored_signals();
 	sigset_t none;
 
 	/* Not sigaction(3), which will not touch the signals that libc keeps for threads, though
 	 * posix_spawn(3) may have left them ignored. Fails for SIGKILL and SIGSTOP alone. */
 	for (int number = 1; number <= 64; number++)
-		if (ignored >> (number - 1) & 1)
-			(void)syscall(SYS_rt_sigaction, number, standard, NULL, _NSIG / 8);
+		(void)syscall(SYS_rt_sigaction, number, standard, NULL, _NSIG / 8);
 	(void)sigemptyset(&none); /* sigsetops(3): fails for no valid set */
 	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
 }
