@@ -55,33 +55,43 @@ bool limiter_key(struct state *state)
 	return true;
 }
 
+/* Acquire: pairs with the release in limiter_key. The later word is read first. */
+static uint64_t key_half(const atomic_word word[2])
+{
+	uint64_t high = atomic_load_explicit(&word[1], memory_order_acquire);
+
+	return high << 32 | atomic_load_explicit(&word[0], memory_order_acquire);
+}
+
+/* One of a line's cells, named by four bits of the hash; the next one if it is taken already. */
+static atomic_word *cell_pick(struct state_line *line, uint64_t bits, unsigned *used)
+{
+	unsigned index = bits & (STATE_LINE_CELLS - 1);
+
+	while (*used & 1u << index)
+		index = (index + 1) % STATE_LINE_CELLS;
+	*used |= 1u << index;
+	return &line->cell[index];
+}
+
 struct cells limiter_locate(struct state *state, const struct source *source)
 {
 	uint8_t identity[SOURCE_IDENTITY_MAX];
 	size_t length = source_identity(source, identity);
-	struct cells cells = { .count = LIMITER_CELLS };
 	uint64_t key[2], hash;
-	uint32_t word[4];
+	struct state_line *line;
+	atomic_word *first, *second, *third;
 	unsigned used = 0;
 
-	/* Acquire: pairs with the release in limiter_key; the last word is read first. */
-	for (unsigned i = 4; i-- > 0;)
-		word[i] = atomic_load_explicit(&state->key[i], memory_order_acquire);
-	key[0] = (uint64_t)word[1] << 32 | word[0];
-	key[1] = (uint64_t)word[3] << 32 | word[2];
+	key[1] = key_half(&state->key[2]);
+	key[0] = key_half(&state->key[0]);
 	hash = siphash(key, identity, length);
-
-	/* The upper half picks the line, four bits each of the lower half a cell not yet taken. */
-	struct state_line *line = &state->line[(hash >> 32) * STATE_LINES >> 32];
-	for (unsigned i = 0; i < LIMITER_CELLS; i++) {
-		unsigned index = hash >> 4 * i & (STATE_LINE_CELLS - 1);
-
-		while (used & 1u << index)
-			index = (index + 1) % STATE_LINE_CELLS;
-		used |= 1u << index;
-		cells.cell[i] = &line->cell[index];
-	}
-	return cells;
+	/* The upper half picks the line. */
+	line = &state->line[(hash >> 32) * STATE_LINES >> 32];
+	first = cell_pick(line, hash, &used);
+	second = cell_pick(line, hash >> 4, &used);
+	third = cell_pick(line, hash >> 8, &used);
+	return (struct cells){ .count = LIMITER_CELLS, .cell = { first, second, third } };
 }
 
 /* A cell outside (now, now + window] is of the past, or damaged: it reads as empty. So does 0,

@@ -14,7 +14,7 @@
 #include "source.h"
 #include "state.h"
 
-#define LIMITER_CELLS 4
+#define LIMITER_CELLS 3
 
 /* `limit COUNT/PERIOD burst BURST`. */
 struct rate {

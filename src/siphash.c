@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 #include "siphash.h"
 
+#include <endian.h>
+#include <string.h>
+
 struct sip {
 	uint64_t v0, v1, v2, v3;
 };
@@ -26,6 +29,14 @@ static void sip_rounds(struct sip *s, unsigned rounds)
 	}
 }
 
+static uint64_t word_at(const uint8_t *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return le64toh(word);
+}
+
 static void sip_absorb(struct sip *s, uint64_t word)
 {
 	s->v3 ^= word;
@@ -41,16 +52,14 @@ uint64_t siphash(const uint64_t key[2], const uint8_t *bytes, size_t length)
 		.v2 = key[0] ^ 0x6c7967656e657261u,
 		.v3 = key[1] ^ 0x7465646279746573u,
 	};
-	uint64_t word = 0;
+	uint64_t last = (uint64_t)length << 56;
+	size_t rest = length % 8;
 
-	for (size_t i = 0; i < length; i++) {
-		word |= (uint64_t)bytes[i] << i % 8 * 8;
-		if (i % 8 == 7) {
-			sip_absorb(&s, word);
-			word = 0;
-		}
-	}
-	sip_absorb(&s, word | (uint64_t)length << 56);
+	for (const uint8_t *end = bytes + length - rest; bytes < end; bytes += 8)
+		sip_absorb(&s, word_at(bytes));
+	for (size_t i = 0; i < rest; i++)
+		last |= (uint64_t)bytes[i] << 8 * i;
+	sip_absorb(&s, last);
 	s.v2 ^= 0xff;
 	sip_rounds(&s, 4);
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;

@@ -707,7 +707,7 @@ static void G3_charge_of_a_sharer_held_up_at_any_instruction_is_counted(void **s
 	for (unsigned i = 1; i < LIMITER_CELLS; i++)
 		duel->cells[0].cell[i] = duel->cells[0].cell[0] + i;
 	for (unsigned i = 0; i < LIMITER_CELLS; i++)
-		duel->cells[1].cell[i] = duel->cells[0].cell[0] + 5 - i;
+		duel->cells[1].cell[i] = duel->cells[0].cell[0] + LIMITER_CELLS - i;
 	for (unsigned steps = 0; duel_at(duel, steps, 0, GOES_ON); steps += 3) {
 		assert_true(duel->taken[0] + duel->taken[1] >= 1);
 		for (unsigned i = 0; i < 2; i++)
@@ -756,7 +756,7 @@ static void G3_charge_held_up_beyond_the_window_is_counted_once(void **state)
 
 /* ---- Where the cells are ---- */
 
-static void G3_cells_of_a_source_are_four_of_one_cache_line(void **state)
+static void G3_cells_of_a_source_are_three_of_one_cache_line(void **state)
 {
 	static struct state all;
 	uint64_t seed = 8;
@@ -771,9 +771,9 @@ static void G3_cells_of_a_source_are_four_of_one_cache_line(void **state)
 			atomic_store(&all.key[k], (uint32_t)random_next(&seed));
 		cells = limiter_locate(&all, &source);
 		base = (uintptr_t)cells.cell[0] / STATE_LINE_BYTES;
-		assert_int_equal(cells.count, 4);
+		assert_int_equal(cells.count, LIMITER_CELLS);
 		assert_true(cells.cell[0] >= &all.line[0].cell[0]);
-		for (unsigned k = 0; k < 4; k++) {
+		for (unsigned k = 0; k < LIMITER_CELLS; k++) {
 			assert_true((const void *)cells.cell[k] < (const void *)(&all + 1));
 			assert_int_equal((uintptr_t)cells.cell[k] / STATE_LINE_BYTES, base);
 			for (unsigned n = 0; n < k; n++)
@@ -813,7 +813,7 @@ static void G3_sources_are_spread_evenly(void **state)
 				      STATE_LINE_CELLS]++;
 	}
 	is_even(lines, STATE_LINES, (double)sources / STATE_LINES);
-	is_even(cells_of_line, STATE_LINE_CELLS, 4.0 * sources / STATE_LINE_CELLS);
+	is_even(cells_of_line, STATE_LINE_CELLS, (double)LIMITER_CELLS * sources / STATE_LINE_CELLS);
 }
 
 /* Without the key nobody can tell who shares cells with whom: each of its words matters. */
@@ -978,7 +978,7 @@ int main(void)
 		cmocka_unit_test(G3_charge_of_a_sharer_held_up_at_any_instruction_is_counted),
 		cmocka_unit_test(G5_charge_killed_at_any_instruction_takes_nothing),
 		cmocka_unit_test(G3_charge_held_up_beyond_the_window_is_counted_once),
-		cmocka_unit_test(G3_cells_of_a_source_are_four_of_one_cache_line),
+		cmocka_unit_test(G3_cells_of_a_source_are_three_of_one_cache_line),
 		cmocka_unit_test(G3_sources_are_spread_evenly),
 		cmocka_unit_test(G3_cells_depend_on_every_word_of_the_key),
 		cmocka_unit_test(G3_cells_are_of_the_identity),
