@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "line.h"
@@ -20,6 +21,10 @@
 #define DATAGRAMS_MOST 32
 
 #define EVENTS_MOST    64
+
+/* In a flood, rounds of the loop begin this far apart: falling asleep and being woken for each
+ * connection would cost as much as half of all else that is done for it. */
+#define ROUND_MS 1
 
 /* Descriptors that are kept for other things than connections. */
 #define DESCRIPTORS_KEPT 200
@@ -59,6 +64,7 @@ static struct {
 	uint64_t now, last_work, last_alive;
 	uint64_t next_deadline; /* no pending connection's time is up before */
 	bool is_runner_gone, has_unsent, had_children;
+	bool is_behind; /* this round has left something that had come */
 } loop;
 
 /* ---- The runner ---- */
@@ -422,6 +428,7 @@ static void connections_accept(const struct listener *listener)
 		else if (!accept_goes_on(errno))
 			return;
 	}
+	loop.is_behind = true;
 }
 
 /* One datagram, one line, whole. */
@@ -440,6 +447,10 @@ static void datagram_take(
 	else
 		conclude(desk, source, line_judge(line, true, decision.account->bare_lf));
 }
+
+/* musl's CMSG_NXTHDR() makes unsigned of a negative mask. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 
 /* The local address that a datagram came to (ip(7), ipv6(7)). */
 static struct source datagram_to(struct msghdr *message)
@@ -471,6 +482,8 @@ static struct source datagram_to(struct msghdr *message)
 	return (struct source){ .kind = SOURCE_UNKNOWN };
 }
 
+#pragma GCC diagnostic pop
+
 union control {
 	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo))];
 	struct cmsghdr align;
@@ -499,6 +512,7 @@ static void datagrams_receive(const struct listener *listener)
 		};
 	}
 	count = recvmmsg(listener->fd, message, DATAGRAMS_MOST, MSG_DONTWAIT, NULL);
+	loop.is_behind |= count == DATAGRAMS_MOST;
 	for (int i = 0; i < count; i++) {
 		struct source source = source_of_sockaddr(&address[i]);
 		struct source to = datagram_to(&message[i].msg_hdr);
@@ -590,6 +604,15 @@ static int wait_most(void)
 	return (int)most;
 }
 
+/* What comes now can wait for what comes with it, if all has been taken that came before. */
+static void round_space(uint64_t before)
+{
+	const struct timespec nap = { .tv_nsec = ROUND_MS * 1000000L };
+
+	if (loop.now - before <= ROUND_MS && !loop.is_behind)
+		(void)nanosleep(&nap, NULL); /* cut short: as well */
+}
+
 int network_serve(struct network_process *network)
 {
 	struct epoll_event event[EVENTS_MOST];
@@ -598,8 +621,10 @@ int network_serve(struct network_process *network)
 	loop.now = loop.last_work = loop.last_alive = clock_milliseconds(CLOCK_MONOTONIC);
 	while (!loop.is_runner_gone) {
 		int count = epoll_wait(loop.epoll, event, EVENTS_MOST, wait_most());
+		uint64_t before = loop.now;
 
 		loop.now = clock_milliseconds(CLOCK_MONOTONIC);
+		loop.is_behind = count == EVENTS_MOST;
 		for (int i = 0; i < count; i++)
 			event_handle(&event[i]);
 		pending_expire();
@@ -610,6 +635,8 @@ int network_serve(struct network_process *network)
 		tell_alive();
 		if (is_idle())
 			return EX_OK;
+		if (count > 0)
+			round_space(before);
 	}
 	errands_leave();
 	return EX_OSERR;

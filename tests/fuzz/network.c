@@ -32,10 +32,12 @@ static int clock_of_input(clockid_t clock, struct timespec *now);
 #define epoll_wait(epoll, event, most, timeout) wait_for_input(epoll, event, most, timeout)
 #define send(fd, bytes, length, flags)          request_take(bytes, length)
 #define clock_gettime(clock, now)               clock_of_input(clock, now)
+#define nanosleep(time, rest)                   ((void)(time), 0)
 #include "../../src/network.c"
 #undef epoll_wait
 #undef send
 #undef clock_gettime
+#undef nanosleep
 
 #define CLIENTS_MAX 16
 #define DESCRIPTORS 48 /* so few that they run out, but not by our own ends alone */
