@@ -111,17 +111,26 @@ $(BUILD):
 # ---- nmnotifyd ----
 
 # The service is a program of the system's own libc, for libsystemd. SYSTEMD=no does without it, as
-# a cross build does unless told that the target's is there.
+# a cross build does unless told that the target's is there: then it is static, like the handler.
 SYSTEMD ?= $(if $(CROSS),no,yes)
+ifeq ($(SYSTEMD),no)
+DAEMON_CC ?= $(CC)
+DAEMON_PIE = $(STATIC_PIE)
+DAEMON_END = $(STATIC_END)
+else
 DAEMON_CC ?= $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
+DAEMON_PIE = -pie
+DAEMON_END = -lsystemd
+endif
 DAEMON := network runner service share nmnotifyd
 DAEMON_OBJECTS := $(addprefix $(BUILD)/daemon/,$(DAEMON:%=%.o) $(CORE:%=%.o) policies.o network-policies.o)
-DAEMON_FLAGS = -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN) $(DEFINES) \
-	$(if $(filter no,$(SYSTEMD)),,-DWITH_SYSTEMD) $(EXTRA) $(CFLAGS)
+# It is there to be quick, not small.
+DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(WARNINGS) $(HARDEN) $(DEFINES) \
+	$(if $(filter no,$(SYSTEMD)),$(LIBC_INCLUDES),-DWITH_SYSTEMD) $(EXTRA) $(CFLAGS)
 
 $(BUILD)/nmnotifyd: $(DAEMON_OBJECTS)
 	$(call say,LINK,$@)
-	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ $(if $(filter no,$(SYSTEMD)),,-lsystemd)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) $(DAEMON_PIE) $(LINK_FLAGS) -o $@ $^ $(DAEMON_END)
 
 $(BUILD)/daemon/%.o: src/%.c | $(BUILD)/daemon
 	$(call say,CC,$@)
