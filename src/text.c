@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: ISC */
 #include "text.h"
 
+#include <string.h>
 #include <unistd.h>
 
-static void add_char(struct text *text, char c)
+static void add_bytes(struct text *text, const char *bytes, size_t length)
 {
-	if (text->length + 1 >= text->size) {
+	size_t room = text->size - 1 - text->length;
+
+	if (length > room) {
+		length = room;
 		text->cut = true;
-		return;
 	}
-	text->bytes[text->length++] = c;
+	memcpy(text->bytes + text->length, bytes, length);
+	text->length += length;
 	text->bytes[text->length] = '\0';
 }
 
-static void add_string(struct text *text, const char *string)
+static void add_char(struct text *text, char c)
 {
-	while (*string != '\0' && !text->cut)
-		add_char(text, *string++);
+	add_bytes(text, &c, 1);
 }
 
 static void add_number(struct text *text, unsigned number)
@@ -35,19 +38,25 @@ static void add_signed(struct text *text, int number)
 
 void text_add_list(struct text *text, const char *format, va_list arguments)
 {
-	text->bytes[text->length] = '\0';
-	for (; *format != '\0'; format++) {
-		if (*format != '%') {
-			add_char(text, *format);
-			continue;
-		}
+	for (;;) {
+		size_t plain = strcspn(format, "%");
+		const char *string;
+
+		add_bytes(text, format, plain);
+		format += plain;
+		if (*format == '\0')
+			return;
 		switch (*++format) {
-		case 's': add_string(text, va_arg(arguments, const char *)); break;
+		case 's':
+			string = va_arg(arguments, const char *);
+			add_bytes(text, string, strlen(string));
+			break;
 		case 'u': add_number(text, va_arg(arguments, unsigned)); break;
 		case 'd': add_signed(text, va_arg(arguments, int)); break;
 		case 'c': add_char(text, (char)va_arg(arguments, int)); break;
 		default: add_char(text, *format); break;
 		}
+		format++;
 	}
 }
 

@@ -18,9 +18,9 @@
 struct user {
 	uid_t uid;
 	gid_t gid;
+	size_t groups_count;
 	char name[USER_TEXT_MAX], home[USER_TEXT_MAX], shell[USER_TEXT_MAX];
 	gid_t groups[USER_GROUPS_MAX]; /* the primary one first */
-	size_t groups_count;
 };
 
 /* By name, with groups. NULL, or what is wrong. */
