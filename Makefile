@@ -269,7 +269,8 @@ $(BUILD)/host $(BUILD)/tests/unit:
 # ---- Benchmarks ----
 
 BENCH_DESIGNS := $(addprefix nmnotify-,dynamic libsystemd libseccomp)
-BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp limiter attack $(BENCH_DESIGNS))
+BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp stages limiter attack $(BENCH_DESIGNS) \
+	static/nmnotifyd)
 
 bench bench-quick:
 	$(Q)tests/packages build bench
@@ -288,11 +289,22 @@ $(BUILD)/bench/empty: tests/bench/empty.c | $(BUILD)/bench
 
 $(BUILD)/bench/hosted: tests/bench/empty.c | $(BUILD)/bench
 	$(call say,BENCH,$@)
-	$(Q)$(CC) $(COMPILE_FLAGS) -DHOSTED $(STATIC_PIE) $(LINK_FLAGS) -o $@ $< $(STATIC_END)
+	$(Q)$(CC) $(COMPILE_FLAGS) -DHOSTED $(STATIC_PIE) $(LINK_FLAGS) $(LAYOUT) -o $@ $< $(STATIC_END)
 
 $(BUILD)/bench/stamp: tests/bench/stamp.c | $(BUILD)/bench
 	$(call say,BENCH,$@)
-	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) -o $@ $< $(STATIC_END)
+	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) $(LAYOUT) -o $@ $< $(STATIC_END)
+
+# The handler, to end behind the step of its main() whose letter is the last of the program's name.
+$(BUILD)/bench/stages: $(BUILD)/bench/stages.c $(CORE_OBJECTS)
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(COMPILE_FLAGS) -Isrc $(STATIC_PIE) $(LINK_FLAGS) $(LAYOUT) -o $@ $^ $(STATIC_END)
+
+$(BUILD)/bench/stages.c: src/nmnotify.c tests/bench/stages.awk | $(BUILD)/bench
+	$(Q)awk -f tests/bench/stages.awk $< > $@
+
+$(BUILD)/bench/static/nmnotifyd: $(wildcard src/*.[ch])
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/static SYSTEMD=no $@
 
 # As in nmnotifyd, which decides much more often than a handler does.
 $(BUILD)/bench/attack: BENCH_FLAGS = -Wl,--wrap=clock_gettime

@@ -103,26 +103,24 @@ static struct moment cell_read(uint32_t word, struct moment now, struct span win
 	return word != 0 && moment_within(at, now, window) ? at : now;
 }
 
-static struct tat tat_read(const struct cells *cells, struct rate rate)
+static void tat_read(struct tat *tat, const struct cells *cells, struct rate rate)
 {
 	/* tests/model/cells.pml: tat_read. */
-	struct tat tat = { .least = 0 };
-
 	/* Acquire: pairs with the releases in tat_move; whoever sees a charge sees the raised
 	 * cells that came before it, and reads the clock after it. */
 	for (unsigned i = 0; i < cells->count; i++)
-		tat.word[i] = atomic_load_explicit(cells->cell[i], memory_order_acquire);
-	tat.now = moment_now();
-	tat.at = cell_read(tat.word[0], tat.now, rate_window(rate));
+		tat->word[i] = atomic_load_explicit(cells->cell[i], memory_order_acquire);
+	tat->now = moment_now();
+	tat->least = 0;
+	tat->at = cell_read(tat->word[0], tat->now, rate_window(rate));
 	for (unsigned i = 1; i < cells->count; i++) {
-		struct moment at = cell_read(tat.word[i], tat.now, rate_window(rate));
+		struct moment at = cell_read(tat->word[i], tat->now, rate_window(rate));
 
-		if (moment_later(tat.at, at)) {
-			tat.at = at;
-			tat.least = i;
+		if (moment_later(tat->at, at)) {
+			tat->at = at;
+			tat->least = i;
 		}
 	}
-	return tat;
 }
 
 static void cell_raise(
@@ -158,8 +156,9 @@ static struct moment conforms_at(const struct tat *tat, struct rate rate)
 
 struct moment limiter_peek(const struct cells *cells, struct rate rate)
 {
-	struct tat tat = tat_read(cells, rate);
+	struct tat tat;
 
+	tat_read(&tat, cells, rate);
 	return conforms_at(&tat, rate);
 }
 
@@ -169,7 +168,7 @@ bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at
 	struct tat tat;
 
 	do {
-		tat = tat_read(cells, rate);
+		tat_read(&tat, cells, rate);
 		*at = conforms_at(&tat, rate);
 		if (moment_later(*at, tat.now))
 			return false;
@@ -187,7 +186,7 @@ static struct span tat_advance(
 	struct tat tat;
 
 	do {
-		tat = tat_read(cells, rate);
+		tat_read(&tat, cells, rate);
 		wanted = moment_add(tat.at, by);
 		to = moment_earliest(wanted, moment_add(tat.now, most));
 		/* 0 is written a millisecond late: at the end of the window that is beyond it. */

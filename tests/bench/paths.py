@@ -47,6 +47,9 @@ class Paths:
     def __enter__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/tmp"))
         self.dir.chmod(0o755)
+        # As /run is, where it belongs: a tmpfs.
+        self.state = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/dev/shm"))
+        self.state.chmod(0o755)
         for program in PROGRAMS:
             self.bring(BENCH / program)
         self.bring(BUILD / "nmnotify")
@@ -54,7 +57,7 @@ class Paths:
         self.stamp.write_bytes(bytes(8))
         self._give(self.stamp)
         for path, (_, text) in PATHS.items():
-            state = self.dir / f"state.{path}"
+            state = self.state / path
             state.mkdir(mode=0o700)
             self._give(state)
             conf = self.dir / f"{path}.conf"
@@ -69,6 +72,7 @@ class Paths:
             self.waiter.kill()
             self.waiter.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
+        shutil.rmtree(self.state, ignore_errors=True)
 
     def _give(self, path):
         if self.user:

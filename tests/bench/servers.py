@@ -24,7 +24,7 @@ import container
 import measure
 import nmtest
 from nmtest import BUILD, PROJECT, until
-from paths import FREE
+from paths import BENCH, FREE
 
 PACKAGES = PROJECT / "build" / "packages"
 INETD = PACKAGES / "openbsd-inetd/usr/sbin/inetd"
@@ -205,7 +205,16 @@ def socat(paths, port):
 
 def nmnotifyd(paths, port):
     """Handed the listening socket as systemd does it."""
-    state = paths.dir / f"state.{port}"
+    return _nmnotifyd(paths, port, BUILD / "nmnotifyd", 3)
+
+
+def nmnotifyd_static(paths, port):
+    """The one that knows no systemd: as inetd does it."""
+    return _nmnotifyd(paths, port, BENCH / "static" / "nmnotifyd", 0)
+
+
+def _nmnotifyd(paths, port, program, descriptor):
+    state = paths.state / str(port)
     state.mkdir(mode=0o755, exist_ok=True)
     conf = paths.dir / f"nmnotifyd.{port}"
     user = f"user {paths.user.pw_name}\n" if paths.user else ""
@@ -218,26 +227,29 @@ def nmnotifyd(paths, port):
         pid = os.fork()
         if pid == 0:
             try:
-                _become_nmnotifyd(listening.fileno(), conf)
+                _become_nmnotifyd(program, listening.fileno(), descriptor, conf)
             finally:
                 os._exit(99)
     return pid
 
 
-def _become_nmnotifyd(listening, conf):
+def _become_nmnotifyd(program, listening, descriptor, conf):
     null = os.open("/dev/null", os.O_RDWR)
     listening = fcntl.fcntl(listening, fcntl.F_DUPFD, 64)
     for number in range(3):
         os.dup2(null, number)
-    os.dup2(listening, 3)
-    os.closerange(4, 1024)
+    os.dup2(listening, descriptor)
+    os.closerange(max(3, descriptor + 1), 1024)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    environment = {"PATH": "/usr/bin:/bin", "LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-    os.execve(BUILD / "nmnotifyd", ["nmnotifyd", "-f", str(conf)], {**environment, "LISTEN_FDNAMES": "nmnotify"})
+    environment = {"PATH": "/usr/bin:/bin"}
+    if descriptor != 0:
+        environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="nmnotify")
+    os.execve(program, ["nmnotifyd", "-f", str(conf)], environment)
 
 
 COMPLETE = {"nmnotifyd": nmnotifyd, "loop": loop, "asyncio": asyncio, "socat": socat}
+SERVICES = {"with libsystemd": nmnotifyd, "without, static": nmnotifyd_static}
 
 
 # ---- Load ----
@@ -292,6 +304,22 @@ def complete_servers(paths, names, repetitions, ms, note, kind="rate", sources=1
     finally:
         for pid, _ in pids.values():
             _end(pid)
+    return results
+
+
+def memory(paths, ms):
+    """{kind of nmnotifyd: (resident, its share of what is shared, private)}, KiB of both its processes
+    under load."""
+    results, port = {}, PORT + 2000
+    for name, start in SERVICES.items():
+        port += 1
+        with started(name, start(paths, port), port) as pid:
+            loaded(pid, port, ms, "mix", SENDERS)
+            # The network process is the first that it made.
+            both = [pid, sorted(nmtest.children_of(pid))[0]]
+            texts = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in both]
+            field = lambda key: sum(int(l.split()[1]) for text in texts for l in text.splitlines() if l.startswith(key))
+            results[name] = field("Rss:"), field("Pss:"), field("Private_")
     return results
 
 
