@@ -269,7 +269,7 @@ $(BUILD)/host $(BUILD)/tests/unit:
 # ---- Benchmarks ----
 
 BENCH_DESIGNS := $(addprefix nmnotify-,dynamic libsystemd libseccomp)
-BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp stages limiter attack $(BENCH_DESIGNS) \
+BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp stages limiter attack $(BENCH_DESIGNS) nmnotify-fixed \
 	static/nmnotifyd)
 
 bench bench-quick:
@@ -315,6 +315,13 @@ $(BUILD)/bench/limiter $(BUILD)/bench/attack: $(BUILD)/bench/%: tests/bench/%.c 
 
 # The designs that were not chosen: the same handler, dynamic, and with each of the libraries.
 DYNAMIC_OBJECTS := $(addprefix $(BUILD)/bench/dynamic/,nmnotify.o $(CORE:%=%.o) policies.o)
+
+# The same, but always at the same address.
+$(BUILD)/bench/nmnotify-fixed: $(BUILD)/nmnotify
+	$(call say,BENCH,$@)
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/fixed HARDEN='$(HARDEN:-fPIE=-fno-pie)' STATIC_PIE='-static -no-pie' STATIC_END= \
+		LAYOUT='$(LAYOUT)' $(BUILD)/bench/fixed/nmnotify
+	$(Q)cp $(BUILD)/bench/fixed/nmnotify $@
 
 bench-dynamic:
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/dynamic CC=$(HOSTCC) STATIC=no $(BUILD)/bench/dynamic/nmnotify
