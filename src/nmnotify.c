@@ -145,16 +145,13 @@ static void decide(struct handler *h, enum line_state line)
 {
 	if (!decision_make(&h->decision, line))
 		program_fail(&h->program, "the turn file");
-	if (!h->decision.is_waiter) { /* our end closes the connection */
-		if (h->decision.verdict == VERDICT_ERROR)
-			exit(EX_OSERR);
-		finish(h, h->decision.verdict);
-	}
 	/* The verdict is known: the sender need not wait, and a waiter must not hold a socket. */
 	if (!connection_close(&h->connection))
 		program_fail(&h->program, "/dev/null");
 	if (h->decision.verdict != VERDICT_ERROR)
 		log_verdict(&h->program.log, h->decision.verdict, NULL);
+	if (!h->decision.is_waiter)
+		exit(h->decision.verdict == VERDICT_ERROR ? EX_OSERR : EX_OK);
 }
 
 static int run_action(struct handler *h)
