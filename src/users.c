@@ -132,8 +132,9 @@ static bool may_be(const char *line, const char *name, uid_t uid)
 		return strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':';
 	for (unsigned i = PASSWD_NAME; i < PASSWD_UID; i++) {
 		line = strchr(line, ':');
-		if (line++ == NULL)
+		if (line == NULL)
 			return false;
+		line++;
 	}
 	return number_take(&line, UINT32_MAX, &number) && number == uid;
 }
