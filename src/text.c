@@ -4,22 +4,27 @@
 #include <string.h>
 #include <unistd.h>
 
-static void add_bytes(struct text *text, const char *bytes, size_t length)
+static void add_char(struct text *text, char c)
 {
-	size_t room = text->size - 1 - text->length;
+	if (text->length + 1 >= text->size) {
+		text->cut = true;
+		return;
+	}
+	text->bytes[text->length++] = c;
+	text->bytes[text->length] = '\0';
+}
+
+static void add_string(struct text *text, const char *string)
+{
+	size_t length = strlen(string), room = text->size - 1 - text->length;
 
 	if (length > room) {
 		length = room;
 		text->cut = true;
 	}
-	memcpy(text->bytes + text->length, bytes, length);
+	memcpy(text->bytes + text->length, string, length);
 	text->length += length;
 	text->bytes[text->length] = '\0';
-}
-
-static void add_char(struct text *text, char c)
-{
-	add_bytes(text, &c, 1);
 }
 
 static void add_number(struct text *text, unsigned number)
@@ -38,25 +43,19 @@ static void add_signed(struct text *text, int number)
 
 void text_add_list(struct text *text, const char *format, va_list arguments)
 {
-	for (;;) {
-		size_t plain = strcspn(format, "%");
-		const char *string;
-
-		add_bytes(text, format, plain);
-		format += plain;
-		if (*format == '\0')
-			return;
+	text->bytes[text->length] = '\0';
+	for (; *format != '\0'; format++) {
+		if (*format != '%') {
+			add_char(text, *format);
+			continue;
+		}
 		switch (*++format) {
-		case 's':
-			string = va_arg(arguments, const char *);
-			add_bytes(text, string, strlen(string));
-			break;
+		case 's': add_string(text, va_arg(arguments, const char *)); break;
 		case 'u': add_number(text, va_arg(arguments, unsigned)); break;
 		case 'd': add_signed(text, va_arg(arguments, int)); break;
 		case 'c': add_char(text, (char)va_arg(arguments, int)); break;
 		default: add_char(text, *format); break;
 		}
-		format++;
 	}
 }
 
