@@ -22,9 +22,9 @@
 
 #define EVENTS_MOST    64
 
-/* In a flood, rounds of the loop begin this far apart: falling asleep and being woken for each
- * connection would cost as much as half of all else that is done for it. */
-#define ROUND_MS 1
+/* In a flood a nap of this length follows each round of the loop: falling asleep and being woken
+ * for each connection would cost as much as half of all else that is done for it. */
+#define NAP_MS 1
 
 /* Descriptors that are kept for other things than connections. */
 #define DESCRIPTORS_KEPT 200
@@ -65,6 +65,7 @@ static struct {
 	uint64_t next_deadline; /* no pending connection's time is up before */
 	bool is_runner_gone, has_unsent, had_children;
 	bool is_behind; /* this round has left something that had come */
+	bool may_nap;   /* the machine can sleep for so short a time */
 } loop;
 
 /* ---- The runner ---- */
@@ -543,8 +544,12 @@ static bool listener_add(unsigned index)
 bool network_prepare(struct network_process *network)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data = { .u32 = EVENT_RUNNER } };
+	struct timespec tick;
 
 	loop.network = network;
+	/* Without high-resolution timers every sleep lasts a tick or two, 20 ms. */
+	loop.may_nap = clock_getres(CLOCK_MONOTONIC, &tick) == 0 && tick.tv_sec == 0 &&
+		       tick.tv_nsec <= NAP_MS * 1000000L;
 	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (loop.epoll < 0 || epoll_ctl(loop.epoll, EPOLL_CTL_ADD, RUNNER_FD, &event) != 0)
 		return false;
@@ -604,12 +609,13 @@ static int wait_most(void)
 	return (int)most;
 }
 
-/* What comes now can wait for what comes with it, if all has been taken that came before. */
-static void round_space(uint64_t before)
+/* A round came soon after the one before, and has taken all that was there: what comes next can
+ * wait for what comes with it. */
+static void nap_in_flood(uint64_t before)
 {
-	const struct timespec nap = { .tv_nsec = ROUND_MS * 1000000L };
+	const struct timespec nap = { .tv_nsec = NAP_MS * 1000000L };
 
-	if (loop.now - before <= ROUND_MS && !loop.is_behind)
+	if (loop.may_nap && loop.now - before <= NAP_MS && !loop.is_behind)
 		(void)nanosleep(&nap, NULL); /* cut short: as well */
 }
 
@@ -636,7 +642,7 @@ int network_serve(struct network_process *network)
 		if (is_idle())
 			return EX_OK;
 		if (count > 0)
-			round_space(before);
+			nap_in_flood(before);
 	}
 	errands_leave();
 	return EX_OSERR;

@@ -25,7 +25,7 @@ ERRORS = (errno.EPERM, errno.ENOMEM)
 # not wait4(2), without which an action's end is not known before its timeout, and not clock_gettime(2), without
 # which it is always now.
 CALLS = """
-    accept4 bind brk capget capset chdir clone clone3 close close_range connect
+    accept4 bind brk capget capset chdir clock_nanosleep clone clone3 close close_range connect
     dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait execve fallocate fchmod fchown fcntl fcntl64
     fork fstat fstatfs fstat64 ftruncate ftruncate64 futex futex_time64 getdents64 getegid geteuid getgid
     getpeername getpid getppid getrandom getrlimit getsockname getsockopt getuid ioctl kill lseek madvise
