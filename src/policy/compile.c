@@ -14,8 +14,8 @@
  *    by that road;
  *  - version 2.5.4 gets the byte order of some answers wrong when it cross builds for a big-endian
  *    target;
- *  - it compares with one number after the other. Runs of numbers with the same answer make a
- *    filter of a quarter of the size, and every connection has to load it.
+ *  - it asks for each number by itself. Runs of numbers with the same answer make a filter of a
+ *    quarter of the size, and every connection has to load it.
  */
 #define _GNU_SOURCE
 #include "policy.h"
@@ -417,7 +417,7 @@ struct run {
 
 struct runs {
 	unsigned count;
-	uint32_t beyond; /* the number after the last that is known */
+	uint32_t first, beyond; /* of the numbers that the kernel goes through */
 	struct run list[MAX_RUNS];
 };
 
@@ -476,7 +476,7 @@ static void add_window(struct runs *runs, const struct text *text, uint32_t firs
 		struct decision d = decide(text, number);
 
 		add_run(runs, number, d);
-		if (d.known)
+		if (d.known && first == runs->first)
 			runs->beyond = number + 1;
 	}
 	add_run(runs, first + WINDOW, (struct decision){ .answer = ABSENT });
@@ -485,7 +485,7 @@ static void add_window(struct runs *runs, const struct text *text, uint32_t firs
 static void find_runs(struct runs *runs, const struct text *text)
 {
 	runs->count = 0;
-	runs->beyond = 0;
+	runs->first = runs->beyond = text->target->first;
 	add_run(runs, 0, (struct decision){ .answer = ABSENT });
 	add_window(runs, text, text->target->first);
 	if (text->target->arch == SCMP_ARCH_ARM)
@@ -599,8 +599,9 @@ static label put_conditions(struct program *p, const char *name)
  */
 enum { INSTRUCTION_STEPS = 40 };
 
-/* Jumps do not reach further than a multiple of this. */
+/* A chain that begins just before an answer is FAR still reaches it. */
 enum { CHAIN_MOST = 50 };
+_Static_assert(FAR + CHAIN_MOST <= UCHAR_MAX, "a jump crosses at most 255 instructions");
 
 /* The runs from one up to another are told apart by a branch, with a tree to each side; or by a
  * chain that asks for one number after the other, and whatever is left has the usual answer. */
@@ -632,6 +633,8 @@ static uint64_t weight(const struct runs *runs, unsigned i)
 {
 	uint32_t first = runs->list[i].first, end = run_end(runs, i);
 
+	if (first < runs->first)
+		first = runs->first;
 	if (end > runs->beyond)
 		end = runs->beyond;
 	return first < end ? end - first : 0;
