@@ -303,7 +303,7 @@ $(BUILD)/bench/stages: $(BUILD)/bench/stages.c $(CORE_OBJECTS)
 $(BUILD)/bench/stages.c: src/nmnotify.c tests/bench/stages.awk | $(BUILD)/bench
 	$(Q)awk -f tests/bench/stages.awk $< > $@
 
-$(BUILD)/bench/static/nmnotifyd: $(wildcard src/*.[ch])
+$(BUILD)/bench/static/nmnotifyd: $(wildcard src/*.[ch] src/policy/*)
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/static SYSTEMD=no $@
 
 # As in nmnotifyd, which decides much more often than a handler does.
