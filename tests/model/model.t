@@ -408,8 +408,8 @@ SOURCE_MUTANTS = {
     "the least cell is moved by a plain store": [(MOVE, STORE)],
     "the other cells are not raised": [(RAISE, "")],
     "the clock is read before the cells": [
-        ("	tat.now = moment_now();\n", ""),
-        ("struct tat tat = { .least = 0 };\n", "struct tat tat = { .least = 0, .now = moment_now() };\n"),
+        ("	tat->now = moment_now();\n", ""),
+        ("	/* tests/model/cells.pml: tat_read. */\n", "	tat->now = moment_now();\n"),
     ],
 }
 
