@@ -105,15 +105,18 @@ static struct moment cell_read(uint32_t word, struct moment now, struct span win
 
 static void tat_read(struct tat *tat, const struct cells *cells, struct rate rate)
 {
+	unsigned i = 0;
+
 	/* tests/model/cells.pml: tat_read. */
 	/* Acquire: pairs with the releases in tat_move; whoever sees a charge sees the raised
 	 * cells that came before it, and reads the clock after it. */
-	for (unsigned i = 0; i < cells->count; i++)
+	do
 		tat->word[i] = atomic_load_explicit(cells->cell[i], memory_order_acquire);
+	while (++i < cells->count);
 	tat->now = moment_now();
 	tat->least = 0;
 	tat->at = cell_read(tat->word[0], tat->now, rate_window(rate));
-	for (unsigned i = 1; i < cells->count; i++) {
+	for (i = 1; i < cells->count; i++) {
 		struct moment at = cell_read(tat->word[i], tat->now, rate_window(rate));
 
 		if (moment_later(tat->at, at)) {
