@@ -236,6 +236,13 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 	return TURN_COVERED;
 }
 
+/* From one start to the next. Moments are cut to milliseconds: one more makes sure of the whole
+ * interval. */
+static struct span apart_from(const struct turn *turn)
+{
+	return (struct span){ .ms = turn->interval.ms + 1 };
+}
+
 /*
  * When may the action start, as far as is known now? *due is what that was read from. We hold
  * `running`, so a start that is still owed is a dead process's, and does not wait for our source.
@@ -250,25 +257,25 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
 	at = now;
 	if (*due != 0 && atomic_load(&turn->state->owed) == 0)
 		at = moment_earliest(due_read(*due, now, turn->reach), turn->latest);
-	if (turn->last != 0) {
-		/* Moments are cut to milliseconds: one more makes sure of the whole interval. */
-		struct span apart = { .ms = turn->interval.ms + 1 };
-
-		at = moment_latest(at, moment_add(moment_of_word(turn->last), apart));
-	}
+	if (turn->last != 0)
+		at = moment_latest(at, moment_add(moment_of_word(turn->last), apart_from(turn)));
 	return at;
 }
 
 /*
  * We hold `running`, so nobody else writes it: if it changes later, or is of the future, it is
  * damaged, and must not hold us up (G6). But the moment 0 is written a millisecond late (clock.h).
+ * One that is an interval ago has nothing more to say, and is forgotten before the order of moments
+ * turns, which for an account without starts is some day while we sleep.
  */
 static void last_read(struct turn *turn)
 {
-	uint32_t last = atomic_load(&turn->state->last_start);
-	struct moment most = moment_add(moment_now(), (struct span){ .ms = 1 });
+	struct moment last = moment_of_word(atomic_load(&turn->state->last_start));
+	struct moment now = moment_now();
+	bool is_future = moment_later(last, moment_add(now, (struct span){ .ms = 1 }));
+	bool is_over = !moment_later(moment_add(last, apart_from(turn)), now);
 
-	turn->last = moment_later(moment_of_word(last), most) ? 0 : last;
+	turn->last = is_future || is_over ? 0 : last.ms;
 }
 
 /*

@@ -872,6 +872,30 @@ static void G6_debt_half_the_circle_away_delays_no_longer(void **state)
 	}
 }
 
+/* An account that has started nothing for 24.8 days: its last start must not turn into one of the
+ * future while a waiter waits, nor hide when he may start. */
+static void G6_last_start_half_the_circle_ago_changes_nothing(void **state)
+{
+	static const uint32_t apart[] = { 0x80000000u, 0x80000000u + 20, 0x80000000u + 60,
+		0x80000000u + 150 };
+
+	for (unsigned i = 0; i < COUNT(apart); i++) {
+		struct stage *stage = stage_make(state, 30, 1000);
+		uint64_t begun = unit_ms();
+		pid_t child;
+
+		atomic_store(&stage->state->last_start, moment_now().ms + apart[i]);
+		child = enter(stage, 0, line_at(from_now(100)));
+		while (atomic_load(&stage->player[0].ended) == 0 &&
+			unit_ms() - begun < 100 + UNIT_SLACK_MS)
+			unit_sleep_ms(1);
+		unit_kill(child);
+		assert_int_equal(atomic_load(&stage->player[0].ended), 1);
+		assert_in_range(unit_ms() - begun, 99, 100 + UNIT_SLACK_MS);
+		stage_clear(stage);
+	}
+}
+
 /* The word may name any process: it is waited for no longer than an interval or a window. */
 static void G6_action_that_is_somebody_else_delays_no_longer(void **state)
 {
@@ -1384,6 +1408,7 @@ int main(void)
 		UNIT_TEST_PLACE(G6_debt_too_far_ahead_is_taken_for_the_window_s_end),
 		UNIT_TEST_PLACE(G6_due_damaged_under_a_waiter_delays_it_no_further),
 		UNIT_TEST_PLACE(G6_debt_half_the_circle_away_delays_no_longer),
+		UNIT_TEST_PLACE(G6_last_start_half_the_circle_ago_changes_nothing),
 		UNIT_TEST_PLACE(G6_action_that_is_somebody_else_delays_no_longer),
 		UNIT_TEST_PLACE(G6_owed_word_of_any_value_is_one_debt),
 		UNIT_TEST_PLACE(G2_interval_holds_while_the_clock_wraps_around),
