@@ -23,7 +23,7 @@ struct turn {
 	struct span interval; /* least time between two starts */
 	struct span reach;    /* furthest that a due time can be ahead: the rate's window */
 	struct moment latest; /* for the waiter: when it starts at the latest, come what may */
-	uint32_t last;        /* likewise: the word of the last start */
+	uint32_t last;        /* likewise: the last start; 0: none within the interval */
 	bool new_debt;        /* for the waiter: nobody owed a start before */
 	bool running;         /* holds `running` */
 	bool has_noted;       /* turn_note() was called */
