@@ -313,15 +313,15 @@ $(BUILD)/bench/limiter $(BUILD)/bench/attack: $(BUILD)/bench/%: tests/bench/%.c 
 	$(call say,BENCH,$@)
 	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -Isrc $(BENCH_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ -pthread
 
-# The designs that were not chosen: the same handler, dynamic, and with each of the libraries.
-DYNAMIC_OBJECTS := $(addprefix $(BUILD)/bench/dynamic/,nmnotify.o $(CORE:%=%.o) policies.o)
-
-# The same, but always at the same address.
+# The handler, but always at the same address.
 $(BUILD)/bench/nmnotify-fixed: $(BUILD)/nmnotify
 	$(call say,BENCH,$@)
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/fixed HARDEN='$(HARDEN:-fPIE=-fno-pie)' STATIC_PIE='-static -no-pie' STATIC_END= \
 		LAYOUT='$(LAYOUT)' $(BUILD)/bench/fixed/nmnotify
 	$(Q)cp $(BUILD)/bench/fixed/nmnotify $@
+
+# The designs that were not chosen: the same handler, dynamic, and with each of the libraries.
+DYNAMIC_OBJECTS := $(addprefix $(BUILD)/bench/dynamic/,nmnotify.o $(CORE:%=%.o) policies.o)
 
 bench-dynamic:
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/dynamic CC=$(HOSTCC) STATIC=no $(BUILD)/bench/dynamic/nmnotify

@@ -83,6 +83,9 @@ class Paths:
         target = self.dir / (name or Path(program).name)
         shutil.copy(program, target)
         target.chmod(0o755)
+        # Until it is on the disk its pages are dirty, and count as whose process maps them.
+        with open(target, "rb") as file:
+            os.fsync(file.fileno())
         return target
 
     def popen(self, *words, **how):

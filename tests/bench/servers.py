@@ -17,10 +17,12 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "systemd"))
 import container
+import front
 import measure
 import nmtest
 from nmtest import BUILD, PROJECT, until
@@ -31,6 +33,7 @@ INETD = PACKAGES / "openbsd-inetd/usr/sbin/inetd"
 XINETD = PACKAGES / "xinetd/usr/sbin/xinetd"
 TICK = os.sysconf("SC_CLK_TCK")
 PORT = 7900
+NOBODY = SimpleNamespace(log_path=os.devnull)  # reads the log
 SENDERS = 254  # 127.0.1.1 and on, of which nmnotifyd's configuration permits the first half
 
 PYTHON = "/usr/bin/python3"
@@ -205,47 +208,23 @@ def socat(paths, port):
 
 def nmnotifyd(paths, port):
     """Handed the listening socket as systemd does it."""
-    return _nmnotifyd(paths, port, BUILD / "nmnotifyd", 3)
+    return _nmnotifyd(paths, port)
 
 
 def nmnotifyd_static(paths, port):
     """The one that knows no systemd: as inetd does it."""
-    return _nmnotifyd(paths, port, BENCH / "static" / "nmnotifyd", 0)
+    return _nmnotifyd(paths, port, inetd=True, program=BENCH / "static" / "nmnotifyd")
 
 
-def _nmnotifyd(paths, port, program, descriptor):
+def _nmnotifyd(paths, port, **how):
     state = paths.state / str(port)
     state.mkdir(mode=0o755, exist_ok=True)
     conf = paths.dir / f"nmnotifyd.{port}"
     user = f"user {paths.user.pw_name}\n" if paths.user else ""
     conf.write_text(f"state {state}\nlog stderr\n{user}{FREE}from 127.0.1.0/25\ninterval 1d\naction /bin/true\n")
     conf.chmod(0o644)
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", port))
-        listening.listen(4096)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _become_nmnotifyd(program, listening.fileno(), descriptor, conf)
-            finally:
-                os._exit(99)
-    return pid
-
-
-def _become_nmnotifyd(program, listening, descriptor, conf):
-    null = os.open("/dev/null", os.O_RDWR)
-    listening = fcntl.fcntl(listening, fcntl.F_DUPFD, 64)
-    for number in range(3):
-        os.dup2(null, number)
-    os.dup2(listening, descriptor)
-    os.closerange(max(3, descriptor + 1), 1024)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    environment = {"PATH": "/usr/bin:/bin"}
-    if descriptor != 0:
-        environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="nmnotify")
-    os.execve(program, ["nmnotifyd", "-f", str(conf)], environment)
+    with front.listener(port=port) as listening:
+        return front.Service(NOBODY, conf, [listening], **how).pid
 
 
 COMPLETE = {"nmnotifyd": nmnotifyd, "loop": loop, "asyncio": asyncio, "socat": socat}
@@ -317,9 +296,8 @@ def memory(paths, ms):
             loaded(pid, port, ms, "mix", SENDERS)
             # The network process is the first that it made.
             both = [pid, sorted(nmtest.children_of(pid))[0]]
-            texts = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in both]
-            field = lambda key: sum(int(l.split()[1]) for text in texts for l in text.splitlines() if l.startswith(key))
-            results[name] = field("Rss:"), field("Pss:"), field("Private_")
+            sizes = [measure.memory(each, ("Rss:", "Pss:", "Private_")) for each in both]
+            results[name] = tuple(map(sum, zip(*sizes)))
     return results
 
 

@@ -26,11 +26,10 @@ def load(kind="rate", sources=1, parallel=32, count=1000000, ms=MS, port=79):
     return numbers["valid"] * 1000 / numbers["ms"], numbers
 
 
-def memory(pid):
-    """(resident, private part of it) in KiB."""
+def memory(pid, keys=("Rss:", "Private_")):
+    """What /proc/PID/smaps_rollup says in the lines that begin so, in KiB: (resident, private part of it)."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    field = lambda key: sum(int(l.split()[1]) for l in rollup.splitlines() if l.startswith(key))
-    return field("Rss:"), field("Private_")
+    return tuple(sum(int(l.split()[1]) for l in rollup.splitlines() if l.startswith(key)) for key in keys)
 
 
 def processes(box):
