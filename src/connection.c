@@ -4,10 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "text.h"
+
+#define WRONG_MAX                256
 
 #define DESCRIPTORS_FALLBACK_MAX 65536
 
@@ -112,21 +117,47 @@ static bool is_unix_name(const char *text)
 	return *text == '/' || *text == '@';
 }
 
+/* An address as people write it beside a port number, which socat does, too: IPv6 in brackets. */
+static bool address_parse(const char *text, struct source *source)
+{
+	char bare[SOURCE_TEXT_MAX];
+	size_t length = strlen(text);
+
+	if (*text != '[')
+		return source_parse(text, source);
+	if (text[length - 1] != ']' || length - 2 >= sizeof(bare) || strchr(text, ':') == NULL)
+		return false;
+	memcpy(bare, text + 1, length - 2);
+	bare[length - 2] = '\0';
+	return source_parse(bare, source);
+}
+
+/* Reads the variable, if it is set to an address. NULL, or what is wrong. */
+static const char *variable_read(const char *name, struct source *source)
+{
+	static char wrong[WRONG_MAX];
+	struct text text = TEXT_IN(wrong);
+	const char *value = getenv(name);
+
+	if (value == NULL || is_unix_name(value) || address_parse(value, source))
+		return NULL;
+	text_add(&text, "%s '%s' is not an address", name, value);
+	return wrong;
+}
+
+static const char *remote_variable(void)
+{
+	return getenv("TCPREMOTEIP") != NULL ? "TCPREMOTEIP" : "REMOTE_ADDR";
+}
+
 static const char *identify_by_environment(struct connection *connection)
 {
-	const char *source = getenv("TCPREMOTEIP"), *to = getenv("TCPLOCALIP");
+	const char *wrong;
 
-	if (source == NULL)
-		source = getenv("REMOTE_ADDR");
-	if (source != NULL && is_unix_name(source))
-		source = NULL;
 	connection->source.kind = SOURCE_LOCAL;
 	connection->to.kind = SOURCE_LOCAL;
-	if (source != NULL && !source_parse(source, &connection->source))
-		return "TCPREMOTEIP or REMOTE_ADDR is not an address";
-	if (to != NULL && !source_parse(to, &connection->to))
-		return "TCPLOCALIP is not an address";
-	return NULL;
+	wrong = variable_read(remote_variable(), &connection->source);
+	return wrong != NULL ? wrong : variable_read("TCPLOCALIP", &connection->to);
 }
 
 const char *connection_identify(struct connection *connection, bool needs_to)

@@ -86,11 +86,12 @@ class Journal:
             text = self.socket.recv(65536).decode(errors="replace")
             self.lines += re.findall(r"^MESSAGE=(.*)$", text, re.MULTILINE)
 
-    def has(self, source, *verdicts):
+    def has(self, source, *verdicts, timeout=10):
         """A line about this source with one of these verdicts."""
         wanted = [{f"source={source}", f"verdict={verdict}"} for verdict in verdicts]
         return nmtest.until(
-            lambda: any(words <= set(line.split()) for line in list(self.lines) for words in wanted), 10
+            lambda: any(words <= set(line.split()) for line in list(self.lines) for words in wanted),
+            timeout,
         )
 
 
@@ -328,9 +329,7 @@ def tlswrapper():
 def socat_tls():
     def command(address, program, box):
         pem, family = certificate(box), 6 if ":" in address else 4
-        program.write_text(
-            program.read_text().replace("exec ", "TCPREMOTEIP=${SOCAT_PEERADDR#[} TCPREMOTEIP=${TCPREMOTEIP%]} exec ")
-        )
+        program.write_text(program.read_text().replace("exec ", "TCPREMOTEIP=$SOCAT_PEERADDR exec "))
         return [
             "socat",
             f"OPENSSL-LISTEN:{PORT},pf=ip{family},bind={bracket(address)},reuseaddr,fork,verify=0,cert={pem}",
@@ -338,6 +337,40 @@ def socat_tls():
         ]
 
     check_server("socat with TLS, pipes and TCPREMOTEIP", command, tls=True)
+
+
+# ---- UDP: a process for each datagram ----
+
+
+def page_command(begin):
+    """The command of nmnotify(8) that begins so, in one line."""
+    page = (PROJECT / "man/nmnotify.8").read_text().replace("\\e\n", "\n")
+    found = re.search(rf"^[$#] ({re.escape(begin)}.*(?:\n +.*)*)", page, re.MULTILINE)
+    return re.sub(r"\s+", " ", found[1])
+
+
+def socat_udp():
+    for family in FAMILIES:
+        command = page_command(f"socat -u UDP{family[-1]}-RECVFROM")
+        with sandbox() as (box, program), running("sh", "-c", command.replace("exec nmnotify", f"exec {program}")):
+
+            def says(data, *verdicts):
+                """Until the server is there, datagrams are lost."""
+                kind = socket.AF_INET6 if family == "IPv6" else socket.AF_INET
+                journal.lines.clear()
+                with socket.socket(kind, socket.SOCK_DGRAM) as s:
+                    s.bind((SENDERS[family], 0))
+                    for _ in range(20):
+                        s.sendto(data, (ADDRESSES[family], PORT))
+                        if journal.has(SENDERS[family], *verdicts, timeout=0.5):
+                            return True
+                diag("\n".join(journal.lines))
+                return False
+
+            name = f"socat's UDP{family[-1]}-RECVFROM"
+            ok(says(LINE, "accepted", "deferred"), f"{name}: the page's command takes the line, and knows the source")
+            ok(has_started(box, 0), f"{name}: which runs the action")
+            ok(says(LINE + b"x", "malformed"), f"{name}: anything else is malformed")
 
 
 # ---- The inetds, with the entries that are shipped ----
@@ -456,6 +489,7 @@ NEEDS = {
     stunnel: "stunnel4",
     tlswrapper: "tlswrapper",
     socat_tls: "socat",
+    socat_udp: "socat",
     openbsd_inetd: str(INETD),
     inetd_nmnotifyd: str(INETD),
     xinetd_org: str(XINETD),

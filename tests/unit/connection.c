@@ -305,7 +305,8 @@ enum scene {
 struct identity {
 	enum scene scene;
 	bool needs_to;
-	const char *wrong;
+	const char *wrong; /* text, or NULL */
+	char text[512];
 	struct connection connection;
 };
 
@@ -374,6 +375,9 @@ static int identify_in_child(void *context)
 		return 1;
 	identity->connection.is_socket = identity->scene != SCENE_PIPE;
 	identity->wrong = connection_identify(&identity->connection, identity->needs_to);
+	if (identity->wrong != NULL) /* it is in the child's memory */
+		identity->wrong =
+			strncpy(identity->text, identity->wrong, sizeof(identity->text) - 1);
 	return 0;
 }
 
@@ -458,19 +462,60 @@ static void connection_source_without_socket_is_the_environment_s_word(void **st
 		variables(NULL, NULL, "192.0.2.3");
 		i = identify(scene, true);
 		is_text(&i->connection.source, "192.0.2.3");
-		variables("mail.example.org", NULL, "192.0.2.3");
-		assert_string_equal(identify(scene, true)->wrong,
-			"TCPREMOTEIP or REMOTE_ADDR is not an address");
-		variables(NULL, NULL, "");
-		assert_string_equal(identify(scene, true)->wrong,
-			"TCPREMOTEIP or REMOTE_ADDR is not an address");
 		/* systemd's names of Unix sockets */
 		variables(NULL, NULL, "/run/peer");
 		is_text(&identify(scene, true)->connection.source, "local");
 		variables(NULL, NULL, "@peer");
 		is_text(&identify(scene, true)->connection.source, "local");
-		variables("192.0.2.1", "here", NULL);
-		assert_string_equal(identify(scene, true)->wrong, "TCPLOCALIP is not an address");
+	}
+	variables(NULL, NULL, NULL);
+}
+
+/* socat writes IPv6 in brackets, and every digit of it. */
+static void connection_address_may_be_in_brackets(void **state)
+{
+	const struct identity *i;
+
+	(void)state;
+	variables("[0000:0000:0000:0000:0000:0000:0000:0001]", "[2001:db8::2]", NULL);
+	i = identify(SCENE_PIPE, true);
+	assert_null(i->wrong);
+	is_text(&i->connection.source, "::1");
+	is_text(&i->connection.to, "2001:db8::2");
+	variables("[fe80::1%lo]", "[fe80::2%1]", NULL);
+	i = identify(SCENE_PIPE, true);
+	assert_null(i->wrong);
+	is_text(&i->connection.source, "fe80::1%lo");
+	is_text(&i->connection.to, "fe80::2%lo");
+	variables(NULL, NULL, "[::ffff:192.0.2.1]");
+	is_text(&identify(SCENE_PIPE, true)->connection.source, "192.0.2.1");
+	variables(NULL, NULL, NULL);
+}
+
+/* The administrator sees what the super-server said, and where. */
+static void connection_shows_what_is_not_an_address(void **state)
+{
+	static const char *const wrong[] = { "", "[", "]", "[]", "[::1", "::1]", "[[::1]]",
+		"[::1]:79", "[192.0.2.1]", "192.0.2.1:79", "mail.example.org", "[fe80::1]%lo",
+		"[%lo]",
+		"[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001%lo]" };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(wrong); i++) {
+		char expected[256];
+
+		variables(wrong[i], NULL, "192.0.2.3");
+		(void)snprintf(
+			expected, sizeof(expected), "TCPREMOTEIP '%s' is not an address", wrong[i]);
+		assert_string_equal(identify(SCENE_PIPE, true)->wrong, expected);
+		variables(NULL, NULL, wrong[i]);
+		(void)snprintf(
+			expected, sizeof(expected), "REMOTE_ADDR '%s' is not an address", wrong[i]);
+		assert_string_equal(identify(SCENE_UNIX, true)->wrong, expected);
+		variables("192.0.2.1", wrong[i], NULL);
+		(void)snprintf(
+			expected, sizeof(expected), "TCPLOCALIP '%s' is not an address", wrong[i]);
+		assert_string_equal(identify(SCENE_UNIX, true)->wrong, expected);
 	}
 	variables(NULL, NULL, NULL);
 }
@@ -551,6 +596,8 @@ int main(void)
 		cmocka_unit_test(connection_mapped_source_is_ipv4),
 		cmocka_unit_test(connection_ipv6_source_is_known),
 		cmocka_unit_test(connection_source_without_socket_is_the_environment_s_word),
+		cmocka_unit_test(connection_address_may_be_in_brackets),
+		cmocka_unit_test(connection_shows_what_is_not_an_address),
 		cmocka_unit_test(connection_that_was_reset_has_no_known_source),
 		cmocka_unit_test(connection_that_is_none_is_told),
 		cmocka_unit_test(G7_closing_is_all_that_the_other_end_sees),
