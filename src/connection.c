@@ -160,6 +160,25 @@ static const char *identify_by_environment(struct connection *connection)
 	return wrong != NULL ? wrong : variable_read("TCPLOCALIP", &connection->to);
 }
 
+/*
+ * A connection that was reset before we came: the kernel does not know its other end any more.
+ * Whoever accepted it has asked, and may have said it: as UCSPI, systemd, xinetd or socat do. Never
+ * local: that would give a stranger what is for this machine's own users.
+ */
+static void identify_reset(struct connection *connection)
+{
+	static const char *const remote[] = { "TCPREMOTEIP", "REMOTE_ADDR", "REMOTE_HOST",
+		"SOCAT_PEERADDR" };
+
+	connection->source.kind = SOURCE_UNKNOWN;
+	for (unsigned i = 0; i < sizeof(remote) / sizeof(remote[0]); i++) {
+		const char *value = getenv(remote[i]);
+
+		if (value != NULL && address_parse(value, &connection->source))
+			return;
+	}
+}
+
 const char *connection_identify(struct connection *connection, bool needs_to)
 {
 	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
@@ -167,17 +186,17 @@ const char *connection_identify(struct connection *connection, bool needs_to)
 
 	if (!connection->is_socket)
 		return identify_by_environment(connection);
-	if (getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0) {
-		if (socket_option(STDIN_FILENO, SO_ACCEPTCONN) != 0)
-			return "descriptor 0 is a listening socket, not a connection";
-		if (socket_option(STDIN_FILENO, SO_TYPE) != SOCK_STREAM)
-			return "descriptor 0 is a datagram socket, not a connection";
-		connection->source.kind = SOURCE_UNKNOWN; /* it was reset already */
-		return NULL;
+	if (getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) == 0) {
+		if (!is_internet(address.ss_family))
+			return identify_by_environment(connection);
+		connection->source = source_of_sockaddr(&address);
+	} else if (socket_option(STDIN_FILENO, SO_ACCEPTCONN) != 0) {
+		return "descriptor 0 is a listening socket, not a connection";
+	} else if (socket_option(STDIN_FILENO, SO_TYPE) != SOCK_STREAM) {
+		return "descriptor 0 is a datagram socket, not a connection";
+	} else {
+		identify_reset(connection);
 	}
-	if (!is_internet(address.ss_family))
-		return identify_by_environment(connection);
-	connection->source = source_of_sockaddr(&address);
 	length = sizeof(address);
 	if (needs_to) {
 		if (getsockname(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0)

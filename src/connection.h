@@ -28,8 +28,8 @@ bool connection_guard(struct connection *connection, bool tell, bool close_rest)
 
 /*
  * Who is there, and, if `needs_to`, which local address was connected to. For an internet socket
- * the kernel says it; else UCSPI's TCPREMOTEIP and TCPLOCALIP, or systemd's REMOTE_ADDR, if set;
- * else it is local. NULL, or what is wrong.
+ * the kernel says it, unless the connection was reset already; else UCSPI's TCPREMOTEIP and
+ * TCPLOCALIP, or systemd's REMOTE_ADDR, if set; else it is local. NULL, or what is wrong.
  */
 const char *connection_identify(struct connection *connection, bool needs_to);
 

@@ -220,6 +220,27 @@ def check_lines(box, name, family, tls=False, source=None):
     nmtest.equal(len(box.starts()), count, f"{name}, {family}: and runs nothing")
 
 
+def check_reset(name, command, after=0.0, known=True):
+    """A sender that resets the connection behind its line, before the handler asks who he is, but only
+    so many seconds later. `known`: the server says it then."""
+    with sandbox() as (box, program):
+        program.write_text(program.read_text().replace("exec ", "sleep 0.4\nexec "))
+        with running(*command(ADDRESSES["IPv4"], program, box)):
+            nmtest.until(lambda: answers("IPv4"), 10)
+            time.sleep(1)  # for what that has started
+            journal.lines.clear()
+            with connect("IPv4") as s:
+                s.sendall(LINE)
+                time.sleep(after)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if known:
+                what = f"G1: {name}: a line whose connection was reset before the handler came, and its source"
+                is_logged(what, SENDERS["IPv4"], "accepted", "deferred")
+                ok(has_started(box, 0), f"G1: {name}: it runs the action")
+            else:
+                is_logged(f"{name}: of a connection that was reset nobody says who it was", "unknown", "denied")
+
+
 @contextmanager
 def sandbox(owner="root"):
     """A sandbox and in it bin/nmnotify, to be found where an entry says @SBINDIR@: the handler with
@@ -253,25 +274,29 @@ def check_server(name, command, handled=("IPv4", "IPv6"), **how):
 
 
 def tcpserver():
-    check_server(
-        "tcpserver", lambda a, p, _: ["tcpserver", "-q", "-R", "-H", "-l0", a, PORT, p], ["IPv4"]
-    )
+    def command(address, program, _):
+        return ["tcpserver", "-q", "-R", "-H", "-l0", address, PORT, program]
+
+    check_server("tcpserver", command, ["IPv4"])
+    check_reset("tcpserver", command)
 
 
 def tcpsvd():
-    # -l: there is no name service here to ask.
-    check_server("tcpsvd", lambda a, p, _: ["tcpsvd", "-l", "localhost", a, PORT, p], ["IPv4"])
+    def command(address, program, _):
+        # -l: there is no name service here to ask.
+        return ["tcpsvd", "-l", "localhost", address, PORT, program]
+
+    check_server("tcpsvd", command, ["IPv4"])
+    check_reset("tcpsvd", command)
 
 
 def socat():
-    check_server(
-        "socat",
-        lambda a, p, _: [
-            "socat",
-            f"TCP{'6' if ':' in a else '4'}-LISTEN:{PORT},bind={bracket(a)},reuseaddr,fork",
-            f"EXEC:{p},nofork",
-        ],
-    )
+    def command(address, program, _):
+        listen = f"TCP{'6' if ':' in address else '4'}-LISTEN:{PORT},bind={bracket(address)},reuseaddr,fork"
+        return ["socat", listen, f"EXEC:{program},nofork"]
+
+    check_server("socat", command)
+    check_reset("socat", command, 0.2)  # it asks late itself
 
 
 def socket_activate():
@@ -429,7 +454,21 @@ def check_inetd(server, name, entry_name, stock):
                 ok(not answers(family), f"{name}, {family}: and refuse everybody afterwards")
 
 
+def inetd_command(_, program, box):
+    (box.dir / "inetd.conf").write_text(f"finger stream tcp nowait root {program} nmnotify\n")
+    return [INETD, "-i", box.dir / "inetd.conf"]
+
+
+def xinetd_command(_, program, box):
+    (box.dir / "xinetd.conf").write_text(
+        "service finger\n{\n\tsocket_type = stream\n\tprotocol = tcp\n\twait = no\n"
+        f"\tuser = root\n\tserver = {program}\n}}\n"
+    )
+    return [XINETD, "-dontfork", "-f", box.dir / "xinetd.conf", "-pidfile", "/run/xinetd.pid"]
+
+
 def openbsd_inetd():
+    check_reset("inetd", inetd_command, 0.2, False)  # what is reset earlier it drops
     without = lambda text: re.sub(r"nowait\.\d+", "nowait", text)  # noqa: E731
     check_inetd(inetd, "inetd", "inetd.conf", without)
     with sandbox("user") as (box, _):
@@ -457,6 +496,7 @@ def inetd_nmnotifyd():
 
 
 def xinetd_org():
+    check_reset("xinetd", xinetd_command)
     without = lambda text: re.sub(r"\n\tcps\b.*", "", text)  # noqa: E731
     check_inetd(xinetd, "xinetd", "xinetd", without)
 

@@ -523,14 +523,39 @@ static void connection_shows_what_is_not_an_address(void **state)
 /* Not local: that would give a stranger what is for this machine's own users. */
 static void connection_that_was_reset_has_no_known_source(void **state)
 {
-	const struct identity *i;
+	static const char *const none[] = { NULL, "", "local", "/run/peer", "@peer",
+		"mail.example.org" };
 
 	(void)state;
-	variables("192.0.2.1", NULL, NULL);
-	i = identify(SCENE_RESET, true);
-	assert_null(i->wrong);
-	assert_int_equal(i->connection.source.kind, SOURCE_UNKNOWN);
+	for (unsigned i = 0; i < COUNT(none); i++) {
+		const struct identity *r;
+
+		variables(none[i], none[i], none[i]);
+		r = identify(SCENE_RESET, true);
+		assert_null(r->wrong);
+		assert_int_equal(r->connection.source.kind, SOURCE_UNKNOWN);
+		is_text(&r->connection.to, "127.0.0.1");
+	}
 	variables(NULL, NULL, NULL);
+}
+
+/* Whoever accepted it had asked the kernel in time. */
+static void G1_connection_that_was_reset_is_the_super_servers_word(void **state)
+{
+	static const char *const remote[] = { "TCPREMOTEIP", "REMOTE_ADDR", "REMOTE_HOST",
+		"SOCAT_PEERADDR" };
+	const struct identity *r;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(remote); i++) {
+		assert_int_equal(
+			setenv(remote[i], i % 2 ? "::ffff:192.0.2.1" : "[2001:db8::1]", 1), 0);
+		r = identify(SCENE_RESET, true);
+		assert_null(r->wrong);
+		is_text(&r->connection.source, i % 2 ? "192.0.2.1" : "2001:db8::1");
+		is_text(&r->connection.to, "127.0.0.1");
+		assert_int_equal(unsetenv(remote[i]), 0);
+	}
 }
 
 static void connection_that_is_none_is_told(void **state)
@@ -599,6 +624,7 @@ int main(void)
 		cmocka_unit_test(connection_address_may_be_in_brackets),
 		cmocka_unit_test(connection_shows_what_is_not_an_address),
 		cmocka_unit_test(connection_that_was_reset_has_no_known_source),
+		cmocka_unit_test(G1_connection_that_was_reset_is_the_super_servers_word),
 		cmocka_unit_test(connection_that_is_none_is_told),
 		cmocka_unit_test(G7_closing_is_all_that_the_other_end_sees),
 	};
