@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "text.h"
@@ -179,13 +180,43 @@ static void identify_reset(struct connection *connection)
 	}
 }
 
+/* Even one that has hung up, which isatty(3) would not tell. */
+static bool is_terminal(int fd)
+{
+	struct termios mode;
+
+	return tcgetattr(fd, &mode) == 0 || errno == EIO;
+}
+
+/*
+ * What is no socket: a pipe is a wrapper's; a terminal is somebody who types, and a file is his,
+ * too. Anything else is no connection, and most often /dev/null: a super-server that says who the
+ * sender is, but does not hand him over. His line must not be called malformed for that.
+ */
+static const char *identify_other(struct connection *connection)
+{
+	struct stat st;
+
+	if (fstat(STDIN_FILENO, &st) != 0)
+		return "descriptor 0 cannot be examined";
+	if (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode))
+		return identify_by_environment(connection);
+	if (!S_ISCHR(st.st_mode) || !is_terminal(STDIN_FILENO))
+		return "descriptor 0 is no connection, but /dev/null or the like: "
+		       "a unit needs StandardInput=socket";
+	if (getenv(remote_variable()) != NULL)
+		return "descriptor 0 is no connection, but a terminal: "
+		       "a unit needs StandardInput=socket";
+	return identify_by_environment(connection);
+}
+
 const char *connection_identify(struct connection *connection, bool needs_to)
 {
 	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
 	socklen_t length = sizeof(address);
 
 	if (!connection->is_socket)
-		return identify_by_environment(connection);
+		return identify_other(connection);
 	if (getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) == 0) {
 		if (!is_internet(address.ss_family))
 			return identify_by_environment(connection);

@@ -29,7 +29,8 @@ bool connection_guard(struct connection *connection, bool tell, bool close_rest)
 /*
  * Who is there, and, if `needs_to`, which local address was connected to. For an internet socket
  * the kernel says it, unless the connection was reset already; else UCSPI's TCPREMOTEIP and
- * TCPLOCALIP, or systemd's REMOTE_ADDR, if set; else it is local. NULL, or what is wrong.
+ * TCPLOCALIP, or systemd's REMOTE_ADDR, if set; else it is local. NULL, or what is wrong, such as
+ * that it is /dev/null.
  */
 const char *connection_identify(struct connection *connection, bool needs_to);
 

@@ -85,6 +85,23 @@ def each_verdict():
         equal(state.starts, 2, "log: starts are counted")
 
 
+def no_connection():
+    """A unit with Accept=yes, but without StandardInput=socket: the sender is not blamed, nor anybody else."""
+    with Sandbox() as box:
+        conf = box.config(FREE + f"action {box.recorder()}\n")
+        remote = {"REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": "1024"}
+        null = os.open("/dev/null", os.O_RDWR)
+        for fds, descriptors, what in (
+            ("tcp", {0: null}, "/dev/null or the like"),
+            ("tty", None, "a terminal"),
+        ):
+            handler = box.start(conf, data=LINE, fds=fds, descriptors=descriptors, env=remote)
+            equal(handler.wait(), EX_CONFIG, f"status: {what} instead of the connection")
+            said = f"descriptor 0 is no connection, but {what}: a unit needs StandardInput=socket"
+            lines(box, [plain(f'verdict=error reason="{said}"')], f"{what} instead of the connection")
+        os.close(null)
+
+
 def ends_of_runs():
     with Sandbox() as box:
         for words, status, reason in (
@@ -421,6 +438,7 @@ def journal_and_syslog(box):
 
 nmtest.run(
     each_verdict,
+    no_connection,
     ends_of_runs,
     escapes,
     floods,

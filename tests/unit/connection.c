@@ -300,6 +300,11 @@ enum scene {
 	SCENE_RESET,
 	SCENE_LISTENING,
 	SCENE_DATAGRAM,
+	SCENE_TERMINAL,
+	SCENE_FILE,
+	SCENE_NULL,
+	SCENE_ZERO,
+	SCENE_DIRECTORY,
 };
 
 struct identity {
@@ -360,7 +365,12 @@ static bool scene_make(enum scene scene, int fd[2])
 	case SCENE_MAPPED: return scene_mapped(fd);
 	case SCENE_RESET: return scene_reset(fd);
 	case SCENE_LISTENING: return (fd[0] = listener_open(AF_INET, &address)) >= 0;
-	default: return (fd[0] = socket(AF_INET, SOCK_DGRAM, 0)) >= 0;
+	case SCENE_DATAGRAM: return (fd[0] = socket(AF_INET, SOCK_DGRAM, 0)) >= 0;
+	case SCENE_TERMINAL: return (fd[0] = posix_openpt(O_RDWR | O_NOCTTY)) >= 0;
+	case SCENE_FILE: return (fd[0] = open("/tmp", O_TMPFILE | O_RDWR, 0600)) >= 0;
+	case SCENE_NULL: return (fd[0] = open("/dev/null", O_RDONLY)) >= 0;
+	case SCENE_ZERO: return (fd[0] = open("/dev/zero", O_RDONLY)) >= 0;
+	default: return (fd[0] = open("/tmp", O_RDONLY | O_DIRECTORY)) >= 0;
 	}
 }
 
@@ -373,7 +383,8 @@ static int identify_in_child(void *context)
 		return UNIT_CANNOT;
 	if (dup2(fd[0], STDIN_FILENO) < 0)
 		return 1;
-	identity->connection.is_socket = identity->scene != SCENE_PIPE;
+	identity->connection.is_socket =
+		identity->scene != SCENE_PIPE && identity->scene < SCENE_TERMINAL;
 	identity->wrong = connection_identify(&identity->connection, identity->needs_to);
 	if (identity->wrong != NULL) /* it is in the child's memory */
 		identity->wrong =
@@ -567,6 +578,51 @@ static void connection_that_is_none_is_told(void **state)
 		"descriptor 0 is a datagram socket, not a connection");
 }
 
+/* A sender must not be blamed for what he could not say. */
+static void connection_is_none_on_other_devices(void **state)
+{
+	static const enum scene none[] = { SCENE_NULL, SCENE_ZERO, SCENE_DIRECTORY };
+	static const char *const remote[] = { NULL, "192.0.2.1" };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(none); i++) {
+		for (unsigned j = 0; j < COUNT(remote); j++) {
+			variables(NULL, NULL, remote[j]);
+			assert_string_equal(identify(none[i], false)->wrong,
+				"descriptor 0 is no connection, but /dev/null or the like: "
+				"a unit needs StandardInput=socket");
+		}
+	}
+	variables(NULL, NULL, NULL);
+}
+
+/* By hand; but no super-server that knows an address hands over a terminal. */
+static void connection_of_a_terminal_is_local(void **state)
+{
+	(void)state;
+	variables(NULL, NULL, NULL);
+	assert_null(identify(SCENE_TERMINAL, false)->wrong);
+	is_text(&identify(SCENE_TERMINAL, false)->connection.source, "local");
+	for (int i = 0; i < 2; i++) {
+		variables(i == 0 ? "192.0.2.1" : NULL, NULL, i == 1 ? "192.0.2.1" : NULL);
+		assert_string_equal(identify(SCENE_TERMINAL, false)->wrong,
+			"descriptor 0 is no connection, but a terminal: "
+			"a unit needs StandardInput=socket");
+	}
+	variables(NULL, NULL, NULL);
+}
+
+static void connection_of_a_file_is_as_of_a_pipe(void **state)
+{
+	(void)state;
+	variables(NULL, NULL, NULL);
+	assert_null(identify(SCENE_FILE, false)->wrong);
+	is_text(&identify(SCENE_FILE, false)->connection.source, "local");
+	variables("192.0.2.1", NULL, NULL);
+	is_text(&identify(SCENE_FILE, false)->connection.source, "192.0.2.1");
+	variables(NULL, NULL, NULL);
+}
+
 /* ---- The end ---- */
 
 struct closing {
@@ -626,6 +682,9 @@ int main(void)
 		cmocka_unit_test(connection_that_was_reset_has_no_known_source),
 		cmocka_unit_test(G1_connection_that_was_reset_is_the_super_servers_word),
 		cmocka_unit_test(connection_that_is_none_is_told),
+		cmocka_unit_test(connection_is_none_on_other_devices),
+		cmocka_unit_test(connection_of_a_terminal_is_local),
+		cmocka_unit_test(connection_of_a_file_is_as_of_a_pipe),
 		cmocka_unit_test(G7_closing_is_all_that_the_other_end_sees),
 	};
 
