@@ -204,7 +204,7 @@ static const char *identify_other(struct connection *connection)
 	if (!S_ISCHR(st.st_mode) || !is_terminal(STDIN_FILENO))
 		return "descriptor 0 is no connection, but /dev/null or the like: "
 		       "a unit needs StandardInput=socket";
-	if (getenv(remote_variable()) != NULL)
+	if (getenv("REMOTE_ADDR") != NULL)
 		return "descriptor 0 is no connection, but a terminal: "
 		       "a unit needs StandardInput=socket";
 	return identify_by_environment(connection);

@@ -768,7 +768,7 @@ def real_sockets():
                 box,
                 conf,
                 f"{name}={value}",
-                "TCPREMOTEIP or REMOTE_ADDR is not an address",
+                re.escape(f"{name} '{value}' is not an address"),
                 fds="unix",
                 env={name: value},
             )
@@ -776,7 +776,7 @@ def real_sockets():
             box,
             conf,
             "TCPLOCALIP=nonsense",
-            "TCPLOCALIP is not an address",
+            "TCPLOCALIP 'nonsense' is not an address",
             fds="unix",
             env={"TCPLOCALIP": "nonsense"},
         )
