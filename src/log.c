@@ -220,6 +220,9 @@ void log_verdict(struct log *log, enum verdict verdict, const char *reason)
 {
 	uint32_t suppressed = 0;
 
+	/* Where nothing can be counted, a flood of strangers must not be a flood of lines. */
+	if (log->state == NULL && (verdict != VERDICT_ERROR || log->is_mute))
+		return;
 	if (log->state == NULL || log_admit(log->state, verdict, &suppressed))
 		log_admitted(log, verdict, reason, suppressed);
 }

@@ -19,7 +19,9 @@ struct log {
 	const char *program;
 	enum log_target target;
 	bool stderr_usable;  /* it does not lead to the other end */
-	struct state *state; /* where to count and limit; NULL before it is known */
+	struct state *state; /* where to count and limit; NULL before it is known, or if it cannot
+			      * be had: then errors alone are written */
+	bool is_mute;        /* without state: not even those */
 	const char *account; /* NULL: not known, left out */
 	const char *source;  /* likewise */
 	char source_text[SOURCE_TEXT_MAX];

@@ -77,7 +77,7 @@ static void choose_account(struct handler *h)
 		h->program.log.account = h->account->name;
 		return;
 	}
-	/* Without it lines are neither counted nor limited, but nothing runs either. */
+	/* Without it nothing is said. */
 	h->program.log.state = state_map(
 		h->program.base, STATE_DENIED, h->program.self, STATE_HEADER_BYTES, &error);
 	finish(h, VERDICT_DENIED);

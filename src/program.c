@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -22,9 +23,27 @@ static bool find_base(struct program *program)
 	return program->base_path != NULL;
 }
 
+/* Were there no file to count in, each error would be a line, or none: one in so many is written.
+ */
+#define UNCOUNTED_LINES 32
+
+/* The kernel has put random bytes into every new process (getauxval(3)). */
+static bool by_chance(unsigned one_in)
+{
+	const uint8_t *random = (const uint8_t *)getauxval(AT_RANDOM);
+
+	return random == NULL || random[15] % one_in == 0;
+}
+
+static void limit_elsewhere(struct log *log)
+{
+	log->state = state_errors_map(geteuid(), getenv("XDG_RUNTIME_DIR"));
+	log->is_mute = log->state == NULL && !by_chance(UNCOUNTED_LINES);
+}
+
 /*
  * Lines about what is wrong come with every connection until somebody mends it: they are limited,
- * too, if there is a state to count in. Where there is none, nothing else can be said of it.
+ * too. Most often it is the state that is wrong, or it is missing; then they are counted elsewhere.
  */
 static void limit_errors(struct program *program)
 {
@@ -32,14 +51,15 @@ static void limit_errors(struct program *program)
 
 	if (program->log.state != NULL || program->check_only)
 		return;
-	if (program->base_path == NULL && !find_base(program))
-		return;
 	/* Only where it is: a configuration that is wrong makes nothing. */
-	if (program->base == 0 && access(program->base_path, F_OK) == 0)
+	if (program->base == 0 && (program->base_path != NULL || find_base(program)) &&
+		access(program->base_path, F_OK) == 0)
 		program->base = state_base_open(program->base_path, program->self, &ignored);
 	if (program->base > 0)
 		program->log.state = state_map(
 			program->base, STATE_DENIED, program->self, STATE_HEADER_BYTES, &ignored);
+	if (program->log.state == NULL)
+		limit_elsewhere(&program->log);
 }
 
 _Noreturn void program_fail(struct program *program, const char *what)
@@ -217,7 +237,7 @@ static struct log *bus_log;
 _Noreturn void program_state_is_cut(int signal)
 {
 	(void)signal;
-	bus_log->state = NULL;
+	limit_elsewhere(bus_log); /* all that have it mapped come here at once */
 	log_error(bus_log, "the state file was truncated");
 	_exit(EX_OSERR);
 }

@@ -153,3 +153,57 @@ struct state *state_map(
 	(void)close(fd); /* the mapping stays; a failure to close changes nothing for it */
 	return map == MAP_FAILED ? NULL : map;
 }
+
+/* ---- Where there is none ---- */
+
+/* Can nobody but root and `self` take away, or put something else in the place of, what `self` has
+ * there? In a sticky directory (inode(7)) others can only be there first. */
+static bool is_safe_place(int fd, uid_t self)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == self) &&
+	       ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st.st_mode & S_ISVTX) != 0);
+}
+
+/* Is there nothing yet, or a file without another name? A link to some other file of ours, which
+ * others may have made (proc_sys_fs(5), protected_hardlinks), is not for us to write to. */
+static bool has_one_name(int directory, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT;
+	return st.st_nlink == 1;
+}
+
+static struct state *errors_map_in(const char *path, uid_t self)
+{
+	char bytes[64];
+	struct text name = TEXT_IN(bytes);
+	struct state_error ignored;
+	struct state *state = NULL;
+	int fd = open(path, DIRECTORY_FLAGS);
+
+	if (fd < 0)
+		return NULL;
+	text_add(&name, ".nmnotify-errors.%u", self);
+	if (is_safe_place(fd, self) && has_one_name(fd, bytes))
+		state = state_map(fd, bytes, self, STATE_HEADER_BYTES, &ignored);
+	(void)close(fd); /* opened for reading: nothing can be lost */
+	return state;
+}
+
+struct state *state_errors_map(uid_t self, const char *first)
+{
+	char bytes[64];
+	struct text own = TEXT_IN(bytes);
+	const char *const places[] = { first, "/run/nmnotify", "/run", bytes, "/dev/shm", "/tmp" };
+	struct state *state = NULL;
+
+	text_add(&own, "/run/user/%u", self);
+	for (unsigned i = 0; state == NULL && i < sizeof(places) / sizeof(places[0]); i++)
+		if (places[i] != NULL)
+			state = errors_map_in(places[i], self);
+	return state;
+}

@@ -97,6 +97,14 @@ int state_account_open(int base, const char *account, uid_t self, uid_t owner, g
 struct state *state_map(
 	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
 
+/*
+ * Where state cannot be had, errors must be counted elsewhere, or each connection has a line in the
+ * log: maps a file of STATE_HEADER_BYTES of the running user `self` in `first` (may be NULL) or
+ * another place that is his, or, if all else fails, everybody's. Others cannot spoil it there; they
+ * can only be first to take its name. Then, and if all is full, it is NULL.
+ */
+struct state *state_errors_map(uid_t self, const char *first);
+
 #define STATE_LIMITS "limits"
 #define STATE_TURN   "turn"
 #define STATE_DENIED                                                                               \

@@ -471,8 +471,16 @@ class Sandbox:
         # 0755, as systemd makes it: the recorder reads the time of the last start in it.
         self.state_dir = self.dir / "state"
         self.state_dir.mkdir(mode=0o755)
-        # Where there is no configuration to say it, nothing outside of the sandbox is touched either.
-        self._environment = {"PATH": "/usr/bin:/bin", "RUNTIME_DIRECTORY": str(self.state_dir)}
+        # Where there is no configuration to say it, nothing outside of the sandbox is touched either,
+        # nor where errors are counted for want of state; everybody may do that, as in /tmp.
+        self.errors = self.dir / "errors"
+        self.errors.mkdir()
+        self.errors.chmod(0o1777)
+        self._environment = {
+            "PATH": "/usr/bin:/bin",
+            "RUNTIME_DIRECTORY": str(self.state_dir),
+            "XDG_RUNTIME_DIR": str(self.errors),
+        }
         self.log_path = self.dir / "log"
         self.log_path.touch(mode=0o644)
         self._recorder = self.dir / "recorder"
@@ -568,7 +576,7 @@ class Sandbox:
 
     def forget_log_limits(self):
         """As if no line had been written for long."""
-        for path in [self.state_dir / ".denied", *self.state_dir.glob("*/limits")]:
+        for path in [self.state_dir / ".denied", *self.state_dir.glob("*/limits"), *self.errors.iterdir()]:
             if path.is_file() and not path.is_symlink() and path.stat().st_size >= State.HEADER:
                 for i in range(len(VERDICTS)):
                     State(path).poke(State.LOG_TAT + i, 0)

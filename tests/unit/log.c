@@ -87,7 +87,10 @@ static void say_verdict(struct log *log, void *context)
 {
 	const struct said *said = context;
 
-	log_verdict(log, said->verdict, said->reason);
+	if (log->state != NULL)
+		log_verdict(log, said->verdict, said->reason);
+	else
+		log_admitted(log, said->verdict, said->reason, 0);
 }
 
 static const char *verdict_line(struct log log, enum verdict verdict, const char *reason)
@@ -243,11 +246,25 @@ static void G4_log_lines_that_a_flood_causes_are_limited(void **state)
 		assert_int_equal(atomic_load(&shared->verdicts[i]), 50);
 		assert_int_equal(atomic_load(&shared->suppressed[i]), floods ? 40 : 0);
 	}
-	/* Without state there is nothing to count in, and nothing is limited. */
-	log.state = NULL;
-	assert_int_equal(
-		lines_in(lines_of(log, say_many, &(struct said){ .verdict = VERDICT_DENIED })), 50);
 	unit_unshare(shared, sizeof(*shared));
+}
+
+/* There is nothing to count in: then a flood must cause no line, and our own failure one. */
+static void G4_log_without_state_says_nothing_but_errors(void **state)
+{
+	struct log log = home;
+
+	(void)state;
+	for (int mute = 0; mute < 2; mute++) {
+		log.is_mute = mute == 1;
+		for (unsigned i = 0; i < VERDICTS; i++) {
+			struct said said = { .verdict = (enum verdict)i };
+			bool is_said = i == VERDICT_ERROR && !log.is_mute;
+
+			assert_int_equal(
+				lines_in(lines_of(log, say_many, &said)), is_said ? 50 : 0);
+		}
+	}
 }
 
 static void log_says_how_many_lines_it_suppressed(void **state)
@@ -490,7 +507,7 @@ static int speak_in_hall(void *context)
 	log.program = "nmnotify";
 	log.target = hall->target;
 	fill_up(&log, hall);
-	log_verdict(&log, VERDICT_DENIED, "a b");
+	log_admitted(&log, VERDICT_DENIED, "a b", 0);
 	hear(journal, hall->heard_by_journal);
 	hear(syslog_socket, hall->heard_by_syslog);
 	hear(fd[0], hall->heard_by_stderr);
@@ -586,6 +603,7 @@ int main(void)
 		cmocka_unit_test(log_cuts_values_that_are_too_long),
 		cmocka_unit_test(G7_log_keeps_silent_where_stderr_is_the_network),
 		cmocka_unit_test(G4_log_lines_that_a_flood_causes_are_limited),
+		cmocka_unit_test(G4_log_without_state_says_nothing_but_errors),
 		cmocka_unit_test(log_says_how_many_lines_it_suppressed),
 		cmocka_unit_test(log_admits_what_it_then_counts_as_told),
 		cmocka_unit_test(log_counts_are_exact_under_any_number_of_processes),
