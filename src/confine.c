@@ -46,14 +46,42 @@ static bool capabilities_drop(void)
 #define SETRESUID SYS_setresuid
 #endif
 
+static bool is_group_of(gid_t group, const struct user *user)
+{
+	for (size_t i = 0; i < user->groups_count; i++)
+		if (user->groups[i] == group)
+			return true;
+	return false;
+}
+
+/* All of them: real, effective and saved, and no other group. */
+static bool ids_are(const struct user *user)
+{
+	gid_t groups[USER_GROUPS_MAX];
+	uid_t uid[3];
+	gid_t gid[3];
+	int count = getgroups(USER_GROUPS_MAX, groups);
+
+	if (count < 0 || getresuid(&uid[0], &uid[1], &uid[2]) != 0 ||
+		getresgid(&gid[0], &gid[1], &gid[2]) != 0)
+		return false;
+	for (int i = 0; i < 3; i++)
+		if (uid[i] != user->uid || gid[i] != user->gid)
+			return false;
+	for (int i = 0; i < count; i++)
+		if (!is_group_of(groups[i], user))
+			return false;
+	return true;
+}
+
 bool privileges_become(const struct user *user)
 {
 	if (syscall(SETGROUPS, user->groups_count, user->groups) != 0 ||
 		syscall(SETRESGID, user->gid, user->gid, user->gid) != 0 ||
 		syscall(SETRESUID, user->uid, user->uid, user->uid) != 0)
 		return false;
-	/* Believe it only when the way back is seen to be closed. */
-	if (syscall(SETRESUID, -1, 0, -1) == 0) {
+	/* Believe it only when it is seen, and when the way back is seen to be closed. */
+	if (!ids_are(user) || syscall(SETRESUID, -1, 0, -1) == 0) {
 		errno = EPERM;
 		return false;
 	}

@@ -30,14 +30,15 @@ static bool find_base(struct program *program)
 /* The kernel has put random bytes into every new process (getauxval(3)). */
 static bool by_chance(unsigned one_in)
 {
-	const uint8_t *random = (const uint8_t *)getauxval(AT_RANDOM);
+	const unsigned long address = getauxval(AT_RANDOM);
+	const uint8_t *random = (const uint8_t *)address;
 
 	return random == NULL || random[15] % one_in == 0;
 }
 
-static void limit_elsewhere(struct log *log)
+static void limit_elsewhere(struct log *log, const char *first)
 {
-	log->state = state_errors_map(geteuid(), getenv("XDG_RUNTIME_DIR"));
+	log->state = state_errors_map(geteuid(), first);
 	log->is_mute = log->state == NULL && !by_chance(UNCOUNTED_LINES);
 }
 
@@ -59,7 +60,7 @@ static void limit_errors(struct program *program)
 		program->log.state = state_map(
 			program->base, STATE_DENIED, program->self, STATE_HEADER_BYTES, &ignored);
 	if (program->log.state == NULL)
-		limit_elsewhere(&program->log);
+		limit_elsewhere(&program->log, getenv("XDG_RUNTIME_DIR"));
 }
 
 _Noreturn void program_fail(struct program *program, const char *what)
@@ -212,11 +213,30 @@ bool program_only_tells(char **arguments)
 	return false;
 }
 
+/*
+ * Started with some ids of one user and some of another: by a super-server that gave up only the
+ * effective ones, or as a set-user-ID program, whose environment is a stranger's. Either could
+ * become the other again, and so could the action. execve(2) has made the saved ids equal to the
+ * effective ones. Not AT_SECURE, which a change of the security module's domain sets, too.
+ */
+static void refuse_borrowed_privileges(struct program *program)
+{
+	if (getauxval(AT_UID) == getauxval(AT_EUID) && getauxval(AT_GID) == getauxval(AT_EGID))
+		return;
+	limit_elsewhere(&program->log, NULL); /* no word of the environment is believed */
+	log_error(&program->log,
+		"started as user %u for user %u, group %u for group %u: both must be the same",
+		(unsigned)getauxval(AT_UID), (unsigned)getauxval(AT_EUID),
+		(unsigned)getauxval(AT_GID), (unsigned)getauxval(AT_EGID));
+	exit(EX_OSERR);
+}
+
 void program_configure(struct program *program, char **arguments)
 {
 	const char *file = NULL;
 	unsigned lines = 0;
 
+	refuse_borrowed_privileges(program);
 	conf_begin(&program->conf, report, program);
 	read_options(program, arguments, &file, &lines);
 	conf_file(&program->conf, file != NULL ? file : CONF_FILE, file == NULL && lines != 0);
@@ -237,7 +257,8 @@ static struct log *bus_log;
 _Noreturn void program_state_is_cut(int signal)
 {
 	(void)signal;
-	limit_elsewhere(bus_log); /* all that have it mapped come here at once */
+	/* All that have it mapped come here at once. */
+	limit_elsewhere(bus_log, getenv("XDG_RUNTIME_DIR"));
 	log_error(bus_log, "the state file was truncated");
 	_exit(EX_OSERR);
 }

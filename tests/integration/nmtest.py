@@ -722,6 +722,7 @@ class Sandbox:
         ignore=(),
         block=(),
         end=False,
+        program="nmnotify",
     ):
         """Starts a handler as a super-server would.
 
@@ -749,7 +750,7 @@ class Sandbox:
             copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200)
             high.append(copy)
             actions.append((os.POSIX_SPAWN_DUP2, copy, number))
-        command = [*prefix, str(NMNOTIFY), *(["-f", str(conf)] if conf else []), *args]
+        command = [*prefix, str(BUILD / program), *(["-f", str(conf)] if conf else []), *args]
         before = {number: signal.signal(number, signal.SIG_IGN) for number in ignore}
         try:
             handler.pid = os.posix_spawn(

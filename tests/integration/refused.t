@@ -27,8 +27,8 @@ ERRORS = (errno.EPERM, errno.ENOMEM)
 CALLS = """
     accept4 bind brk capget capset chdir clock_nanosleep clone clone3 close close_range connect
     dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait execve fallocate fchmod fchown fcntl fcntl64
-    fork fstat fstatfs fstat64 ftruncate ftruncate64 futex futex_time64 getdents64 getegid geteuid getgid
-    getpeername getpid getppid getrandom getrlimit getsockname getsockopt getuid ioctl kill lseek madvise
+    fork fstat fstatfs fstat64 ftruncate ftruncate64 futex futex_time64 getdents64 getegid geteuid getgid getgroups
+    getpeername getpid getppid getrandom getresgid getresuid getrlimit getsockname getsockopt getuid ioctl kill lseek madvise
     mkdir mkdirat mmap mmap2 mprotect munmap nanosleep newfstatat open openat pidfd_open pipe2 poll ppoll
     prctl pread64 prlimit64 read readlink readv recvfrom recvmmsg recvmsg rt_sigaction rt_sigprocmask
     rt_sigtimedwait seccomp sendmsg sendto set_robust_list set_tid_address setgid setgroups setregid
@@ -84,6 +84,25 @@ def handler_without(box, conf, call, number, wrong):
     if handler.received(5):
         wrong.append(f"{what}: {handler.received(5)!r} was sent")
     handler.close()
+
+
+def pretences():
+    """A filter that refuses a call and says that it was done: what was to be given up is not."""
+    if not nmtest.is_root():
+        nmtest.skip("G7: privileges that were only said to be dropped", "not root")
+        return
+    with Sandbox() as box:
+        conf = box.config(f"from any\naction {box.recorder()}\n")
+        box.connect_and_run(conf)
+        groups = os.getgroups()
+        os.setgroups([0, 4])
+        try:
+            for call in ("setgroups", "setresgid", "setresuid"):
+                handler = box.start(conf, data=LINE, end=True, prefix=[str(REFUSE), call, "0"])
+                nmtest.equal(handler.wait(10), EX_OSERR, f"G7: {call} that only says that it was done: status 71")
+        finally:
+            os.setgroups(groups)
+        nmtest.equal(len(box.starts()), 1, "G7: and nothing runs")
 
 
 def handlers():
@@ -215,4 +234,4 @@ def sockets_refused():
         service.end()
 
 
-nmtest.run(handlers, services, sockets_refused)
+nmtest.run(handlers, pretences, services, sockets_refused)

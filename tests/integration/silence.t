@@ -319,6 +319,51 @@ def capabilities():
             equal(int(status[caps][0], 16), 0, f"G7: no capability is left to the action: {caps}")
 
 
+def borrowed_ids():
+    """A super-server that gave up only some ids, or a set-user-ID program: the action could have them back."""
+    if not nmtest.private_mounts():
+        skip("G7: ids of two users", "no mount namespace of our own: not root, or not allowed")
+        return
+    # Where errors are counted: what the environment says is not believed then.
+    nmtest.mount_tmpfs("/run", "mode=755")
+    nmtest.mount_tmpfs("/dev/shm", "mode=1777")
+    try:
+        check_borrowed_ids()
+    finally:
+        nmtest.unmount("/dev/shm")
+        nmtest.unmount("/run")
+
+
+def check_borrowed_ids():
+    become = "import os, sys; ids = eval(sys.argv[1]); os.setresgid(*ids[3:]); os.setresuid(*ids[:3]); "
+    become += "os.execv(sys.argv[2], sys.argv[2:])"
+    with Sandbox() as box:
+        conf = box.config(FREE + f"log stderr\naction {box.recorder()}\n")
+        u, g = box.uid, box.gid
+        for name, ids in (
+            ("the real user is root", (0, u, u, g, g, g)),
+            ("the effective user is root", (u, 0, 0, 0, 0, 0)),
+            ("the real group is root's", (u, u, u, 0, g, g)),
+            ("the effective group is root's", (u, u, u, g, 0, 0)),
+            ("the real user is another", (box.other.pw_uid, u, u, g, g, g)),
+        ):
+            for program in ("nmnotify", "nmnotifyd"):
+                said = len(box.log())
+                box.forget_log_limits()
+                prefix = [sys.executable, "-c", become, repr(ids)]
+                handler = box.start(conf, data=LINE, prefix=prefix, program=program)
+                equal(handler.wait(), EX_OSERR, f"G7: {program}: {name}: status 71")
+                got = [line.partition(": ")[2] for line in box.log()[said:]]
+                wanted = f"started as user {ids[0]} for user {ids[1]}, group {ids[3]} for group {ids[4]}: both must be the same"
+                equal(got, [f'verdict=error reason="{wanted}"'], f"log: {program}: {name}")
+        equal(box.starts(), [], "G7: with ids of two users nothing runs")
+        (box.state_dir / "default").mkdir(mode=0o700)
+        os.chown(box.state_dir / "default", u, g)
+        ids = (u, u, u, g, g, g)
+        handler = box.start(conf, data=LINE, prefix=[sys.executable, "-c", become, repr(ids)])
+        equal(handler.wait(), 0, "G7: one user's ids: it runs")
+
+
 nmtest.run(
     verdicts,
     troubles,
@@ -329,4 +374,5 @@ nmtest.run(
     output_goes_to_the_log,
     process,
     capabilities,
+    borrowed_ids,
 )
