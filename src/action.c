@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "layout.h"
 #include "text.h"
 
@@ -152,7 +153,8 @@ static int child_main(void *argument)
 	/* If we died before prctl(2), no signal will come: see it by the parent's number. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == child->parent && setsid() >= 0 &&
 		child_descriptors(action->log) && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
-		(chdir(user->home) == 0 || chdir("/") == 0)) {
+		(chdir(user->home) == 0 || chdir("/") == 0) &&
+		(!action->account->isolate || isolate())) {
 		turn_action_is(child->turn, getpid());
 		(void)execve(words[0], words, child->environment.variable);
 	}

@@ -285,6 +285,13 @@ static void set_confine(struct conf *conf, struct account *block, const struct w
 	block->confine = words->word[1];
 }
 
+static void set_isolate(struct conf *conf, struct account *block, const struct words *words)
+{
+	block->isolate = strcmp(words->word[1], "yes") == 0;
+	if (!block->isolate && strcmp(words->word[1], "no") != 0)
+		wrong(conf, "isolate: '%s' is not yes or no", words->word[1]);
+}
+
 static bool env_name_is_good(const char *text)
 {
 	size_t length = strcspn(text, "=");
@@ -354,6 +361,7 @@ static const struct {
 	[KEYWORD_USER] = { .name = "user", .set = set_user, .most = 1 },
 	[KEYWORD_ENV] = { .name = "env", .set = set_env, .most = CONF_LINE_WORDS, .repeats = true },
 	[KEYWORD_CONFINE] = { .name = "confine", .set = set_confine, .most = 1 },
+	[KEYWORD_ISOLATE] = { .name = "isolate", .set = set_isolate, .most = 1 },
 	[KEYWORD_ACTION] = { .name = "action", .set = set_action, .most = CONF_LINE_WORDS },
 };
 
@@ -644,6 +652,10 @@ static void account_inherit(struct account *account, const struct account *defau
 		account->user = own.user;
 	if (own.set[KEYWORD_CONFINE])
 		account->confine = own.confine;
+	if (own.set[KEYWORD_ISOLATE])
+		account->isolate = own.isolate;
+	else if (!defaults->set[KEYWORD_ISOLATE]) /* what `local` is for is to tell others */
+		account->isolate = strcmp(account->confine, "local") != 0;
 	if (own.set[KEYWORD_ACTION])
 		account->action = own.action;
 }

@@ -46,6 +46,7 @@ enum keyword {
 	KEYWORD_USER,
 	KEYWORD_ENV,
 	KEYWORD_CONFINE,
+	KEYWORD_ISOLATE,
 	KEYWORD_ACTION,
 	KEYWORDS
 };
@@ -67,6 +68,7 @@ struct account {
 	bool bare_lf;
 	const char *user;      /* NULL: the running user */
 	const char *confine;   /* the policy's name */
+	bool isolate;          /* the action from other processes */
 	bool set[KEYWORDS];    /* said in this block, not inherited */
 	bool pinned[KEYWORDS]; /* defaults only: said on the command line */
 };

@@ -11,6 +11,13 @@
 #include "policy/policy.h"
 #include "users.h"
 
+/*
+ * For a program's first step: nobody but root may look into the process or write to its memory, by
+ * ptrace(2) or /proc/PID/mem, and it leaves no core file. Else an action of the same user could run
+ * code outside of every confinement. fork(2) hands it on, execve(2) ends it.
+ */
+void process_guard(void);
+
 /* The policy of that name, or NULL. */
 const struct policy *policy_find(const char *name);
 
@@ -26,5 +33,16 @@ bool privileges_become(const struct user *user);
  * starts. False with errno set: then nothing may run.
  */
 bool confine(const struct policy *policy);
+
+/*
+ * After confine(): from now on this process and all that it starts can signal, trace and reach by
+ * an abstract Unix socket only each other, where the kernel can do that (Landlock's scopes,
+ * Linux 6.12); where it cannot, this does nothing. False with errno set: then nothing may run.
+ */
+bool isolate(void);
+
+/* The version of Landlock that the kernel has (its ABI), or 0; and the first with its scopes. */
+#define LANDLOCK_ABI_SCOPES 6
+int landlock_abi(void);
 
 #endif

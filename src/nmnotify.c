@@ -174,6 +174,7 @@ int main(int argc, char **argv)
 	/* Zeros; large, but only what is used is ever touched. */
 	static LAYOUT_BEHIND_SMALL struct handler h;
 
+	process_guard();
 	argv += argc > 0; /* without our name */
 	guard_descriptors(&h, argv);
 	program_configure(&h.program, argv);

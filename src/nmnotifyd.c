@@ -342,6 +342,7 @@ int main(int argc, char **argv)
 	static struct daemon d; /* zeros; large, but only what is used is ever touched */
 	pid_t network;
 
+	process_guard();
 	argv += argc > 0; /* without our name */
 	guard_descriptors(&d, argv);
 	program_configure(&d.program, argv);

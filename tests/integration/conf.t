@@ -33,7 +33,7 @@ NO_PREFIXES = [
 NO_VARIABLES = ["A", "=1", "1A=1", "A-B=1", "A.B=1"]
 ONCE = [
     "interval 1s", "limit 1/s", "timeout 1s", "read-timeout 1s", "bare-lf no", "from any",
-    "to 192.0.2.1", "confine mail", "action /bin/true", "log stderr", "state /proc/nowhere", "user nobody",
+    "to 192.0.2.1", "confine mail", "isolate no", "action /bin/true", "log stderr", "state /proc/nowhere", "user nobody",
 ]  # fmt: skip
 
 # A line, and what is wrong with it.
@@ -89,6 +89,7 @@ WRONG = [
     ("state relative", "state: 'relative' is not an absolute path"),
     ("log file", "log: 'file' is not auto, journal, syslog or stderr"),
     ("bare-lf maybe", "bare-lf: 'maybe' is not yes or no"),
+    ("isolate maybe", "isolate: 'maybe' is not yes or no"),
     ("confine strict", "confine: there is no policy 'strict'"),
     ("action true", "action: 'true' is not an absolute path"),
     ("action ./true", "action: './true' is not an absolute path"),

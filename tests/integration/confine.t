@@ -2,22 +2,26 @@
 # SPDX-License-Identifier: ISC
 """Confinement: what each policy forbids an action, and that it lets real programs do their work."""
 
+import ctypes
 import http.server
 import os
 import pwd
 import shlex
 import shutil
+import signal
 import socket
 import ssl
 import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import dovecot  # noqa: E402
-from nmtest import BUILD, Sandbox, diag, ok, run, skip  # noqa: E402
+import front  # noqa: E402
+from nmtest import BUILD, Sandbox, children_of, diag, equal, is_root, ok, run, skip, until  # noqa: E402
 
 POLICIES = ("mail", "local", "none")
 LINE = b"nm_notifyuser\r\n"
@@ -56,13 +60,13 @@ class Actions:
             return {}
         return {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
 
-    def run(self, name, policy, action, home=None, env=()):
+    def run(self, name, policy, action, home=None, env=(), more=""):
         """Exit status of the handler, which is the action's."""
         conf = self.box.config(
             f"account {name}\n"
             "    from    any\n"
             "    timeout 20s\n"
-            f"    confine {policy}\n"
+            f"    confine {policy}\n{more}"
             + "".join(f"    env     {variable}\n" for variable in [f"HOME={home or '/'}", *env])
             + f"    action  {shlex.join(map(str, action))}\n"
         )
@@ -123,6 +127,187 @@ def report(policy, lines):
             seen += 1
             ok(line.startswith("ok "), f"confine {policy}: {line.split(' - ', 1)[1]}")
     ok(lines[-1:] == [f"1..{seen}"] and seen > 50, f"confine {policy}: the whole table was tried")
+
+
+# ---- Other processes ----
+
+# Tries to get at the process that supervises it, at nmnotifyd's others if there are any, and at those
+# of the command line; and writes down what happened.
+INTRUDER = """\
+import errno, os, signal, socket, sys
+
+def status(pid, key):
+    return next(l.split()[1:] for l in open(f"/proc/{pid}/status") if l.startswith(key + ":"))
+
+def attempt(task):
+    try:
+        task()
+        return "done"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+def abstract():
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect("\\0" + sys.argv[2])
+
+supervisor = os.getppid()
+targets = {"supervisor": supervisor}
+if status(supervisor, "Name") == ["nmnotifyd"]:
+    targets["runner"] = runner = int(status(supervisor, "PPid")[0])
+    others = map(int, open(f"/proc/{runner}/task/{runner}/children").read().split())
+    targets["network process"] = next(pid for pid in others if pid != supervisor)
+targets["bystander"] = int(sys.argv[3])
+with open(sys.argv[1] + ".new", "w") as out:
+    for name, pid in targets.items():
+        for what, task in (
+            ("memory", lambda: os.close(os.open(f"/proc/{pid}/mem", os.O_RDWR))),
+            ("signal", lambda: os.kill(pid, 0)),
+        ):
+            print(name, what, attempt(task), sep="\t", file=out)
+    print("bystander", "abstract socket", attempt(abstract), sep="\t", file=out)
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    print("child", "signal", attempt(lambda: os.kill(child, signal.SIGKILL)), sep="\t", file=out)
+    os.waitpid(child, 0)
+    # To be looked at from outside, too.
+    print("itself", "dumpable", os.stat(f"/proc/self").st_uid == os.getuid(), sep="\t", file=out)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+signal.sigtimedwait([], 2)
+"""
+
+
+class OwnService(front.Service):
+    """nmnotifyd, as the action's own user starts it."""
+
+    def _become(self):
+        if is_root():
+            os.setgroups([])
+            os.setresgid(self.box.gid, self.box.gid, self.box.gid)
+            os.setresuid(self.box.uid, self.box.uid, self.box.uid)
+        super()._become()
+
+
+class OwnHandlers(front.Handlers):
+    """The handler, likewise."""
+
+    def send(self, source="127.0.0.1", data=LINE):
+        become = [program("setpriv"), f"--reuid={self.box.uid}", f"--regid={self.box.gid}", "--clear-groups"]
+        self.handlers.append(
+            self.box.start(self.conf, data=data, end=True, prefix=become if is_root() else []))
+
+
+PTRACE_SEIZE = 0x4206
+
+
+def seize(uid, pid):
+    """The name of the error with which somebody of that user traces a process, and "done" if none.
+    Not within our own process, which would have to let go of it."""
+    tracer = (
+        "import ctypes, errno, sys; c = ctypes.CDLL(None, use_errno=True); "
+        f"failed = c.ptrace({PTRACE_SEIZE}, int(sys.argv[1]), None, None); "
+        "print(errno.errorcode[ctypes.get_errno()] if failed else 'done')")
+    how = {"user": uid, "extra_groups": []} if is_root() else {}
+    return subprocess.run(["/usr/bin/python3", "-I", "-S", "-c", tracer, str(pid)],
+                          capture_output=True, text=True, **how).stdout.strip()
+
+
+def has_yama():
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    return scope.exists() and scope.read_text().strip() != "0"
+
+
+def landlock_abi():
+    libc = ctypes.CDLL(None, use_errno=True)
+    return max(0, libc.syscall(444, None, 0, 1))  # landlock_create_ruleset, everywhere but on mips
+
+
+def intrusion(box, actions, make, name, more, look=lambda pids: None):
+    """What an action could do: {(to whom, what): what happened}. Everything is of one user, who has
+    started the handler or nmnotifyd himself. `look` gets the process numbers while it runs."""
+    result = box.out / name
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0nmtest.{os.getpid()}.{name}")
+        listener.listen()
+        bystander = subprocess.Popen(["/bin/sleep", "600"], **actions.as_user())
+        words = ["/usr/bin/python3", "-I", "-S", box.dir / "intruder.py", result, f"nmtest.{os.getpid()}.{name}"]
+        conf = box.config(
+            f"account {name}\nfrom any\ninterval 0s\n{more}user {actions.account.pw_name}\n"
+            f"action {shlex.join(map(str, [*words, bystander.pid]))}\n")
+        try:
+            with make(box, conf) as handlers:
+                handlers.send()
+                until(result.exists, 20)
+                look(handlers.pids())
+        finally:
+            bystander.kill()
+            bystander.wait()
+    if not result.exists():
+        diag("\n".join(box.log()[-5:]))
+        return {}
+    lines = [line.split("\t") for line in result.read_text().splitlines()]
+    return {(whom, what): happened for whom, what, happened in lines}
+
+
+PROGRAMS = (
+    ("nmnotify", OwnHandlers, ("supervisor",)),
+    ("nmnotifyd", lambda box, conf: OwnService(box, conf, program=box.bring(front.NMNOTIFYD)),
+     ("supervisor", "runner", "network process")),
+)
+
+
+def own_processes():
+    """An action's user may be the one who runs nmnotify. Then its processes must be out of reach, too,
+    or no confinement is one."""
+    with Sandbox() as box:
+        actions = Actions(box)
+        for path in (box.state_dir, box.log_path):
+            actions.give_away(path)
+        actions.write(box.dir / "intruder.py", INTRUDER)
+        for service, make, ours in PROGRAMS:
+            for policy in POLICIES:
+                name, traced = f"{service}-{policy}", {}
+
+                def look(pids):
+                    traced.update((pid, seize(box.uid, pid)) for pid in pids)
+
+                found = intrusion(box, actions, make, name, f"confine {policy}\nisolate no\n", look)
+                for whom in ours:
+                    got = found.get((whom, "memory"))
+                    ok(got in ("EACCES", "EPERM"), f"confine {policy}: {service}'s {whom}: no memory to write to ({got})")
+                ok(len(traced) >= len(ours) and set(traced.values()) == {"EPERM"},
+                   f"confine {policy}: {service}: its user cannot trace it ({traced})")
+                equal(found.get(("itself", "dumpable")), "True",
+                      f"confine {policy}: {service}: the action itself can be looked into, as any program")
+                if not has_yama():
+                    equal(found.get(("bystander", "memory")), "done",
+                          f"confine {policy}: {service}: isolate no: another process's memory is its user's")
+
+
+def isolation():
+    """`isolate yes`: other processes are out of the action's reach."""
+    if landlock_abi() < 6:
+        skip("isolate", f"the kernel has no Landlock with scopes (ABI {landlock_abi()})")
+        return
+    with Sandbox() as box:
+        actions = Actions(box)
+        for path in (box.state_dir, box.log_path):
+            actions.give_away(path)
+        actions.write(box.dir / "intruder.py", INTRUDER)
+        for service, make, ours in PROGRAMS:
+            for policy, more, wanted in (
+                ("mail", "", False), ("none", "", False), ("local", "", True),
+                ("mail", "isolate no\n", True), ("local", "isolate yes\n", False),
+            ):
+                words = f"confine {policy}" + (f", {more.strip()}" if more else "")
+                found = intrusion(box, actions, make, f"{service}-{policy}{len(more)}", f"confine {policy}\n{more}")
+                for whom, what in [(whom, "signal") for whom in (*ours, "bystander")] + [("bystander", "abstract socket")]:
+                    equal(found.get((whom, what)), "done" if wanted else "EPERM",
+                          f"{words}: {service}: {what}: {whom}")
+                if not wanted:
+                    ok(found.get(("bystander", "memory")) in ("EACCES", "EPERM"),
+                       f"{words}: {service}: no process's memory")
+                equal(found.get(("child", "signal")), "done", f"{words}: {service}: its own child it can signal")
 
 
 # ---- Fetching mail ----
@@ -214,6 +399,50 @@ def fetches(fetcher, name, server, actions):
     status = actions.run(name, "mail", action, home)
     actions.ok(status == 0, f"confine mail: {name} ends well")
     actions.ok(has(inbox, subject), f"confine mail: {name} delivers")
+
+
+def waking_a_daemon():
+    """As in nmnotify.conf(5): fetchmail, called while a daemon of the same user runs, wakes it by a
+    signal, which takes `isolate no`."""
+    root = dovecot.find(BUILD)
+    if not root:
+        skip("fetchmail wakes its daemon", "there is no Dovecot")
+        return
+    if missing("fetchmail wakes its daemon", "fetchmail"):
+        return
+    with Sandbox() as box:
+        actions = Actions(box)
+        with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
+            home = actions.folder("home")
+            words, inbox = fetchmail(server, actions, home)
+            rc, by = home / "fetchmailrc", home / "by"
+            rc.write_text(rc.read_text().replace("/message", f"/message; echo $PPID > {by}"))
+            where = f"FETCHMAILHOME={home}"  # of the fetchmailrc and the pid file
+            server.deliver("first")
+            daemon = subprocess.Popen(
+                [words[0], "--nosyslog", "--nodetach", "--daemon", "3600"], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home,
+                env={"HOME": str(home), "FETCHMAILHOME": str(home), "PATH": "/usr/bin:/bin"}, **actions.as_user())
+            try:
+                # It has fetched once, and now it sleeps for an hour.
+                until(lambda: has(inbox, "first"), 10)
+                time.sleep(0.5)
+                server.deliver("second")
+                status = actions.run("awake", "mail", words[:1], home, [where], more="    isolate no\n")
+                actions.ok(status == 0 and until(lambda: has(inbox, "second") and by.read_text(), 10),
+                           "isolate no: fetchmail wakes its daemon")
+                equal(by.read_text().strip(), str(daemon.pid), "isolate no: it is the daemon that fetches")
+                if landlock_abi() >= 6:
+                    time.sleep(0.5)
+                    by.write_text("")
+                    server.deliver("third")
+                    actions.run("isolated", "mail", words[:1], home, [where])
+                    until(lambda: has(inbox, "third") and by.read_text(), 10)
+                    ok(by.read_text().strip() not in ("", str(daemon.pid)),
+                       "isolate yes: fetchmail takes its daemon for dead, and fetches beside it")
+            finally:
+                daemon.terminate()
+                daemon.wait()
 
 
 def has(inbox, subject):
@@ -513,4 +742,4 @@ def notification():
             daemon.stdout.close()
 
 
-run(forbidden, fetching, web, web_tls, shell_and_python, version_calls, notification)
+run(forbidden, own_processes, isolation, fetching, waking_a_daemon, web, web_tls, shell_and_python, version_calls, notification)

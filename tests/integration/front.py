@@ -110,7 +110,7 @@ class Service:
 
     def _is_executed(self):
         try:
-            return Path(os.readlink(f"/proc/{self.pid}/exe")) == Path(self.program).resolve()
+            return Path(f"/proc/{self.pid}/comm").read_text().strip() == Path(self.program).name[:15]
         except OSError:
             return False
 

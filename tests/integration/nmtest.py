@@ -152,9 +152,12 @@ def is_alive(pid):
 
 
 def process_waits_in(pid):
-    """The number of the system call that a process sleeps in, None if it does not or is gone."""
+    """The number of the system call that a process sleeps in, None if it does not or is gone. Of our
+    programs only root may know the number: to others it is -1."""
     try:
         first = Path(f"/proc/{pid}/syscall").read_text().split()[0]
+    except PermissionError:
+        return -1 if process_state(pid) == "S" else None
     except (OSError, IndexError):
         return None
     return None if first in ("running", "-1") else int(first)
@@ -541,6 +544,14 @@ class Sandbox:
 
     # -- What it holds --
 
+    def bring(self, program):
+        """A copy that other users can get to, which they cannot in a clone below /root."""
+        copy = self.dir / Path(program).name
+        if not copy.exists():
+            shutil.copy(program, copy)
+            copy.chmod(0o755)
+        return copy
+
     def config(self, text, name="nmnotify.conf"):
         """Writes a configuration, with state, log and user before it unless it has them."""
         head = ""
@@ -731,7 +742,7 @@ class Sandbox:
         on 0 and 1), unix-inetd (on all three), pipe (pipes on 0 and 1), pipe-all (and on 2), tty,
         file. `pair` is a connection that was made before. `descriptors` maps further descriptors,
         or replaces 0 to 2 (None: closed). Signals in `ignore` are ignored, in `block` blocked.
-        `prefix` is the words of a command that becomes the handler.
+        `prefix` is the words of a command that becomes the handler, maybe as another user.
         """
         client, reader, three, mine = self._ends(fds, source, to, data, pair)
         handler = Handler(0, client, reader)
@@ -750,7 +761,8 @@ class Sandbox:
             copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200)
             high.append(copy)
             actions.append((os.POSIX_SPAWN_DUP2, copy, number))
-        command = [*prefix, str(BUILD / program), *(["-f", str(conf)] if conf else []), *args]
+        path = self.bring(BUILD / program) if prefix else BUILD / program
+        command = [*prefix, str(path), *(["-f", str(conf)] if conf else []), *args]
         before = {number: signal.signal(number, signal.SIG_IGN) for number in ignore}
         try:
             handler.pid = os.posix_spawn(

@@ -28,7 +28,8 @@ CALLS = """
     accept4 bind brk capget capset chdir clock_nanosleep clone clone3 close close_range connect
     dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait execve fallocate fchmod fchown fcntl fcntl64
     fork fstat fstatfs fstat64 ftruncate ftruncate64 futex futex_time64 getdents64 getegid geteuid getgid getgroups
-    getpeername getpid getppid getrandom getresgid getresuid getrlimit getsockname getsockopt getuid ioctl kill lseek madvise
+    getpeername getpid getppid getrandom getresgid getresuid getrlimit getsockname getsockopt getuid ioctl kill
+    landlock_create_ruleset landlock_restrict_self lseek madvise
     mkdir mkdirat mmap mmap2 mprotect munmap nanosleep newfstatat open openat pidfd_open pipe2 poll ppoll
     prctl pread64 prlimit64 read readlink readv recvfrom recvmmsg recvmsg rt_sigaction rt_sigprocmask
     rt_sigtimedwait seccomp sendmsg sendto set_robust_list set_tid_address setgid setgroups setregid

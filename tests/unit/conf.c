@@ -110,6 +110,7 @@ static void conf_without_account_is_one_named_default(void **state)
 	assert_int_equal(account->read_timeout.ms, 5000);
 	assert_false(account->bare_lf);
 	assert_string_equal(account->confine, "mail");
+	assert_true(account->isolate);
 	assert_string_equal(account->user, "nobody");
 	assert_int_equal(account->to.count, 0);
 	assert_int_equal(account->action.count, 1);
@@ -127,6 +128,7 @@ static const char all_keywords[] = "state /var/state\n"
 				   "bare-lf yes\n"
 				   "user alice\n"
 				   "confine local\n"
+				   "isolate yes\n"
 				   "from 192.0.2.1\n"
 				   "to 192.0.2.2\n"
 				   "action /bin/first a b\n"
@@ -139,6 +141,7 @@ static const char all_keywords[] = "state /var/state\n"
 				   "bare-lf no\n"
 				   "user bob\n"
 				   "confine none\n"
+				   "isolate no\n"
 				   "from 198.51.100.1 local\n"
 				   "to 198.51.100.2\n"
 				   "action /bin/second\n";
@@ -153,7 +156,7 @@ static void conf_account_inherits_what_it_does_not_say(void **state)
 	assert_int_equal(conf.log, LOG_TARGET_SYSLOG);
 	assert_int_equal(conf.idle.ms, 0);
 	assert_string_equal(one->name, "one");
-	assert_int_equal(one->line, 14);
+	assert_int_equal(one->line, 15);
 	assert_int_equal(one->limit.emission.ms, 1000);
 	assert_int_equal(one->limit.burst, 3);
 	assert_int_equal(one->interval.ms, 1000);
@@ -162,6 +165,7 @@ static void conf_account_inherits_what_it_does_not_say(void **state)
 	assert_true(one->bare_lf);
 	assert_string_equal(one->user, "alice");
 	assert_string_equal(one->confine, "local");
+	assert_true(one->isolate);
 	assert_int_equal(one->from.count, 1);
 	assert_int_equal(one->to.count, 1);
 	assert_int_equal(one->action.count, 3);
@@ -176,7 +180,7 @@ static void conf_account_says_for_itself(void **state)
 
 	good(state, all_keywords);
 	assert_string_equal(two->name, "two");
-	assert_int_equal(two->line, 15);
+	assert_int_equal(two->line, 16);
 	assert_int_equal(two->limit.emission.ms, 60000);
 	assert_int_equal(two->limit.burst, 1);
 	assert_int_equal(two->interval.ms, 4000);
@@ -185,11 +189,38 @@ static void conf_account_says_for_itself(void **state)
 	assert_false(two->bare_lf);
 	assert_string_equal(two->user, "bob");
 	assert_string_equal(two->confine, "none");
+	assert_false(two->isolate);
 	assert_int_equal(two->from.count, 2);
 	assert_int_equal(two->to.count, 1);
 	assert_int_equal(two->action.count, 1);
 	assert_string_equal(conf.words[two->action.start], "/bin/second");
 	assert_null(conf.words[two->action.start + 1]);
+}
+
+/* What `local` is for is to tell other processes, so there it has to be said. */
+static void conf_isolates_but_for_local(void **state)
+{
+	static const struct {
+		const char *text;
+		bool isolate[2];
+	} table[] = {
+		{ "account a\naccount b\nconfine none\n", { true, true } },
+		{ "account a\nconfine local\naccount b\n", { false, true } },
+		{ "confine local\naccount a\naccount b\nconfine mail\n", { false, true } },
+		{ "confine local\nisolate yes\naccount a\naccount b\nisolate no\n",
+			{ true, false } },
+		{ "isolate no\naccount a\naccount b\nisolate yes\nconfine local\n",
+			{ false, true } },
+	};
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char text[256];
+
+		(void)snprintf(text, sizeof(text), "%s%s", REST, table[i].text);
+		good(state, text);
+		for (unsigned a = 0; a < 2; a++)
+			assert_int_equal(conf.accounts[a].isolate, table[i].isolate[a]);
+	}
 }
 
 static void conf_env_adds_up_and_is_of_its_block(void **state)
@@ -327,6 +358,7 @@ static void conf_values_that_are_wrong_are_told(void **state)
 		{ "state run\n", "f:1: state: 'run' is not an absolute path\n" },
 		{ "state ''\n", "f:1: state: '' is not an absolute path\n" },
 		{ "log file\n", "f:1: log: 'file' is not auto, journal, syslog or stderr\n" },
+		{ "isolate maybe\n", "f:1: isolate: 'maybe' is not yes or no\n" },
 		{ "bare-lf maybe\n", "f:1: bare-lf: 'maybe' is not yes or no\n" },
 		{ "bare-lf YES\n", "f:1: bare-lf: 'YES' is not yes or no\n" },
 		{ "confine much\n", "f:1: confine: there is no policy 'much'\n" },
@@ -835,11 +867,11 @@ static void conf_first_account_that_takes_a_connection_gets_it(void **state)
 /* ---- Anything ---- */
 
 static const char *const tokens[] = { "state", "log", "idle", "account", "from", "to", "limit",
-	"interval", "timeout", "read-timeout", "bare-lf", "user", "env", "confine", "action", " ",
-	" ", " ", " ", "\n", "\n", "\n", "\t", "#", "'", "\"", "\\", "any", "local", "192.0.2.0/24",
-	"::1", "fe80::1%1", "12/m", "burst", "6", "0", "10s", "7d", "yes", "no", "A=1", "mail",
-	"none", "/bin/true", "a", "b", "\r", "\x01", "\xff", "%s%n", "/", ":", "%", "=",
-	"4294967296", "18446744073709551616" };
+	"interval", "timeout", "read-timeout", "bare-lf", "user", "env", "confine", "isolate",
+	"action", " ", " ", " ", " ", "\n", "\n", "\n", "\t", "#", "'", "\"", "\\", "any", "local",
+	"192.0.2.0/24", "::1", "fe80::1%1", "12/m", "burst", "6", "0", "10s", "7d", "yes", "no",
+	"A=1", "mail", "none", "/bin/true", "a", "b", "\r", "\x01", "\xff", "%s%n", "/", ":", "%",
+	"=", "4294967296", "18446744073709551616" };
 
 static void is_sound(const struct account *account)
 {
@@ -847,8 +879,8 @@ static void is_sound(const struct account *account)
 	assert_true(account->from.count + account->to.count <= conf.networks_count);
 	assert_true((account->from.start + account->from.count) * sizeof(struct network) <=
 		    conf.pool_used);
-	assert_true((account->to.start + account->to.count) * sizeof(struct network) <=
-		    conf.pool_used);
+	assert_true(
+		(account->to.start + account->to.count) * sizeof(struct network) <= conf.pool_used);
 	assert_true(account->action.count < conf.words_count);
 	assert_true((account->action.start + account->action.count + 1) * sizeof(char *) <=
 		    conf.pool_used);
@@ -936,6 +968,7 @@ int main(void)
 		cmocka_unit_test(conf_without_account_is_one_named_default),
 		cmocka_unit_test(conf_account_inherits_what_it_does_not_say),
 		cmocka_unit_test(conf_account_says_for_itself),
+		cmocka_unit_test(conf_isolates_but_for_local),
 		cmocka_unit_test(conf_env_adds_up_and_is_of_its_block),
 		cmocka_unit_test(conf_times_have_a_unit_and_bounds),
 		cmocka_unit_test(conf_timeouts_are_not_zero),
