@@ -196,7 +196,7 @@ static void open_state(struct daemon *d)
 		usable += open_desk(d, &d->desks.desk[d->desks.count],
 			&d->program.conf.accounts[d->desks.count]);
 	if (usable == 0)
-		exit(EX_OSERR);
+		program_end(&d->program, EX_OSERR);
 }
 
 static void open_pair(struct daemon *d)
@@ -319,6 +319,7 @@ _Noreturn static void run_network(struct daemon *d)
 
 static int run_runner(struct daemon *d, pid_t network)
 {
+	program_serves(&d->program);
 	for (unsigned i = 0; i < d->listeners_count; i++)
 		(void)close(d->listener[i].fd); /* nothing of the network is open here */
 	(void)close(d->pair[0]);
@@ -357,5 +358,5 @@ int main(int argc, char **argv)
 		program_fail(&d.program, "fork");
 	if (network == 0)
 		run_network(&d);
-	return run_runner(&d, network);
+	program_end(&d.program, run_runner(&d, network));
 }

@@ -2,11 +2,14 @@
 #include "program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/socket.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "text.h"
@@ -15,6 +18,82 @@
 #define MESSAGE_MAX 1024
 
 /* ---- Ends ---- */
+
+/* Whoever was handed something that waits lives at least so long, be it at rest. */
+#define REST_MS 10000
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
+}
+
+/* Is descriptor 0 something that waits, a listening socket or a datagram, with which a super-server
+ * starts another process as soon as we end? */
+static bool is_restarted(void)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	if (getenv("LISTEN_FDS") != NULL || getenv("NOTIFY_SOCKET") != NULL)
+		return false; /* systemd rests itself: RestartSec= */
+	if (socket_option(STDIN_FILENO, SO_ACCEPTCONN) == 1)
+		return true;
+	return socket_option(STDIN_FILENO, SO_TYPE) == SOCK_DGRAM &&
+	       getpeername(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0;
+}
+
+/*
+ * Is another process at rest with the same socket? Then it was not for `wait` that it was handed
+ * over, and resting would only make them many. POSIX locks are a process's (fcntl_locking(2)), and
+ * sockets have them, too.
+ */
+static bool is_other_at_rest(void)
+{
+	struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(STDIN_FILENO, F_SETLK, &all) != 0 && (errno == EAGAIN || errno == EACCES);
+}
+
+static void rest(uint64_t milliseconds)
+{
+	static const int stops[] = { SIGTERM, SIGINT, SIGHUP };
+	const struct timespec time = { .tv_sec = (time_t)(milliseconds / 1000),
+		.tv_nsec = (long)(milliseconds % 1000 * 1000000) };
+	sigset_t none;
+
+	/* A signal that asks us to end does so: sigaction(2) fails for none of these. */
+	for (unsigned i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
+		(void)signal(stops[i], SIG_DFL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)nanosleep(&time, NULL); /* cut short: as well */
+}
+
+void program_serves(struct program *program)
+{
+	if (is_restarted())
+		program->serving_since = clock_milliseconds(CLOCK_MONOTONIC);
+}
+
+_Noreturn void program_end(struct program *program, int status)
+{
+	uint64_t age = clock_milliseconds(CLOCK_MONOTONIC) - program->serving_since;
+	char byte;
+
+	if (status == EX_OK)
+		exit(status);
+	if (program->serving_since != 0)
+		rest(age < REST_MS ? REST_MS - age : 0);
+	else if (is_restarted() && is_other_at_rest())
+		/* Else the next process comes for it at once. */
+		(void)recv(STDIN_FILENO, &byte, sizeof(byte), MSG_DONTWAIT);
+	else if (is_restarted())
+		rest(REST_MS);
+	exit(status);
+}
 
 static bool find_base(struct program *program)
 {
@@ -69,7 +148,7 @@ _Noreturn void program_fail(struct program *program, const char *what)
 
 	limit_errors(program);
 	log_error(&program->log, "%s: %s", what, strerror(error));
-	exit(EX_OSERR);
+	program_end(program, EX_OSERR);
 }
 
 void program_tell_state(struct program *program, const struct state_error *error)
@@ -83,14 +162,14 @@ void program_tell_state(struct program *program, const struct state_error *error
 _Noreturn void program_fail_state(struct program *program, const struct state_error *error)
 {
 	program_tell_state(program, error);
-	exit(EX_OSERR);
+	program_end(program, EX_OSERR);
 }
 
 _Noreturn void program_fail_configuration(struct program *program, const char *wrong)
 {
 	limit_errors(program);
 	log_error(&program->log, "%s", wrong);
-	exit(EX_CONFIG);
+	program_end(program, EX_CONFIG);
 }
 
 /* ---- Options and configuration ---- */
@@ -166,7 +245,7 @@ _Noreturn static void fail_usage(struct program *program, const char *wrong, con
 	text_add(&text, "%s: %s '%s'\n%s", program->name, wrong, argument, program->usage);
 	if (program->log.stderr_usable)
 		(void)text_write(&text, STDERR_FILENO); /* the log was told */
-	exit(EX_CONFIG);
+	program_end(program, EX_CONFIG);
 }
 
 /* The value of an option: the rest of its argument, or the next one. */
@@ -228,7 +307,7 @@ static void refuse_borrowed_privileges(struct program *program)
 		"started as user %u for user %u, group %u for group %u: both must be the same",
 		(unsigned)getauxval(AT_UID), (unsigned)getauxval(AT_EUID),
 		(unsigned)getauxval(AT_GID), (unsigned)getauxval(AT_EGID));
-	exit(EX_OSERR);
+	program_end(program, EX_OSERR);
 }
 
 void program_configure(struct program *program, char **arguments)
@@ -243,7 +322,7 @@ void program_configure(struct program *program, char **arguments)
 	if (program->check_only)
 		check(program);
 	if (!conf_end(&program->conf))
-		exit(EX_CONFIG);
+		program_end(program, EX_CONFIG);
 	program->log.target = program->conf.log;
 }
 
@@ -301,5 +380,5 @@ void program_choose_user(
 		return;
 	limit_errors(program);
 	log_error(&program->log, "user %s %s", name, wrong);
-	exit(EX_CONFIG);
+	program_end(program, EX_CONFIG);
 }

@@ -21,9 +21,11 @@ struct program {
 	const char *usage;
 	uid_t self; /* who started us */
 	bool stdout_usable;
-	bool check_only;       /* -t */
-	int base;              /* directory of the state */
-	const char *base_path; /* its name */
+	bool check_only;        /* -t */
+	uint64_t serving_since; /* CLOCK_MONOTONIC, ms; 0: not, or nobody starts another when it
+				   ends */
+	int base;               /* directory of the state */
+	const char *base_path;  /* its name */
 	struct log log;
 	struct conf conf;
 	char base_buffer[PATH_TEXT_MAX]; /* for a name that has to be put together */
@@ -50,6 +52,13 @@ _Noreturn void program_state_is_cut(int signal);
  * contradict: only his number, if `by_number`, since the rest takes a look into /etc/passwd. */
 void program_choose_user(
 	struct program *program, const struct account *account, bool by_number, struct user *user);
+
+/* Begins to serve descriptor 0, which may then be closed. */
+void program_serves(struct program *program);
+
+/* Ends the process. If it failed soon, and descriptor 0 is something that waits, it rests first: a
+ * super-server would start it again and again. */
+_Noreturn void program_end(struct program *program, int status);
 
 /* Each says what is wrong in the log and ends the process: EX_OSERR with errno's text, EX_OSERR
  * for a state that cannot be used, EX_CONFIG. */

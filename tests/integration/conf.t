@@ -787,14 +787,15 @@ def no_connection():
     """Descriptor 0 is something else."""
     with Sandbox() as box:
         conf = box.config(f"from any\naction {box.recorder()}\n")
+        systemd = {"NOTIFY_SOCKET": "/nowhere"}  # under inetd it would rest for 10 s
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()
-            handler = box.start(conf, fds="unix", descriptors={0: listener.fileno()})
+            handler = box.start(conf, fds="unix", descriptors={0: listener.fileno()}, env=systemd)
             equal(handler.wait(), EX_CONFIG, "status: conf: a listening socket")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
             datagram.bind(("127.0.0.1", 0))
-            handler = box.start(conf, fds="unix", descriptors={0: datagram.fileno()})
+            handler = box.start(conf, fds="unix", descriptors={0: datagram.fileno()}, env=systemd)
             equal(handler.wait(), EX_CONFIG, "status: conf: a datagram socket")
         handler = box.start(conf, fds="unix", descriptors={0: None})
         equal(handler.wait(), EX_OSERR, "status: conf: no descriptor 0")

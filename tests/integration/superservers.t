@@ -493,6 +493,73 @@ def inetd_nmnotifyd():
                 ok(has_started(box, before), f"inetd and nmnotifyd, {family}: a datagram, too")
             for family in FAMILIES:
                 check_flood(box, "inetd and nmnotifyd", family)
+            nmtest.until(lambda: not box.is_in_run() and not box.has_waiter())
+            journal.lines.clear()
+            before = nmtest.boottime_ms() * 1000000
+            with connect("IPv4") as s:
+                s.sendall(LINE)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            is_logged("G1: inetd and nmnotifyd: a line whose connection was reset", SENDERS["IPv4"], "accepted", "deferred")
+            ok(has_started(box, before), "G1: inetd and nmnotifyd: it runs the action")
+
+
+def inetd_rests():
+    """What an error has left in the socket is handed over again at once. Whoever has nothing else to do with it
+    rests, so that this is no endless loop of processes; but a stop signal ends that."""
+    starts = "/run/starts."
+    with sandbox() as (box, program):
+        bad = box.dir / "bad.conf"
+        bad.write_text("log journal\nnonsense\n")
+        good = box.config(CONF.format(box.recorder()), "good.conf")
+        entries = (
+            # what, socket, handed over, program, configuration
+            ("nmnotifyd, a wrong configuration", "stream", "wait", "nmnotifyd", bad),
+            ("nmnotifyd, a wrong configuration, datagrams", "dgram", "wait", "nmnotifyd", bad),
+            ("nmnotify by mistake", "stream", "wait", "nmnotify", good),
+            ("nmnotify by mistake, datagrams", "dgram", "wait", "nmnotify", good),
+            ("nmnotify by mistake, datagrams that are not waited for", "dgram", "nowait.100000", "nmnotify", good),
+            ("nmnotifyd, whose network process is killed at once", "stream", "wait", "nmnotifyd", good),
+        )
+        text = ""
+        for i, (_, kind, wait, name, conf) in enumerate(entries):
+            script = box.dir / f"start.{i}"
+            script.write_text(f"#!/bin/sh\necho $$ >>{starts}{i}\nexec {BUILD / name} -f {conf}\n")
+            script.chmod(0o755)
+            protocol = "tcp" if kind == "stream" else "udp"
+            text += f"127.0.0.1:{7000 + i} {kind} {protocol} {wait} root {script} {name}\n"
+        (box.dir / "inetd.conf").write_text(text)
+        with running(INETD, "-i", box.dir / "inetd.conf"):
+            time.sleep(0.5)
+            held = []
+            for i, (_, kind, *_) in enumerate(entries):
+                s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM)
+                s.connect(("127.0.0.1", 7000 + i))
+                s.send(LINE)
+                held.append(s)
+
+            def started(i):
+                try:
+                    return [int(pid) for pid in Path(f"{starts}{i}").read_text().split()]
+                except FileNotFoundError:
+                    return []
+
+            deadline = time.monotonic() + 11
+            while time.monotonic() < deadline:
+                time.sleep(0.05)
+                held[-1].close()
+                for pid in [p for parent in started(5)[-1:] for p in nmtest.children_of(parent)[:1]]:
+                    os.kill(pid, signal.SIGKILL)
+                held[-1] = socket.create_connection(("127.0.0.1", 7005))
+            for i, (what, _, wait, *_) in enumerate(entries):
+                count = len(started(i))
+                most = 30 if wait.startswith("nowait") else 3  # some are there before the datagram is taken away
+                ok(1 <= count <= most, f"inetd: {what}: rests between errors: {count} processes in 11 s")
+                ok(count >= 2, f"inetd: {what}: and is tried again")
+            last = started(0)[-1]
+            os.kill(last, signal.SIGTERM)
+            ok(nmtest.until(lambda: not nmtest.is_alive(last), 1), "inetd: a stop signal ends the rest")
+            for s in held:
+                s.close()
 
 
 def xinetd_org():
@@ -532,6 +599,7 @@ NEEDS = {
     socat_udp: "socat",
     openbsd_inetd: str(INETD),
     inetd_nmnotifyd: str(INETD),
+    inetd_rests: str(INETD),
     xinetd_org: str(XINETD),
 }
 
