@@ -25,6 +25,7 @@ struct handler {
 	struct connection connection;
 	const struct account *account;
 	struct turn turn;
+	struct line line;
 	struct decision decision;
 	int directory; /* of the account's state */
 	struct program program;
@@ -133,7 +134,7 @@ static void confine_self(struct handler *h)
 
 static enum line_state read_line(struct handler *h)
 {
-	enum line_state state = line_read(STDIN_FILENO, h->connection.is_socket,
+	enum line_state state = line_read(&h->line, STDIN_FILENO, h->connection.is_socket,
 		h->account->read_timeout, h->account->bare_lf);
 
 	if (state == LINE_FAILED)
@@ -149,7 +150,8 @@ static void decide(struct handler *h, enum line_state line)
 	if (!connection_close(&h->connection))
 		program_fail(&h->program, "/dev/null");
 	if (h->decision.verdict != VERDICT_ERROR)
-		log_verdict(&h->program.log, h->decision.verdict, NULL);
+		log_verdict(&h->program.log, h->decision.verdict,
+			line_reason_name(line_malformed_reason(&h->line)));
 	if (!h->decision.is_waiter)
 		exit(h->decision.verdict == VERDICT_ERROR ? EX_OSERR : EX_OK);
 }

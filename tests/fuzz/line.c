@@ -109,8 +109,8 @@ static void road_end(const struct text *text, int fds[2])
 {
 	if (is_silent(text))
 		return;
-	/* What the other end has not read when it closes makes the kernel reset a Unix socket. One of
-	 * packets would then, unlike TCP, keep what had arrived to itself. */
+	/* What the other end has not read when it closes makes the kernel reset a Unix socket. One
+	 * of packets would then, unlike TCP, keep what had arrived to itself. */
 	if ((text->how & HOW_RESET) && (text->how & HOW_STREAM) && !(text->how & HOW_PIPE))
 		must(write(fds[0], "x", 1) == 1);
 	(void)close(fds[1]);
@@ -131,13 +131,14 @@ static void check_rest(const struct text *text, int fd)
 static void check_read(const struct text *text)
 {
 	struct span timeout = { .ms = is_silent(text) ? 1 : 60000 };
+	struct line line = { .length = 0 };
 	enum line_state state;
 	int fds[2];
 
 	road_make(text, fds);
 	send_all(text, fds[1]);
 	road_end(text, fds);
-	state = line_read(fds[0], !(text->how & HOW_PIPE), timeout, text->how & HOW_BARE_LF);
+	state = line_read(&line, fds[0], !(text->how & HOW_PIPE), timeout, text->how & HOW_BARE_LF);
 	/* On a busy machine so short a time may be over before the last piece is looked at. */
 	if (!is_silent(text) || state != LINE_TIMEOUT) {
 		must(state == wanted(text));
@@ -146,6 +147,18 @@ static void check_read(const struct text *text)
 	(void)close(fds[0]);
 	if (fds[1] >= 0)
 		(void)close(fds[1]);
+}
+
+/* A fixed word for whatever is not the line, and bare-lf only where that would help. */
+static void check_reason(const struct line *line, enum line_state state)
+{
+	enum line_reason reason = line_malformed_reason(line);
+
+	must(reason < LINE_REASONS);
+	must((reason == LINE_REASON_NONE) == (state == LINE_VALID));
+	must((line_reason_name(reason) == NULL) == (state == LINE_VALID));
+	must((reason == LINE_REASON_BARE_LF) ==
+		(state != LINE_VALID && line_judge(line, true, true) == LINE_VALID));
 }
 
 /*
@@ -163,6 +176,7 @@ static void check_judge(const struct text *text)
 		if (state == LINE_INCOMPLETE)
 			state = LINE_MALFORMED;
 		must(line_judge(&line, true, text->how & HOW_BARE_LF) == state);
+		check_reason(&line, line_judge(&line, true, false));
 	}
 }
 

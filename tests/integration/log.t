@@ -50,9 +50,21 @@ def each_verdict():
         )
         lines(box, [plain(f"verdict=accepted {PLACE}"), ENDED % 0], "accepted, and the end of the run")
         box.connect_and_run(conf, b"x\r\n")
-        lines(box, [plain(f"verdict=malformed {PLACE}")], "malformed")
+        lines(box, [plain(f"verdict=malformed {PLACE} reason=other-text")], "malformed")
+        for data, reason in (
+            (LINE[:-2] + b"\n", "bare-lf"),
+            (b"", "empty"),
+            (LINE[:9], "cut"),
+            (LINE + b"x", "text-after"),
+            (b" " + LINE, "text-before"),
+            (b"a=b \"c\x1b\r\n", "other-text"),
+        ):
+            box.connect_and_run(conf, data)
+            lines(box, [plain(f"verdict=malformed {PLACE} reason={reason}")], f"malformed: {reason}")
         box.start(conf, data=b"nm").wait()
-        lines(box, [plain(f"verdict=timeout {PLACE}")], "timeout")
+        lines(box, [plain(f"verdict=timeout {PLACE} reason=cut")], "timeout")
+        box.start(conf).wait()
+        lines(box, [plain(f"verdict=timeout {PLACE} reason=empty")], "timeout, and nothing came")
         conf = box.config(f"interval 0s\naccount a\nfrom 192.0.2.1\naction {box.recorder()}\n")
         box.connect_and_run(conf)
         lines(box, [plain("verdict=denied source=127.0.0.1")], "denied: of no account")
@@ -189,17 +201,17 @@ def floods():
     with Sandbox() as box:
         conf = box.config(FREE + f"action {box.recorder()}\n")
         state = box.state
-        for verdict, data in (("malformed", b"x\n"), ("timeout", b"nm_")):
+        for verdict, data, reason in (("malformed", b"x\n", "other-text"), ("timeout", b"nm_", "cut")):
             hidden = flood(box, conf, count, verdict, state, verdict, data=data)
             # Time passes.
             state().poke(State.LOG_TAT + nmtest.VERDICTS.index(verdict), 0)
             box.log_path.write_text("")
             box.start(conf, data=data).wait()
-            said = plain(f"verdict={verdict} {PLACE} suppressed={hidden}")
+            said = plain(f"verdict={verdict} {PLACE} reason={reason} suppressed={hidden}")
             lines(box, [said], f"{verdict}: then it is said how many")
             equal(state().suppressed(verdict), 0, f"log: {verdict}: and counted from nothing again")
             box.start(conf, data=data).wait()
-            lines(box, [plain(f"verdict={verdict} {PLACE}")], f"{verdict}: nothing suppressed, nothing said")
+            lines(box, [plain(f"verdict={verdict} {PLACE} reason={reason}")], f"{verdict}: nothing suppressed, nothing said")
         for _ in range(15):
             box.connect_and_run(conf)
         got = [m for m in box.messages() if re.match("verdict=(accepted|deferred) ", m)]
@@ -332,6 +344,7 @@ def journal_and_syslog(box):
     def common(priority):
         return {"SYSLOG_IDENTIFIER": "nmnotify", "PRIORITY": str(priority), "SYSLOG_FACILITY": "3"}
 
+    malformed, why = {"NMNOTIFY_VERDICT": "malformed"}, {"NMNOTIFY_REASON": "other-text"}
     place = {"NMNOTIFY_ACCOUNT": "default", "NMNOTIFY_SOURCE": "127.0.0.1"}
 
     journal = Receiver("/run/systemd/journal/socket")
@@ -342,7 +355,7 @@ def journal_and_syslog(box):
         one(f"{log}, accepted", got[:1], {"NMNOTIFY_VERDICT": "accepted", **place}, common(5))
         one(f"{log}, run", got[1:], {"NMNOTIFY_RUN": "ended", **place, "NMNOTIFY_STATUS": "0"}, common(5))
         box.connect_and_run(conf(log), b"x")
-        one(f"{log}, malformed", journal.messages(), {"NMNOTIFY_VERDICT": "malformed", **place}, common(5))
+        one(f"{log}, malformed", journal.messages(), {**malformed, **place, **why}, common(5))
     box.connect_and_run(conf("auto", box.recorder("exit=3")))
     run = {"NMNOTIFY_RUN": "ended", **place}
     one("a run that failed", journal.messages()[1:], {**run, "NMNOTIFY_STATUS": "3"}, common(4))
@@ -406,7 +419,7 @@ def journal_and_syslog(box):
     handler.wait()
     got = [m.decode() for m in syslog.messages()]
     wanted = [
-        rf"<29>nmnotify\[\d+\]: verdict=malformed {plain(PLACE)}( suppressed=\d+)?",
+        rf"<29>nmnotify\[\d+\]: verdict=malformed {plain(PLACE)} reason=other-text( suppressed=\d+)?",
         rf"<29>nmnotify\[{handler.pid}\]: verdict=(accepted|deferred) {plain(PLACE)}",
         rf"<29>nmnotify\[{handler.pid}\]: {ENDED % 0}",
     ]

@@ -140,6 +140,80 @@ static void line_may_come_in_any_pieces(void **state)
 	}
 }
 
+/* ---- Why it is none ---- */
+
+static const char *reason_of(const char *text)
+{
+	struct line line = { .length = strlen(text) };
+
+	if (line.length > READ_MAX)
+		line.length = READ_MAX; /* what is read of it */
+	memcpy(line.bytes, text, line.length);
+	return line_reason_name(line_malformed_reason(&line));
+}
+
+static void line_malformed_is_for_one_of_a_few_fixed_reasons(void **state)
+{
+	static const struct {
+		const char *text, *reason;
+	} table[] = {
+		{ LINE, NULL },
+		{ "", "empty" },
+		{ "n", "cut" },
+		{ "nm_notify", "cut" },
+		{ "nm_notifyuser", "cut" },
+		{ "nm_notifyuser\r", "cut" },
+		{ BARE, "bare-lf" },
+		{ BARE "\n", "text-after" },
+		{ BARE LINE, "text-after" },
+		{ LINE "\n", "text-after" },
+		{ LINE LINE, "text-after" },
+		{ "nm_notifyuser \r\n", "text-after" },
+		{ "nm_notifyuser\r\r\n", "text-after" },
+		{ "nm_notifyusers\r\n", "text-after" },
+		{ "nm_notifyuser alice\r\n", "text-after" },
+		{ " " LINE, "text-before" },
+		{ " " BARE, "text-before" },
+		{ "\r\n" LINE, "text-before" },
+		{ "\xef\xbb\xbf" LINE, "text-before" },
+		{ "user alice\r\n" LINE, "text-before" },
+		{ "it is some nm_", "text-before" },
+		{ "it is some nm", "other-text" },
+		{ "\r\n", "other-text" },
+		{ "\n", "other-text" },
+		{ "nm_notify\r\n", "other-text" },
+		{ "NM_NOTIFYUSER\r\n", "other-text" },
+		{ "GET / HTTP/1.0\r\n\r\n", "other-text" },
+		{ "\x16\x03\x01", "other-text" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(table); i++) {
+		const char *reason = reason_of(table[i].text);
+
+		if ((reason == NULL) != (table[i].reason == NULL) ||
+			(reason != NULL && strcmp(reason, table[i].reason) != 0))
+			fail_msg("%u: %s, not %s", i, reason, table[i].reason);
+	}
+}
+
+/* The administrator is told of it only if it would help. */
+static void line_malformed_for_bare_lf_is_what_bare_lf_takes(void **state)
+{
+	(void)state;
+	for (unsigned at = 0; at < LENGTH - 1; at++) {
+		for (unsigned change = 0; change < 256; change++) {
+			struct line line = { .bytes = BARE, .length = LENGTH - 1 };
+			bool is_bare = change == 0;
+
+			line.bytes[at] = (char)((unsigned char)line.bytes[at] ^ change);
+			assert_int_equal(line_judge(&line, true, true) == LINE_VALID, is_bare);
+			assert_int_equal(
+				line_malformed_reason(&line) == LINE_REASON_BARE_LF, is_bare);
+		}
+	}
+}
+
 /* ---- Reading ---- */
 
 /* Two ends: [0] is read from. */
@@ -233,7 +307,9 @@ static void arrived(const struct ends *ends, int bytes)
 
 static enum line_state take(const struct ends *ends, struct span timeout, bool bare_lf)
 {
-	return line_read(ends->fd[0], ends->is_socket, timeout, bare_lf);
+	struct line line = { .length = 0 };
+
+	return line_read(&line, ends->fd[0], ends->is_socket, timeout, bare_lf);
 }
 
 static struct ends (*const kinds[])(void) = { ends_unix, ends_pipe, ends_tcp };
@@ -449,17 +525,18 @@ static void line_from_a_terminal_that_hangs_up_is_malformed(void **state)
 
 static void line_from_a_bad_descriptor_fails(void **state)
 {
+	struct line line = { .length = 0 };
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	(void)state;
-	assert_int_equal(line_read(-1, true, patient, false), LINE_FAILED);
+	assert_int_equal(line_read(&line, -1, true, patient, false), LINE_FAILED);
 	assert_int_equal(errno, EBADF);
-	assert_int_equal(line_read(1000, false, patient, false), LINE_FAILED);
+	assert_int_equal(line_read(&line, 1000, false, patient, false), LINE_FAILED);
 	assert_int_equal(errno, EBADF);
-	assert_int_equal(line_read(listener, true, patient, false), LINE_FAILED);
+	assert_int_equal(line_read(&line, listener, true, patient, false), LINE_FAILED);
 	assert_int_equal(errno, ENOTCONN);
-	assert_int_equal(line_read(directory, false, patient, false), LINE_FAILED);
+	assert_int_equal(line_read(&line, directory, false, patient, false), LINE_FAILED);
 	assert_int_equal(errno, EISDIR);
 	(void)close(listener);
 	(void)close(directory);
@@ -560,6 +637,8 @@ int main(void)
 		cmocka_unit_test(line_may_come_in_any_pieces),
 		cmocka_unit_test(line_is_read_from_every_kind_of_descriptor),
 		cmocka_unit_test(line_is_read_in_any_pieces),
+		cmocka_unit_test(line_malformed_is_for_one_of_a_few_fixed_reasons),
+		cmocka_unit_test(line_malformed_for_bare_lf_is_what_bare_lf_takes),
 		cmocka_unit_test(line_reads_never_more_than_16_bytes),
 		cmocka_unit_test(line_is_decided_at_its_lf),
 		cmocka_unit_test(line_cut_short_by_the_end_is_malformed),
