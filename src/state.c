@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "text.h"
@@ -78,6 +79,83 @@ int state_base_open(const char *base, uid_t self, struct state_error *error)
 	return fd;
 }
 
+/* What getdents64(2) writes; the name goes on behind it. */
+struct entry {
+	uint64_t inode;
+	int64_t offset;
+	uint16_t length;
+	unsigned char type;
+	char name[];
+};
+
+static bool is_ours(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	       strcmp(name, STATE_LIMITS) == 0 || strcmp(name, STATE_TURN) == 0;
+}
+
+/* Is there nothing in a directory but what an account's state consists of? Without opendir(3),
+ * which would bring malloc(3) into the handler. */
+static bool directory_holds_state_only(int fd)
+{
+	_Alignas(struct entry) char buffer[512];
+	long size;
+
+	while ((size = syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
+		const struct entry *entry;
+
+		for (long at = 0; at < size; at += entry->length) {
+			entry = (const void *)(buffer + at);
+			if (!is_ours(entry->name))
+				return false;
+		}
+	}
+	return size == 0;
+}
+
+static bool is_roots(int directory)
+{
+	struct stat st;
+
+	return fstat(directory, &st) == 0 && st.st_uid == 0;
+}
+
+/*
+ * Gives away a file of the state, if it is there: the file itself, since processes that are alive
+ * may have it mapped, or hold its locks. If the directory is still root's when the file is open,
+ * root has put it there, and not the user, to get what is not his.
+ */
+static bool file_give(int directory, const char *name, uid_t owner, gid_t group)
+{
+	struct stat st;
+	int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	bool is_given;
+
+	if (fd < 0)
+		return errno == ENOENT;
+	is_given = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+		   is_roots(directory) &&
+		   (st.st_uid == owner ||
+			   (st.st_uid == 0 && fchownat(fd, "", owner, group, AT_EMPTY_PATH) == 0));
+	(void)close(fd); /* it was not written to */
+	return is_given;
+}
+
+/*
+ * A directory below the base that root owns is given to the account's user if it is one of ours:
+ * just made, or with nothing in it but a state. systemd makes root the owner of such a one, and of
+ * all that is in it, when a service's User= has become root (RuntimeDirectory=). Nothing else is
+ * given away, or `state /var` with an account `spool` would be the end of the machine. The
+ * directory comes last: until then nobody but root can change what is in it.
+ */
+static bool directory_give(int fd, const struct stat *st, uid_t owner, gid_t group)
+{
+	/* The set-group-ID bit comes from a base that has it. */
+	return (st->st_mode & (07777 & ~S_ISGID)) == 0700 && directory_holds_state_only(fd) &&
+	       file_give(fd, STATE_LIMITS, owner, group) &&
+	       file_give(fd, STATE_TURN, owner, group) && fchown(fd, owner, group) == 0;
+}
+
 int state_account_open(int base, const char *account, uid_t self, uid_t owner, gid_t group,
 	struct state_error *error)
 {
@@ -88,11 +166,16 @@ int state_account_open(int base, const char *account, uid_t self, uid_t owner, g
 		return -1;
 	if (fstat(fd, &st) != 0)
 		return directory_refuse(fd, error, "cannot examine", account);
-	/* Only root can write to a base of root's, so what is root's there was made by us. */
 	if (st.st_uid == 0 && owner != 0 && self == 0) {
-		if (fchown(fd, owner, group) != 0)
-			return directory_refuse(fd, error, "cannot give away", account);
-		st.st_uid = owner;
+		errno = 0;
+		/* Another process may have been quicker. */
+		if (!directory_give(fd, &st, owner, group) && is_roots(fd))
+			return directory_refuse(fd, error,
+				errno == EPERM ? "no capability to give away"
+					       : "root owns what was not made for a state:",
+				account);
+		if (fstat(fd, &st) != 0)
+			return directory_refuse(fd, error, "cannot examine", account);
 	}
 	if (st.st_uid != owner)
 		return directory_refuse(fd, error, "somebody else owns", account);

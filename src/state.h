@@ -84,7 +84,9 @@ int state_base_open(const char *base, uid_t self, struct state_error *error);
 
 /*
  * The same for an account's directory below it, which must belong to `owner`. If it is missing
- * it is made; if `self`, the running user, is root, it is given to `owner`.
+ * it is made. If `self`, the running user, is root, one that is root's is given to `owner`,
+ * provided that it is a state and nothing else: mode 0700, and empty or with regular files of the
+ * names below.
  */
 int state_account_open(int base, const char *account, uid_t self, uid_t owner, gid_t group,
 	struct state_error *error);

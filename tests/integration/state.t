@@ -381,9 +381,22 @@ def account_directory():
         put(lambda: good_directory(path))
         os.chown(path, box.other.pw_uid, box.other.pw_gid)
         refused(box, conf, "state .*: somebody else owns default", "the account's is somebody else's")
-        put(path.mkdir)
+        put(lambda: path.mkdir(0o700))
         works(box, conf, "the account's was made by root")
         equal(path.stat().st_uid, box.uid, "state: it is given to the user")
+        # What systemd does when User= of a service becomes root.
+        for name in (path, *path.iterdir()):
+            os.chown(name, 0, 0)
+        inode = limits(box).stat().st_ino
+        works(box, conf, "the account's became root's, and all in it")
+        equal(limits(box).stat().st_ino, inode, "G2: state: it is the same file as before")
+        put(lambda: (path.mkdir(0o755), (path / "authorized_keys").write_text("")))
+        why = "state .*: root owns what was not made for a state: default"
+        refused(box, conf, why, "the account's is a directory of root's that has been there before")
+        path.chmod(0o700)
+        refused(box, conf, why, "the account's is one with mode 700")
+        found = (path.stat().st_uid, [(file.name, file.stat().st_uid) for file in path.iterdir()])
+        equal(found, (0, [("authorized_keys", 0)]), "state: and it stays root's")
 
 
 def base_directory():

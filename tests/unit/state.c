@@ -235,6 +235,94 @@ static void state_directory_made_by_root_is_given_to_the_user(void **state)
 	assert_int_equal(status(place, "account").st_uid, STRANGER);
 }
 
+/* Opens the directory `account` as root does for STRANGER; returns what was wrong, or NULL. */
+static const char *give(const struct unit_place *place)
+{
+	struct state_error error;
+	int fd = state_account_open(place->fd, "account", 0, STRANGER, STRANGER + 1, &error);
+
+	if (fd < 0)
+		return error.what;
+	(void)close(fd);
+	return NULL;
+}
+
+static void make_file(const struct unit_place *place, const char *name)
+{
+	assert_int_equal(mknodat(place->fd, name, S_IFREG | 0600, 0), 0);
+}
+
+/* As systemd does it to a RuntimeDirectory= whose service has become another user's. */
+static void state_that_was_made_roots_is_given_back_and_goes_on(void **state)
+{
+	const struct unit_place *place = *state;
+	struct stat before, after;
+
+	if (!root())
+		skip();
+	make_directory(place, "account", 0700);
+	make_file(place, "account/limits");
+	before = status(place, "account/limits");
+	assert_null(give(place));
+	assert_int_equal(status(place, "account").st_uid, STRANGER);
+	after = status(place, "account/limits");
+	assert_int_equal(after.st_uid, STRANGER);
+	assert_int_equal(after.st_gid, STRANGER + 1);
+	assert_int_equal(after.st_ino, before.st_ino);
+	/* Half of it was done, and then came the end. */
+	make_file(place, "account/turn");
+	assert_int_equal(fchownat(place->fd, "account", 0, 0, 0), 0);
+	assert_null(give(place));
+	assert_int_equal(status(place, "account/turn").st_uid, STRANGER);
+	assert_null(give(place));
+}
+
+static void state_directory_of_roots_that_is_something_else_stays_roots(void **state)
+{
+	static const char what[] = "root owns what was not made for a state:";
+	static const mode_t modes[] = { 0755, 0750, 0711, 01700, 04700, 0500 };
+	const struct unit_place *place = *state;
+
+	if (!root())
+		skip();
+	make_directory(place, "account", 0700);
+	for (unsigned i = 0; i < COUNT(modes); i++) {
+		assert_int_equal(fchmodat(place->fd, "account", modes[i], 0), 0);
+		assert_string_equal(give(place), what);
+	}
+	assert_int_equal(fchmodat(place->fd, "account", 0700, 0), 0);
+	/* Behind more names than one look at the directory brings. */
+	make_file(place, "account/limits");
+	for (unsigned i = 0; i < 100; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "account/.%u", i);
+		make_file(place, name);
+		assert_string_equal(give(place), what);
+		if (i < 99)
+			assert_int_equal(renameat(place->fd, name, place->fd, "elsewhere"), 0);
+		else
+			assert_int_equal(unlinkat(place->fd, name, 0), 0);
+	}
+	assert_int_equal(linkat(place->fd, "account/limits", place->fd, "linked", 0), 0);
+	assert_string_equal(give(place), what);
+	assert_int_equal(status(place, "linked").st_uid, 0);
+	assert_int_equal(unlinkat(place->fd, "account/limits", 0), 0);
+	assert_int_equal(symlinkat("../elsewhere", place->fd, "account/limits"), 0);
+	assert_string_equal(give(place), what);
+	assert_int_equal(status(place, "elsewhere").st_uid, 0);
+	assert_int_equal(unlinkat(place->fd, "account/limits", 0), 0);
+	make_directory(place, "account/turn", 0700);
+	assert_string_equal(give(place), what);
+	assert_int_equal(unlinkat(place->fd, "account/turn", AT_REMOVEDIR), 0);
+	make_file(place, "account/turn");
+	assert_int_equal(fchownat(place->fd, "account/turn", STRANGER + 2, STRANGER, 0), 0);
+	assert_string_equal(give(place), what);
+	assert_int_equal(status(place, "account").st_uid, 0);
+	assert_int_equal(unlinkat(place->fd, "account/turn", 0), 0);
+	assert_null(give(place));
+}
+
 /* ---- The file ---- */
 
 static struct state *map(const struct unit_place *place, size_t size, struct state_error *error)
@@ -457,6 +545,8 @@ int main(void)
 		UNIT_TEST_PLACE(state_directory_that_others_may_write_is_refused),
 		UNIT_TEST_PLACE(state_directory_of_somebody_else_is_refused),
 		UNIT_TEST_PLACE(state_directory_made_by_root_is_given_to_the_user),
+		UNIT_TEST_PLACE(state_that_was_made_roots_is_given_back_and_goes_on),
+		UNIT_TEST_PLACE(state_directory_of_roots_that_is_something_else_stays_roots),
 		UNIT_TEST_PLACE(state_file_is_made_for_its_owner_alone),
 		UNIT_TEST_PLACE(G6_state_file_of_any_length_is_grown_and_kept),
 		UNIT_TEST_PLACE(state_of_counters_alone_is_as_large_as_they_are),
