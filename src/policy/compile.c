@@ -23,6 +23,8 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdarg.h>
@@ -37,13 +39,14 @@
 
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 
 /* Policies are the project's own files: whoever meets one of these limits raises it. */
 enum {
 	MAX_RULES = 1024,      /* libseccomp knows some 500 names */
-	MAX_WORDS = 16,        /* of a line: NAME and two masked conditions are 13 */
-	MAX_VALUES = 8,        /* of a condition */
-	MAX_CONDITIONS = 2,    /* of a line: a socket's family and protocol */
+	MAX_WORDS = 20,        /* of a line: NAME and three masked conditions are 19 */
+	MAX_VALUES = 10,       /* of a condition */
+	MAX_CONDITIONS = 3,    /* of a line: a socket's family, type and protocol */
 	MAX_POLICIES = 16,     /* a call of this program */
 	MAX_INCLUDES = 8,      /* deep: ends a file that includes itself */
 	MAX_RUNS = 512,        /* of call numbers with one answer; arm has most, about 200 */
@@ -110,6 +113,20 @@ static const struct {
 	{ "AF_INET6", AF_INET6 },
 	{ "AF_NETLINK", AF_NETLINK },
 	{ "NETLINK_ROUTE", NETLINK_ROUTE },
+	/* The kernel's: in the other bits of a type are flags (net/socket.c). */
+	{ "SOCK_TYPE_MASK", 0xf },
+	{ "IPPROTO_ICMP", IPPROTO_ICMP },
+	{ "IPPROTO_TCP", IPPROTO_TCP },
+	{ "IPPROTO_UDP", IPPROTO_UDP },
+	{ "IPPROTO_ICMPV6", IPPROTO_ICMPV6 },
+	{ "MSG_OOB", MSG_OOB },
+	{ "TCP_ULP", TCP_ULP },
+	{ "SIOCGIFBR", SIOCGIFBR },
+	{ "SIOCSIFBR", SIOCSIFBR },
+	{ "SIOCADDDLCI", SIOCADDDLCI },
+	{ "SIOCDELDLCI", SIOCDELDLCI },
+	{ "SIOCGIFVLAN", SIOCGIFVLAN },
+	{ "SIOCSIFVLAN", SIOCSIFVLAN },
 	/* Not CLONE_NEWTIME: clone() takes that bit for part of the exit signal. */
 	{ "CLONE_NEW*", CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID |
 				CLONE_NEWUSER | CLONE_NEWUTS },
@@ -193,18 +210,28 @@ static void *checked(void *memory)
 
 /* ---- Reading a policy ---- */
 
-/* The terminal's ioctls are the one constant that differs between architectures. */
-static bool ioctl_value(const struct target *t, const char *name, uint32_t *value)
+/* Constants that differ between architectures: mips has its own. */
+static bool machine_value(const struct target *t, const char *name, uint32_t *value)
 {
+	static const struct {
+		const char *name;
+		uint32_t usual, mips;
+	} machine[] = {
+		{ "TIOCSTI", 0x5412, 0x5472 },
+		{ "TIOCLINUX", 0x541c, 0x5483 },
+		{ "TIOCSETD", 0x5423, 0x7401 },
+		{ "SOCK_STREAM", 1, 2 },
+		{ "SOCK_DGRAM", 2, 1 },
+	};
 	bool mips = t->first != 0; /* nobody else's numbers start elsewhere */
 
-	if (strcmp(name, "TIOCSTI") == 0)
-		*value = mips ? 0x5472 : 0x5412;
-	else if (strcmp(name, "TIOCLINUX") == 0)
-		*value = mips ? 0x5483 : 0x541c;
-	else
-		return false;
-	return true;
+	for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++) {
+		if (strcmp(name, machine[i].name) == 0) {
+			*value = mips ? machine[i].mips : machine[i].usual;
+			return true;
+		}
+	}
+	return false;
 }
 
 static uint32_t constant(const struct place *at, const struct target *t, const char *word)
@@ -213,7 +240,7 @@ static uint32_t constant(const struct place *at, const struct target *t, const c
 	unsigned long number;
 	char *end;
 
-	if (ioctl_value(t, word, &value))
+	if (machine_value(t, word, &value))
 		return value;
 	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
 		if (strcmp(constants[i].name, word) == 0)
@@ -435,25 +462,80 @@ static bool known_then(const struct text *text, const char *name)
 	return number < X86_64_GAP_FIRST || (number > X86_64_GAP_LAST && number <= text->newest);
 }
 
+static bool is_same_condition(const struct condition *a, const struct condition *b)
+{
+	return a->arg == b->arg && a->mask == b->mask && a->none_of == b->none_of &&
+	       a->null == b->null && a->count == b->count &&
+	       memcmp(a->values, b->values, a->count * sizeof(a->values[0])) == 0;
+}
+
+static bool is_same_rule(const struct rule *a, const struct rule *b)
+{
+	if (a->conditions_count != b->conditions_count)
+		return false;
+	for (unsigned i = 0; i < a->conditions_count; i++)
+		if (!is_same_condition(&a->conditions[i], &b->conditions[i]))
+			return false;
+	return true;
+}
+
+/* The first rule of that name from the one with this index on; NULL if there is none. */
+static const struct rule *find_rule(const struct text *text, size_t from, const char *name)
+{
+	for (size_t i = from; i < text->count; i++)
+		if (strcmp(text->rules[i].name, name) == 0)
+			return &text->rules[i];
+	return NULL;
+}
+
+/* The next rule of the same name. */
+static const struct rule *next_rule(const struct text *text, const struct rule *r)
+{
+	return find_rule(text, (size_t)(r - text->rules) + 1, r->name);
+}
+
+/* Do two names, by their first rules, have the same conditions in the same order? */
+static bool is_same_call(const struct text *text, const struct rule *a, const struct rule *b)
+{
+	/* Its arguments can be in another order: put_condition(). */
+	if (strcmp(a->name, "clone") == 0 || strcmp(b->name, "clone") == 0)
+		return a == b;
+	while (a && b && is_same_rule(a, b)) {
+		a = next_rule(text, a);
+		b = next_rule(text, b);
+	}
+	return !a && !b;
+}
+
+/* One for all names with the same conditions, which need them only once in the filter. */
+static const struct rule *representative(const struct text *text, const struct rule *r)
+{
+	for (unsigned i = 0; i < text->count; i++) {
+		const struct rule *other = &text->rules[i];
+
+		if (other->conditions_count && find_rule(text, 0, other->name) == other &&
+			is_same_call(text, other, r))
+			return other;
+	}
+	return r;
+}
+
 static struct decision decide(const struct text *text, uint32_t number)
 {
 	char *name = seccomp_syscall_resolve_num_arch(text->target->arch, (int)number);
 	struct decision d = { .answer = ABSENT };
+	const struct rule *r;
 
 	if (!name)
 		return d;
 	d.known = known_then(text, name);
 	if (d.known)
 		d.answer = text->others;
-	for (unsigned i = 0; i < text->count; i++) {
-		const struct rule *r = &text->rules[i];
-
-		if (strcmp(r->name, name) != 0)
-			continue;
+	r = find_rule(text, 0, name);
+	if (r) {
 		d.answer = r->answer;
 		d.known = true;
-		d.conditional = r->conditions_count ? r : NULL;
-		break;
+		d.conditional = r->conditions_count ? representative(text, r) : NULL;
 	}
 	free(name);
 	return d;
@@ -504,7 +586,8 @@ typedef unsigned label;
 
 struct program {
 	const struct text *text;
-	label answers[ANSWERS]; /* the latest copy; 0: none yet */
+	label answers[ANSWERS];      /* the latest copy; 0: none yet */
+	label conditions[MAX_RULES]; /* likewise, of a representative's */
 	unsigned length;
 	struct sock_filter reversed[BPF_MAXINSNS];
 };
@@ -689,9 +772,14 @@ static void make_plans(const struct runs *runs)
 
 static label put_run(struct program *p, const struct run *run)
 {
-	if (run->decision.conditional)
-		return put_conditions(p, run->decision.conditional->name);
-	return put_answer(p, run->decision.answer);
+	const struct rule *r = run->decision.conditional;
+	label *latest = r ? &p->conditions[r - p->text->rules] : NULL;
+
+	if (!r)
+		return put_answer(p, run->decision.answer);
+	if (!*latest || p->length - *latest > FAR)
+		*latest = put_conditions(p, r->name);
+	return *latest;
 }
 
 static label put_chain(

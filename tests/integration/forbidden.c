@@ -12,6 +12,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +29,8 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 /* Where an architecture does not have a call, its row is left out. */
 enum { ABSENT = -1 };
@@ -162,6 +166,11 @@ static const struct row rows[] = {
 	/* Input for terminals. Standard input is none, which ENOTTY would say. */
 	{ "ioctl TIOCSTI", SYS_ioctl, { 0, TIOCSTI, 0 }, NEVER },
 	{ "ioctl TIOCLINUX", SYS_ioctl, { 0, TIOCLINUX, 0 }, NEVER },
+	{ "ioctl TIOCSETD", SYS_ioctl, { 0, TIOCSETD, 0 }, NEVER },
+	{ "ioctl SIOCGIFBR", SYS_ioctl, { 0, SIOCGIFBR, 0 }, NEVER },
+	{ "ioctl SIOCGIFVLAN", SYS_ioctl, { 0, SIOCGIFVLAN, 0 }, NEVER },
+	{ "ioctl SIOCADDDLCI", SYS_ioctl, { 0, SIOCADDDLCI, 0 }, NEVER },
+	{ "ioctl SIOCGIFCONF", SYS_ioctl, { 0, SIOCGIFCONF, 0 }, ALWAYS(ENOTTY) },
 	{ "ioctl TIOCGWINSZ", SYS_ioctl, { 0, (long)TIOCGWINSZ, 0 }, ALWAYS(ENOTTY) },
 #if __SIZEOF_LONG__ == 8
 	/* The kernel looks at the low half only: so must the filter. */
@@ -183,8 +192,43 @@ static const struct row rows[] = {
 
 	/* Sockets. */
 	{ "socket AF_UNIX", SYS_socket, { AF_UNIX, BAD_TYPE, 0 }, ALWAYS(PASSES) },
-	{ "socket AF_INET", SYS_socket, { AF_INET, BAD_TYPE, 0 }, { PASSES, EPERM, PASSES } },
-	{ "socket AF_INET6", SYS_socket, { AF_INET6, BAD_TYPE, 0 }, { PASSES, EPERM, PASSES } },
+	{ "socket AF_INET, TCP", SYS_socket, { AF_INET, SOCK_STREAM, 0 }, { 0, EPERM, 0 } },
+	{ "socket AF_INET, UDP", SYS_socket, { AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP },
+		{ 0, EPERM, 0 } },
+	{ "socket AF_INET, ping", SYS_socket, { AF_INET, SOCK_DGRAM, IPPROTO_ICMP },
+		{ ANYTHING_BUT_EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_INET6, TCP", SYS_socket, { AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP },
+		{ ANYTHING_BUT_EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_INET, bad type", SYS_socket, { AF_INET, BAD_TYPE, 0 }, { EPERM, EPERM, PASSES } },
+	/* Kinds for which a kernel that has them loads a module; a raw one asks for a capability. */
+	{ "socket AF_INET, MPTCP", SYS_socket, { AF_INET, SOCK_STREAM, 262 },
+		{ EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_INET, SCTP", SYS_socket, { AF_INET, SOCK_SEQPACKET, IPPROTO_SCTP },
+		{ EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_INET, SCTP stream", SYS_socket, { AF_INET, SOCK_STREAM, IPPROTO_SCTP },
+		{ EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_INET6, DCCP", SYS_socket, { AF_INET6, SOCK_DCCP, IPPROTO_DCCP },
+		{ EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_INET, UDP-Lite", SYS_socket, { AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE },
+		{ EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_INET, SMC", SYS_socket, { AF_INET, SOCK_STREAM, 256 },
+		{ EPERM, EPERM, ANYTHING_BUT_EPERM } },
+	{ "socket AF_SMC", SYS_socket, { 43, BAD_TYPE, 0 }, { EPERM, EPERM, ANYTHING_BUT_EPERM } },
+
+	/* On what is no socket. */
+	{ "sendto, out of band", SYS_sendto, { 0, 0, 0, MSG_OOB }, { EPERM, EPERM, ENOTSOCK } },
+	{ "recvfrom, out of band", SYS_recvfrom, { 0, 0, 0, MSG_OOB | MSG_PEEK },
+		{ EPERM, EPERM, ENOTSOCK } },
+	{ "sendmsg, out of band", SYS_sendmsg, { 0, 0, MSG_OOB }, { EPERM, EPERM, ENOTSOCK } },
+	{ "recvmsg, out of band", SYS_recvmsg, { 0, 0, MSG_OOB }, { EPERM, EPERM, ENOTSOCK } },
+	{ "sendmmsg, out of band", SYS_sendmmsg, { 0, 0, 0, MSG_OOB }, { EPERM, EPERM, ENOTSOCK } },
+	{ "recvmmsg, out of band", SYS_recvmmsg, { 0, 0, 0, MSG_OOB }, { EPERM, EPERM, ENOTSOCK } },
+	{ "sendto", SYS_sendto, { 0, 0, 0, MSG_NOSIGNAL }, ALWAYS(ENOTSOCK) },
+	{ "recvfrom", SYS_recvfrom, { 0, 0, 0, MSG_PEEK }, ALWAYS(ENOTSOCK) },
+	{ "setsockopt TCP_ULP", SYS_setsockopt, { 0, IPPROTO_TCP, TCP_ULP, 0, 3 },
+		{ EPERM, EPERM, ENOTSOCK } },
+	{ "setsockopt TCP_NODELAY", SYS_setsockopt, { 0, IPPROTO_TCP, TCP_NODELAY, 0, 4 },
+		ALWAYS(ENOTSOCK) },
 	{ "socket AF_NETLINK, route", SYS_socket, { AF_NETLINK, BAD_TYPE, 0 },
 	        { PASSES, EPERM, PASSES } },
 	{ "socket AF_NETLINK, audit", SYS_socket, { AF_NETLINK, BAD_TYPE, 9 },
@@ -242,6 +286,7 @@ static const char *error_name(int error)
 	case ENOENT: return "ENOENT";
 	case ENOTTY: return "ENOTTY";
 	case EFAULT: return "EFAULT";
+	case ENOTSOCK: return "ENOTSOCK";
 	case ANYTHING_BUT_EPERM: return "not EPERM";
 	default: return strerror(error);
 	}

@@ -184,6 +184,20 @@ CONSTANTS = {
     "AF_INET6": socket.AF_INET6,
     "AF_NETLINK": 16,
     "NETLINK_ROUTE": 0,
+    "SOCK_TYPE_MASK": 0xF,
+    "IPPROTO_ICMP": 1,
+    "IPPROTO_TCP": 6,
+    "IPPROTO_UDP": 17,
+    "IPPROTO_ICMPV6": 58,
+    "MSG_OOB": 1,
+    "TCP_ULP": 31,
+    # linux/sockios.h
+    "SIOCGIFBR": 0x8940,
+    "SIOCSIFBR": 0x8941,
+    "SIOCADDDLCI": 0x8980,
+    "SIOCDELDLCI": 0x8981,
+    "SIOCGIFVLAN": 0x8982,
+    "SIOCSIFVLAN": 0x8983,
     # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET of linux/sched.h
     "CLONE_NEW*": 0x20000 | 0x2000000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000,
     "S_IFMT": 0o170000,
@@ -195,7 +209,14 @@ CONSTANTS = {
     "PER_LINUX32_UNAME26": 0x20008,
     "PER_QUERY": 0xFFFFFFFF,
 }
-TERMINAL = {"TIOCSTI": (0x5412, 0x5472), "TIOCLINUX": (0x541C, 0x5483)}  # elsewhere, on mips
+# Elsewhere, on mips.
+MACHINE = {
+    "TIOCSTI": (0x5412, 0x5472),
+    "TIOCLINUX": (0x541C, 0x5483),
+    "TIOCSETD": (0x5423, 0x7401),
+    "SOCK_STREAM": (1, 2),
+    "SOCK_DGRAM": (2, 1),
+}
 
 
 class Reading:
@@ -249,8 +270,8 @@ def is_newer(target, offset, newest):
 
 
 def value_of(target, word):
-    if word in TERMINAL:
-        return TERMINAL[word][target.is_mips]
+    if word in MACHINE:
+        return MACHINE[word][target.is_mips]
     return CONSTANTS[word] if word in CONSTANTS else int(word, 0)
 
 
@@ -310,7 +331,7 @@ def values_of_conditions(target, reading, name):
     for _, conditions in reading.lines[name]:
         for condition in conditions:
             for word in re.split(r"[|\s]+", condition):
-                if word in CONSTANTS or word in TERMINAL or re.match(r"\d", word):
+                if word in CONSTANTS or word in MACHINE or re.match(r"\d", word):
                     value = value_of(target, word)
                     values |= {value, value ^ 1, value + 1 & 0xFFFFFFFF, value | 0o644}
                     values |= {value & 1 << bit for bit in range(32)}
@@ -325,7 +346,24 @@ def arguments_to_ask(target, reading, name, chance):
         highs = (0, 0xDEADBEEF << 32, 1 << 32, 0xFFFFFFFF << 32)
         for _ in range(300):
             asked.append(tuple(chance.choice(values) | chance.choice(highs) for _ in range(6)))
+        for _, conditions in reading.lines[name]:
+            if len(conditions) > 1:
+                asked += nearly_right(target, conditions, chance)
     return asked
+
+
+def nearly_right(target, conditions, chance):
+    """Arguments that fit all of a line's conditions but one, which gets every small number."""
+    for wrong in conditions:
+        for number in range(300):
+            arguments = [chance.getrandbits(32) for _ in range(6)]
+            for condition in conditions:
+                left, _, right = re.split(r"\s*([!=]=)\s*", condition)
+                argument, _, mask = left.partition(" & ")
+                others = chance.getrandbits(32) & ~value_of(target, mask) if mask else 0
+                right = 0 if right == "NULL" else value_of(target, chance.choice(right.split("|"))) | others
+                arguments[int(argument[3:])] = number if condition is wrong else right
+            yield tuple(arguments)
 
 
 def must_be(target, reading, number, arguments, newest):
@@ -417,8 +455,14 @@ HAND_WRITTEN = [
     (ACTIONS, "clone3", (0,), ENOSYS),
     (GATED, "socketcall", (1,), EPERM),
     (ACTIONS, "socket", (1, 1, 0), ALLOW),
-    (("mail", "none"), "socket", (2, 1, 0), ALLOW),
-    (("mail", "none"), "socket", (10, 2, 17), ALLOW),
+    *((("mail", "none"), "socket", (family, kind, protocol), ALLOW) for family in (2, 10) for kind, protocol in (
+        ("SOCK_STREAM", 0), ("SOCK_STREAM", 6), ("SOCK_STREAM+0x80800", 6), ("SOCK_DGRAM+0x80000", 0),
+        ("SOCK_DGRAM", 17), ("SOCK_DGRAM", 1), ("SOCK_DGRAM", 58))),
+    # MPTCP, SCTP, DCCP, UDP-Lite, SMC; raw; and what fits nothing.
+    *((("mail",), "socket", (family, kind, protocol), EPERM) for family in (2, 10) for kind, protocol in (
+        ("SOCK_STREAM", 262), ("SOCK_STREAM", 132), (5, 132), (5, 0), (6, 33), (6, 0), ("SOCK_DGRAM", 136),
+        ("SOCK_STREAM", 256), (3, 1), (3, 58), (3, 255), ("SOCK_STREAM", 1), ("SOCK_STREAM", 58),
+        ("SOCK_STREAM", 17), ("SOCK_DGRAM", 6), (0, 0), (15, 0))),
     (("mail", "none"), "socket", (16, 3, 0), ALLOW),
     (("local",), "socket", (2, 1, 0), EPERM),
     (("local",), "socket", (10, 1, 0), EPERM),
@@ -434,6 +478,22 @@ HAND_WRITTEN = [
     (ACTIONS, "ioctl", (0, 0x541B), ALLOW),
     (ACTIONS, "ioctl", (0, "TIOCSTI"), EPERM),
     (ACTIONS, "ioctl", (0, "TIOCLINUX"), EPERM),
+    (ACTIONS, "ioctl", (0, "TIOCSETD"), EPERM),
+    # SIOCGIFBR, SIOCSIFBR, SIOCADDDLCI, SIOCDELDLCI, SIOCGIFVLAN, SIOCSIFVLAN; SIOCGIFCONF
+    *((ACTIONS, "ioctl", (0, number), EPERM) for number in (0x8940, 0x8941, *range(0x8980, 0x8984))),
+    (ACTIONS, "ioctl", (0, 0x8912), ALLOW),
+    # MSG_OOB, alone and with others; MSG_NOSIGNAL, MSG_PEEK
+    *((GATED, name, (0, 0, 0, flags), EPERM) for name in ("send", "sendto", "sendmmsg", "recv", "recvfrom",
+      "recvmmsg", "recvmmsg_time64") for flags in (1, 0x4001)),
+    *((GATED, name, (0, 0, 0, flags), ALLOW) for name in ("send", "sendto", "sendmmsg", "recv", "recvfrom",
+      "recvmmsg", "recvmmsg_time64") for flags in (0, 2, 0x4000)),
+    *((GATED, name, (0, 0, flags), EPERM) for name in ("sendmsg", "recvmsg") for flags in (1, 0x4001)),
+    *((GATED, name, (0, 1, flags, 1), ALLOW) for name in ("sendmsg", "recvmsg") for flags in (0, 2, 0x4000)),
+    # TCP_ULP; TCP_NODELAY; SO_PEEK_OFF is 42, IP_TRANSPARENT 19, but something is 31 at each level.
+    (GATED, "setsockopt", (0, 6, 31), EPERM),
+    (GATED, "setsockopt", (0, 6, 1), ALLOW),
+    (GATED, "setsockopt", (0, 1, 31), ALLOW),
+    (("none",), "setsockopt", (0, 6, 31), ALLOW),
     *((ACTIONS, "personality", (p,), ALLOW) for p in (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)),
     *((ACTIONS, "personality", (p,), EPERM) for p in (0x40000, 0x400000, 0x200000, 0xFFFFFFFE)),
     *((ACTIONS, "mknod", (0, m), ALLOW) for m in (0o644, 0o100644, 0o10644, 0o140644)),
@@ -469,7 +529,7 @@ def truths_hold():
         for policies, name, arguments, wanted in HAND_WRITTEN:
             if name not in numbers:
                 continue
-            values = [value_of(target, a) if isinstance(a, str) else a for a in arguments]
+            values = [sum(value_of(target, v) for v in str(a).split("+")) for a in arguments]
             values += [0] * (6 - len(values))
             if target.is_s390 and name == "clone":
                 values[0], values[1] = values[1], values[0]
@@ -573,11 +633,11 @@ MISTAKES = [
     (GOOD + "allow read arg0 & 1 == 2\n", ":3:"),
     (GOOD + "allow read arg0 == 1 or arg1 == 2\n", ":3:"),
     (GOOD + "allow read arg0 == 1 and\n", ":3:"),
-    (GOOD + "allow read arg0 == 1 and arg1 == 2 and arg2 == 3\n", ":3:"),
-    (GOOD + "allow read arg0 == " + "|".join(map(str, range(9))) + "\n", ":3:"),
+    (GOOD + "allow read arg0 == 1 and arg1 == 2 and arg2 == 3 and arg3 == 4\n", ":3:"),
+    (GOOD + "allow read arg0 == " + "|".join(map(str, range(11))) + "\n", ":3:"),
     (GOOD + "include no_such_file.policy\n", ":3:"),
     ("include test.policy\n", "deep"),
-    (GOOD + "allow " + "read " * 20 + "\n", ":3:"),
+    (GOOD + "allow " + "read " * 25 + "\n", ":3:"),
     (GOOD + "others allow please\n", ":3:"),
 ]
 
@@ -600,9 +660,16 @@ BREAKS = [
     ("always.policy", "refuse ptrace", "allow ptrace", "none"),
     ("always.policy", "enosys clone3\n", "", "none"),
     ("always.policy", "arg0 & CLONE_NEW* == 0", "arg0 & 0x10000000 == 0", "mail"),
-    ("always.policy", "allow ioctl arg1 != TIOCSTI|TIOCLINUX", "allow ioctl arg1 != TIOCSTI", "local"),
+    ("always.policy", "TIOCSTI|TIOCLINUX|TIOCSETD|", "TIOCSTI|TIOCSETD|", "local"),
+    ("always.policy", "|TIOCSETD", "", "none"),
     ("always.policy", "allow mknodat arg2", "allow mknodat arg1", "mail"),
-    ("mail.policy", "AF_UNIX|AF_INET|AF_INET6", "AF_UNIX|AF_INET|AF_INET6|17", "mail"),
+    ("mail.policy", "AF_INET|AF_INET6", "AF_INET|AF_INET6|17", "mail"),
+    ("mail.policy", "== 0|IPPROTO_TCP\n", "== 0|IPPROTO_TCP|262\n", "mail"),
+    ("mail.policy", " and arg2 == 0|IPPROTO_TCP\n", "\n", "mail"),
+    ("mail.policy", "arg1 & SOCK_TYPE_MASK == SOCK_STREAM", "arg1 == SOCK_STREAM", "mail"),
+    ("programs.policy", "allow sendmsg arg2", "allow sendmsg arg3", "local"),
+    ("programs.policy", "allow recvfrom arg3 & MSG_OOB == 0", "allow recvfrom", "mail"),
+    ("programs.policy", "allow setsockopt arg2 != TCP_ULP", "allow setsockopt arg2 != 30", "mail"),
     ("mail.policy", " and arg2 == NETLINK_ROUTE", "", "mail"),
     ("local.policy", "others refuse", "others allow", "local"),
     ("none.policy", "others allow", "others refuse", "none"),
