@@ -22,6 +22,12 @@
 /* Looks at the rest of a process group whose leader has ended. */
 #define GROUP_LOOK_MS 50
 
+/* How long what the action leaves behind may take to end without a word in the log. */
+#define OTHERS_LOOK_MS 200
+
+/* Dead children that are waited for in one go. */
+#define REAP_MOST 1000
+
 /* The child runs on it until execve(2): a few small frames. */
 #define CHILD_STACK_BYTES 16384
 
@@ -192,67 +198,120 @@ struct supervision {
 	pid_t child;
 	uint64_t begun;     /* CLOCK_MONOTONIC, ms: a machine that sleeps runs no action */
 	const char *reason; /* why we end it, or NULL */
+	bool has_ended;     /* the child */
+	int status;         /* of it, then: wait(2)'s */
+	bool had_others;    /* a wrapper that executed us may have left us children before */
+	bool has_others;    /* children that are alive: what it has left behind */
 };
 
-/* Waits for the child's end until `deadline`. True: it has ended, *status is wait(2)'s. A signal
- * that asks us to end cuts the wait short. */
-static bool child_await(struct supervision *run, uint64_t deadline, int *status)
+/* Waits for those who are dead: the child, and what it has left behind, which is ours then: see
+ * others_adopt(). A bound, since those may die as fast as we wait for them. */
+static void reap(struct supervision *run)
 {
+	pid_t pid = 0;
+	int status;
+
+	for (unsigned i = 0; i < REAP_MOST && (pid = waitpid(-1, &status, WNOHANG)) > 0; i++) {
+		if (pid == run->child) {
+			run->has_ended = true;
+			run->status = status;
+		}
+	}
+	run->has_others = pid >= 0; /* else there are none */
+}
+
+/* Waits up to `deadline` for one of the signals that we watch, then reaps. The signal, or -1. */
+static int signal_await(struct supervision *run, uint64_t deadline)
+{
+	uint64_t now = clock_milliseconds(CLOCK_MONOTONIC);
+	uint64_t rest = deadline > now ? deadline - now : 0;
+	struct timespec timeout = { .tv_sec = (time_t)(rest / 1000),
+		.tv_nsec = (long)(rest % 1000 * 1000000) };
 	sigset_t set;
+	int got;
 
 	supervisor_signals(&set);
-	for (;;) {
-		uint64_t now = clock_milliseconds(CLOCK_MONOTONIC);
-		uint64_t rest = deadline > now ? deadline - now : 0;
-		struct timespec timeout = { .tv_sec = (time_t)(rest / 1000),
-			.tv_nsec = (long)(rest % 1000 * 1000000) };
-		int got = sigtimedwait(&set, NULL, &timeout);
+	got = sigtimedwait(&set, NULL, &timeout);
+	reap(run);
+	return got;
+}
 
-		if (waitpid(run->child, status, WNOHANG) == run->child)
+/* Waits for the child's end until `deadline`. True: it has ended. A signal that asks us to end cuts
+ * the wait short. */
+static bool child_await(struct supervision *run, uint64_t deadline)
+{
+	do {
+		int got = signal_await(run, deadline);
+
+		if (run->has_ended)
 			return true;
-		if (got < 0 && errno == EAGAIN)
-			return false;
 		if (got > 0 && got != SIGCHLD && run->reason == NULL) {
 			run->reason = "signal";
 			return false;
 		}
-	}
+		/* What others' ends wake us for does not put off the deadline. */
+	} while (clock_milliseconds(CLOCK_MONOTONIC) < deadline);
+	return false;
 }
 
 /* The action's group outlives it for as long as GRACE_MS, then it is killed. */
-static void group_end(pid_t group, uint64_t deadline)
+static void group_end(struct supervision *run, uint64_t deadline)
 {
 	struct timespec look = { .tv_nsec = GROUP_LOOK_MS * 1000000L };
 
-	while (kill(-group, 0) == 0) {
+	while (kill(-run->child, 0) == 0) {
 		if (clock_milliseconds(CLOCK_MONOTONIC) >= deadline) {
-			(void)kill(-group, SIGKILL); /* it may have gone by itself: as well */
+			(void)kill(-run->child, SIGKILL); /* it may have gone by itself: as well */
 			return;
 		}
 		(void)nanosleep(&look, NULL); /* cut short: looks sooner */
+		reap(run);                    /* the dead are in the group until then */
 	}
 }
 
-static int supervise(struct supervision *run, struct span timeout)
+static void supervise(struct supervision *run, struct span timeout)
 {
 	/* tests/model/turn.pml: supervise(). */
 	uint64_t deadline;
-	int status = 0;
 
-	if (child_await(run, run->begun + timeout.ms, &status))
-		return status;
+	if (child_await(run, run->begun + timeout.ms))
+		return;
 	if (run->reason == NULL)
 		run->reason = "timeout";
 	(void)kill(-run->child, SIGTERM); /* our child, not waited for yet: it is there */
 	deadline = clock_milliseconds(CLOCK_MONOTONIC) + GRACE_MS;
-	if (child_await(run, deadline, &status)) {
-		group_end(run->child, deadline);
-		return status;
+	if (child_await(run, deadline)) {
+		group_end(run, deadline);
+		return;
 	}
 	(void)kill(-run->child, SIGKILL);
-	while (waitpid(run->child, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(run->child, &run->status, 0) < 0 && errno == EINTR)
 		;
-	return status;
+}
+
+/* Makes us the parent of whatever the action leaves behind (PR_SET_CHILD_SUBREAPER(2const)): so we
+ * know of it without looking at all processes. When we end it gets the next such parent. */
+static void others_adopt(struct supervision *run)
+{
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* fails for no valid option */
+	reap(run);
+	run->had_others = run->has_others;
+}
+
+/* Has it left a process behind that lives on? What is only slow to end does not count. */
+static bool others_remain(struct supervision *run)
+{
+	uint64_t deadline = clock_milliseconds(CLOCK_MONOTONIC) + OTHERS_LOOK_MS;
+
+	reap(run);
+	while (run->has_others && run->reason == NULL &&
+		clock_milliseconds(CLOCK_MONOTONIC) < deadline) {
+		int got = signal_await(run, deadline);
+
+		if (got > 0 && got != SIGCHLD)
+			break;
+	}
+	return run->has_others && !run->had_others;
 }
 
 static int exit_status(int status)
@@ -276,6 +335,7 @@ static int start(const struct action *action, struct decision *decision)
 	struct supervision run = { .reason = NULL };
 	struct turn *turn = decision->turn;
 	sigset_t set;
+	uint64_t took;
 	int status;
 
 	child.action = action;
@@ -285,6 +345,7 @@ static int start(const struct action *action, struct decision *decision)
 	supervisor_signals(&set);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return not_executed(action, errno);
+	others_adopt(&run);
 	turn_start(turn);
 	run.begun = clock_milliseconds(CLOCK_MONOTONIC);
 	run.child = child_start(&child);
@@ -296,11 +357,12 @@ static int start(const struct action *action, struct decision *decision)
 		return not_executed(action, child.error != 0 ? child.error : ECANCELED);
 	}
 	decision_executed(decision);
-	status = supervise(&run, action->account->timeout);
+	supervise(&run, action->account->timeout);
 	turn_ended(turn);
-	log_run_ended(action->log, exit_status(status),
-		clock_milliseconds(CLOCK_MONOTONIC) - run.begun, run.reason);
-	return exit_status(status);
+	took = clock_milliseconds(CLOCK_MONOTONIC) - run.begun;
+	status = exit_status(run.status);
+	log_run_ended(action->log, status, took, run.reason, others_remain(&run));
+	return status;
 }
 
 int action_run(const struct action *action, struct decision *decision)

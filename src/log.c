@@ -239,7 +239,8 @@ void log_error(struct log *log, const char *format, ...)
 	log_verdict(log, VERDICT_ERROR, reason);
 }
 
-void log_run_ended(struct log *log, int status, uint64_t milliseconds, const char *reason)
+void log_run_ended(
+	struct log *log, int status, uint64_t milliseconds, const char *reason, bool has_left)
 {
 	struct record record = { .priority = status == 0 ? LOG_NOTICE : LOG_WARNING };
 	char seconds[32];
@@ -253,6 +254,7 @@ void log_run_ended(struct log *log, int status, uint64_t milliseconds, const cha
 	field_add_number(&record, "status", (unsigned)status);
 	field_add(&record, "seconds", seconds);
 	field_add(&record, "reason", reason);
+	field_add(&record, "left", has_left ? "running" : NULL);
 	record_send(log, &record);
 }
 

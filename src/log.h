@@ -42,8 +42,10 @@ void log_admitted(struct log *log, enum verdict verdict, const char *reason, uin
 /* `verdict=error reason=...`, with printf's format. */
 __attribute__((format(printf, 2, 3))) void log_error(struct log *log, const char *format, ...);
 
-/* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. */
-void log_run_ended(struct log *log, int status, uint64_t milliseconds, const char *reason);
+/* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. `has_left`: processes of
+ * it live on. */
+void log_run_ended(
+	struct log *log, int status, uint64_t milliseconds, const char *reason, bool has_left);
 
 /* `run=failed`: the action could not be executed, errno value `code`. */
 void log_run_failed(struct log *log, int status, const char *path, int code);

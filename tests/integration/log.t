@@ -6,6 +6,7 @@ waited for. And exact counters, and exit statuses."""
 import fcntl
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -127,6 +128,11 @@ def ends_of_runs():
             (["signal=15"], 128 + signal.SIGTERM, ""),
             (["signal=6"], 128 + signal.SIGABRT, ""),
             (["sleep=60000"], 128 + signal.SIGTERM, " reason=timeout"),
+            (["helper=5000", "exit=3"], 3, " left=running"),
+            (["daemon=5000"], 0, " left=running"),
+            (["daemon=5000", "sleep=60000"], 128 + signal.SIGTERM, " reason=timeout left=running"),
+            (["helper=50000", "sleep=60000"], 128 + signal.SIGTERM, " reason=timeout"),
+            (["helper=20", "daemon=20"], 0, ""),
         ):
             conf = box.config(FREE + f"timeout 200ms\naction {box.recorder(*words)}\n")
             equal(box.connect_and_run(conf), status, f"status: {words[0]}")
@@ -139,6 +145,75 @@ def ends_of_runs():
         box.connect_and_run(conf)
         seconds = re.search(r" seconds=(\d+\.\d\d)$", box.messages()[-1])
         ok(seconds and 0.25 <= float(seconds[1]) < 10, "log: how long a run took")
+
+
+def detaches():
+    """As `fetchmail --daemon 300` does: its first process ends well at once, having fetched nothing yet."""
+    with Sandbox() as box:
+        script = box.dir / "script"
+        conf = box.config(FREE + f"timeout 500ms\naction {script}\n")
+
+        def runs(text, more, name, **how):
+            script.write_text("#!/bin/sh\n" + text)
+            script.chmod(0o755)
+            equal(box.start(conf, data=LINE, **how).wait(), 0, f"status: {name}")
+            lines(box, [rf"verdict=(accepted|deferred) {plain(PLACE)}", ENDED % 0 + more], name)
+
+        runs("setsid sh -c 'sleep 3 & exec sleep 3' & exit 0\n", " left=running", "it detaches")
+        runs("(setsid sleep 3 &)\nexit 0\n", " left=running", "its child detaches, and ends before it")
+        runs("sleep 0.05 &\nexit 0\n", "", "what it leaves behind ends soon")
+        runs("for i in 1 2 3; do (sleep 0.01 &); done; sleep 0.2\n", "", "what it leaves behind has ended before")
+        wrapper = ["/bin/sh", "-c", 'sleep 3 & exec "$0" "$@"']
+        runs("exit 0\n", "", "a wrapper has left a child to the handler before", prefix=wrapper)
+
+
+def fetchmail_detaches():
+    """What its own configuration says, nmnotify.conf(5)'s example overrides."""
+    program = shutil.which("fetchmail")
+    if program is None:
+        skip("log: fetchmail that detaches", "not installed")
+        return
+    with Sandbox() as box:
+        home = box.dir / "home"
+        home.mkdir(mode=0o700)
+        rc = home / "rc"
+        rc.write_text('set daemon 300\npoll 127.0.0.1 port 1 protocol imap user "a" password "b"\n')
+        rc.chmod(0o600)
+        for path in (home, rc):
+            os.chown(path, box.uid, box.gid)
+        words = f"{program} --silent -f {rc} --pidfile {home}/pid"
+        conf = box.config(FREE + f"env HOME={home}\naction {words}\n")
+        equal(box.start(conf, data=LINE).wait(), 0, "status: fetchmail, set daemon: it says that all is well")
+        lines(box, [rf"verdict=accepted {plain(PLACE)}", ENDED % 0 + " left=running"], "fetchmail, set daemon")
+        daemon = int((home / "pid").read_text().split()[0])
+        if Path(f"/proc/{daemon}/comm").read_text().strip() == "fetchmail":
+            os.kill(daemon, signal.SIGKILL)
+        until(lambda: not nmtest.is_alive(daemon))
+        (home / "pid").unlink(missing_ok=True)
+        conf = box.config(FREE + f"env HOME={home}\naction {words} --daemon 0\n")
+        equal(box.start(conf, data=LINE).wait(), 2, "status: fetchmail --daemon 0: its own, of a server that is not there")
+        got = [m for m in box.messages() if m.startswith("run=")]
+        ok(len(got) == 1 and re.fullmatch(ENDED % 2, got[0]), "log: fetchmail --daemon 0 stays in the foreground")
+
+
+def orphans_are_reaped():
+    with Sandbox() as box:
+        script = box.dir / "script"
+        script.write_text("#!/bin/sh\nfor i in 1 2 3 4 5 6 7 8 9; do (true &); done\ntouch $0.done\nsleep 30\n")
+        script.chmod(0o755)
+        box.dir.chmod(0o777)
+        handler = box.start(box.config(FREE + f"action {script}\n"), data=LINE)
+        ok(until((box.dir / "script.done").exists), "G4: an action with many orphans runs")
+        one = lambda: len(nmtest.children_of(handler.pid)) == 1  # noqa: E731
+        ok(until(one, 5), "G4: of orphans that have ended nothing is left while it runs")
+        handler.kill(signal.SIGTERM)
+        handler.wait()
+        # Orphans that end all the time, faster than anybody could wait for each.
+        script.write_text("#!/bin/sh\nwhile :; do (true &); done\n")
+        began = time.monotonic()
+        handler = box.start(box.config(FREE + f"timeout 300ms\naction {script}\n"), data=LINE)
+        equal(handler.wait(), 128 + signal.SIGTERM, "G2: orphans that end all the time do not put off the timeout")
+        ok(time.monotonic() - began < 3, "G2: nor the end of the process group")
 
 
 def escapes():
@@ -453,6 +528,9 @@ nmtest.run(
     each_verdict,
     no_connection,
     ends_of_runs,
+    detaches,
+    fetchmail_detaches,
+    orphans_are_reaped,
     escapes,
     floods,
     never_waited_for,

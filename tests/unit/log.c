@@ -128,10 +128,10 @@ static void say_errors(struct log *log, void *context)
 static void say_runs(struct log *log, void *context)
 {
 	(void)context;
-	log_run_ended(log, 0, 2310, NULL);
-	log_run_ended(log, 143, 300009, "timeout");
-	log_run_ended(log, 1, 0, NULL);
-	log_run_ended(log, 255, 4294967295999, "signal");
+	log_run_ended(log, 0, 2310, NULL, false);
+	log_run_ended(log, 143, 300009, "timeout", true);
+	log_run_ended(log, 1, 0, NULL, true);
+	log_run_ended(log, 255, 4294967295999, "signal", false);
 	log_run_failed(log, 127, "/no/such program", ENOENT);
 }
 
@@ -145,8 +145,8 @@ static void log_says_errors_and_how_runs_ended(void **state)
 	assert_string_equal(lines_of(home, say_runs, NULL),
 		"run=ended account=home source=192.0.2.25 status=0 seconds=2.31\n"
 		"run=ended account=home source=192.0.2.25 status=143 seconds=300.00 "
-		"reason=timeout\n"
-		"run=ended account=home source=192.0.2.25 status=1 seconds=0.00\n"
+		"reason=timeout left=running\n"
+		"run=ended account=home source=192.0.2.25 status=1 seconds=0.00 left=running\n"
 		"run=ended account=home source=192.0.2.25 status=255 seconds=4294967295.99 "
 		"reason=signal\n"
 		"run=failed account=home source=192.0.2.25 status=127 "
