@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +42,7 @@ enum base_variable {
 	VARIABLE_SHELL,
 	VARIABLE_ACCOUNT,
 	VARIABLE_SOURCE,
+	VARIABLE_RUNTIME,
 	VARIABLES
 };
 
@@ -103,6 +107,24 @@ static void environment_put(struct environment *environment, char *text)
 	environment->variable[environment->count++] = text;
 }
 
+/*
+ * The directory by which programs find their user's own services: with it systemctl --user, D-Bus
+ * and the like work. Only if he himself, or his own service manager, has started us and it is his:
+ * what root's environment says of it is not about him. NULL: none.
+ */
+static const char *runtime_directory(void)
+{
+	const char *path = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (getauxval(AT_EUID) == 0 || path == NULL || *path != '/' || stat(path, &st) != 0)
+		return NULL;
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+			       (st.st_mode & (S_IWGRP | S_IWOTH)) == 0
+		       ? path
+		       : NULL;
+}
+
 static void environment_make(struct environment *environment, const struct action *action)
 {
 	const struct user *user = action->user;
@@ -117,13 +139,17 @@ static void environment_make(struct environment *environment, const struct actio
 		[VARIABLE_SHELL] = { "SHELL", user->shell },
 		[VARIABLE_ACCOUNT] = { "NMNOTIFY_ACCOUNT", action->account->name },
 		[VARIABLE_SOURCE] = { "NMNOTIFY_SOURCE", action->source },
+		[VARIABLE_RUNTIME] = { "XDG_RUNTIME_DIR", runtime_directory() },
 	};
 
 	for (unsigned i = 0; i < VARIABLES; i++) {
 		struct text text = TEXT_IN(environment->text[i]);
 
+		if (base[i].value == NULL)
+			continue;
 		text_add(&text, "%s=%s", base[i].name, base[i].value);
-		environment_put(environment, environment->text[i]);
+		if (!text.cut)
+			environment_put(environment, environment->text[i]);
 	}
 	for (unsigned i = 0; i < conf->variables_count; i++)
 		if (conf_variable_is_of(conf, &conf->variables[i], action->account))

@@ -43,6 +43,17 @@ static int directory_refuse(int fd, struct state_error *error, const char *what,
 	return fail(error, what, name, 0);
 }
 
+#define BASE_DEFAULT "/run/nmnotify"
+
+/* Is it there, and the running user's? */
+static bool is_own_directory(const char *path)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+	       st.st_uid == geteuid();
+}
+
 const char *state_base_path(const char *configured, char *buffer, size_t size)
 {
 	const char *runtime = getenv("RUNTIME_DIRECTORY"), *user = getenv("XDG_RUNTIME_DIR");
@@ -55,10 +66,11 @@ const char *state_base_path(const char *configured, char *buffer, size_t size)
 	if (runtime != NULL && *runtime == '/') {
 		text_add(&text, "%s", runtime);
 		buffer[strcspn(buffer, ":")] = '\0'; /* a list; the others are one path each */
-	} else if (geteuid() != 0 && user != NULL && *user == '/') {
+	} else if (geteuid() != 0 && user != NULL && *user == '/' &&
+		   !is_own_directory(BASE_DEFAULT)) {
 		text_add(&text, "%s/nmnotify", user);
 	} else {
-		return "/run/nmnotify";
+		return BASE_DEFAULT;
 	}
 	return text.cut ? NULL : buffer;
 }

@@ -69,7 +69,8 @@ struct state_error {
 
 /*
  * The base directory's path: `configured`, or if NULL the super-server's RUNTIME_DIRECTORY (the
- * first, systemd.exec(5)), or for an ordinary user XDG_RUNTIME_DIR/nmnotify, or /run/nmnotify.
+ * first, systemd.exec(5)); else /run/nmnotify, but for an ordinary user whose own that is not
+ * XDG_RUNTIME_DIR/nmnotify. So his shell finds the state that the units have.
  * It lives as long as all of these and `buffer`, where it is put together if need be. NULL if it
  * does not fit there.
  */

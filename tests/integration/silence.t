@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack
 
@@ -206,6 +207,64 @@ def environment():
         equal(got("two"), {**base("two", "127.0.0.2"), **shared, "X": "two"}, "env: not another account's")
 
 
+def own_services():
+    """In a user's own unit his programs find his services: XDG_RUNTIME_DIR, if it is his."""
+    setpriv = shutil.which("setpriv")
+    if is_root() and setpriv is None:
+        skip("env: XDG_RUNTIME_DIR", "no setpriv(1)")
+        return
+    with Sandbox() as box:
+        become = [setpriv, f"--reuid={box.uid}", f"--regid={box.gid}", "--clear-groups"] if is_root() else []
+        (box.state_dir / "default").mkdir(mode=0o700)
+        his, open_to_all = box.dir / "his", box.dir / "open"
+        for path, mode in ((his, 0o700), (open_to_all, 0o770)):
+            path.mkdir()
+            path.chmod(mode)
+        file = his / "file"
+        file.touch()
+        if is_root():
+            for path in (box.state_dir / "default", his, open_to_all, file):
+                os.chown(path, box.uid, box.gid)
+
+        def got(conf, path, prefix=become):
+            equal(box.start(conf, data=LINE, env={"XDG_RUNTIME_DIR": str(path)}, prefix=prefix).wait(), 0, f"env: {path}")
+            lines = facts_of(box, "facts")[0]["env"]
+            return [line.partition("=")[2] for line in lines if line.startswith("XDG_RUNTIME_DIR=")]
+
+        conf = box.config(FREE + f"action {box.recorder('facts=facts')}\n")
+        equal(got(conf, his), [str(his)], "env: XDG_RUNTIME_DIR that is the user's")
+        for path, name in (
+            (open_to_all, "that others may write to"),
+            (file, "that is a file"),
+            (box.dir / "none", "that is not there"),
+            ("his", "that is no absolute path"),
+            ("", "that is empty"),
+            *([("/", "that is root's")] if is_root() else []),
+            (f"{his}/{'/' * 300}", "that is too long"),
+        ):
+            equal(got(conf, path), [], f"env: not an XDG_RUNTIME_DIR {name}")
+        if is_root():
+            equal(got(conf, his, ()), [], "env: not an XDG_RUNTIME_DIR that root's super-server has")
+        said = box.config(FREE + f"env XDG_RUNTIME_DIR=/said\naction {box.recorder('facts=facts')}\n")
+        equal(got(said, his), ["/said"], "env: what the configuration says of XDG_RUNTIME_DIR")
+
+        if not shutil.which("dbus-daemon") or not shutil.which("dbus-send"):
+            skip("env: an action asks the user's bus", "no D-Bus")
+            return
+        bus = subprocess.Popen(
+            [*become, "dbus-daemon", "--session", f"--address=unix:path={his}/bus", "--nofork", "--nopidfile"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        ok(until((his / "bus").exists), "env: a bus of the user")
+        ask = "/usr/bin/dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId"
+        asks = box.config(FREE + f"action {ask}\n")
+        env = {"XDG_RUNTIME_DIR": str(his)}
+        equal(box.start(asks, data=LINE, env=env, prefix=become).wait(), 0, "env: an action asks the user's bus")
+        ok(box.start(asks, data=LINE, env={}, prefix=become).wait() != 0, "env: which it would not find without")
+        bus.terminate()
+        bus.wait()
+
+
 def descriptors():
     with Sandbox() as box, ExitStack() as stack:
         conf = box.config(FREE + f"action {box.recorder('facts=facts')}\n")
@@ -370,6 +429,7 @@ nmtest.run(
     bad_actions,
     two_sockets,
     environment,
+    own_services,
     descriptors,
     output_goes_to_the_log,
     process,

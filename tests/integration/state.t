@@ -453,7 +453,7 @@ def base_directory():
 
 
 def where_it_is():
-    """Without `state`: RUNTIME_DIRECTORY, or for an ordinary user XDG_RUNTIME_DIR/nmnotify."""
+    """Without `state`: RUNTIME_DIRECTORY, /run/nmnotify, or for an ordinary user XDG_RUNTIME_DIR/nmnotify."""
     with Sandbox() as box:
         first, xdg = box.dir / "first", box.dir / "xdg"
         xdg.mkdir(mode=0o700)
@@ -481,6 +481,49 @@ def where_it_is():
         long = "/" + "x" * 5000
         handler = box.start(conf, data=LINE, env={"RUNTIME_DIRECTORY": long})
         ok(handler.wait() != 0, "state: a path that is too long is refused")
+
+
+def one_state_for_one_user():
+    """His shell and the system's units: without `state` or RUNTIME_DIRECTORY it is /run/nmnotify, if that is his."""
+    if not nmtest.private_mounts() or not shutil.which("setpriv"):
+        skip("state: /run/nmnotify of an ordinary user", "no mount namespace of our own, or no setpriv(1)")
+        return
+    with Sandbox() as box:
+        become = [shutil.which("setpriv"), f"--reuid={box.uid}", f"--regid={box.gid}", "--clear-groups"]
+        shared, xdg = Path("/run/nmnotify"), box.dir / "xdg"
+        xdg.mkdir(mode=0o700)
+        os.chown(xdg, box.uid, box.gid)
+        conf = box.dir / "bare.conf"
+        conf.write_text(QUICK + f"log stderr\naction {box.recorder()}\n")
+        conf.chmod(0o644)
+        env = {"XDG_RUNTIME_DIR": str(xdg)}
+        nmtest.mount_tmpfs("/run", "mode=755")
+        try:
+            works(box, conf, "there is no /run/nmnotify", env=env, prefix=become)
+            ok((xdg / "nmnotify/default/limits").exists(), "state: there is no /run/nmnotify: XDG_RUNTIME_DIR")
+            shutil.rmtree(xdg / "nmnotify")
+            for owner, mode in ((0, 0o755), (box.other.pw_uid, 0o755)):
+                shared.mkdir(mode=mode)
+                os.chown(shared, owner, -1)
+                works(box, conf, f"/run/nmnotify is of user {owner}", env=env, prefix=become)
+                ok((xdg / "nmnotify/default").exists(), f"state: /run/nmnotify is of user {owner}: XDG_RUNTIME_DIR")
+                shutil.rmtree(xdg / "nmnotify")
+                shared.rmdir()
+            shared.symlink_to(xdg)
+            works(box, conf, "/run/nmnotify is a symlink", env=env, prefix=become)
+            ok((xdg / "nmnotify/default").exists(), "state: /run/nmnotify is a symlink: XDG_RUNTIME_DIR")
+            shutil.rmtree(xdg / "nmnotify")
+            shared.unlink()
+            shared.mkdir(mode=0o700)
+            os.chown(shared, box.uid, -1)
+            works(box, conf, "/run/nmnotify is his", env=env, prefix=become)
+            ok((shared / "default/limits").exists(), "state: /run/nmnotify is his: it is there")
+            ok(not list(xdg.iterdir()), "state: and nowhere else")
+            own = {**env, "RUNTIME_DIRECTORY": str(xdg / "own")}
+            works(box, conf, "RUNTIME_DIRECTORY, of his own unit", env=own, prefix=become)
+            ok((xdg / "own/default/limits").exists(), "state: RUNTIME_DIRECTORY comes first")
+        finally:
+            nmtest.unmount("/run")
 
 
 def denied_counter():
@@ -689,6 +732,7 @@ nmtest.run(
     account_directory,
     base_directory,
     where_it_is,
+    one_state_for_one_user,
     denied_counter,
     errors_without_state,
     errors_on_a_full_disk,
