@@ -378,6 +378,43 @@ def capabilities():
             equal(int(status[caps][0], 16), 0, f"G7: no capability is left to the action: {caps}")
 
 
+def guards():
+    """What an action can ask before it fetches, under policy mail and with a bounding set without CAP_NET_RAW (13),
+    as in the units: as nmnotify(8) says."""
+    tools = [shutil.which(name) for name in ("ping", "setcap", "bash")]
+    if not is_root() or None in tools:
+        skip("guards of an action", "not root, or no ping(8), setcap(8) or bash(1)")
+        return
+    ping, setcap, bash = tools
+    alone = (
+        "import ctypes, fcntl, os, socket, struct, sys; libc = ctypes.CDLL(None); libc.unshare(0x40000000); "
+        "s = socket.socket(); fcntl.ioctl(s, 0x8914, struct.pack('16sh14x', b'lo', 0x41)); "
+        "open('/proc/sys/net/ipv4/ping_group_range', 'w').write(sys.argv[1]); "
+        "libc.prctl(24, 13, 0, 0, 0); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    with Sandbox() as box:
+        plain, capable = box.dir / "ping", box.dir / "capable"
+        for path in (plain, capable):
+            shutil.copyfile(ping, path)
+            path.chmod(0o755)
+        subprocess.run([setcap, "cap_net_raw+ep", capable], check=True)
+
+        def ends(action, group_range="0 2147483647"):
+            conf = box.config(FREE + f"action {action}\n")
+            return box.start(conf, data=LINE, prefix=[sys.executable, "-c", alone, group_range]).wait()
+
+        equal(ends(f"{capable} -c1 -W1 127.0.0.1"), 126, "guards: ping with a file capability, as Debian's: 126")
+        equal(ends(f"{plain} -c1 -W1 127.0.0.1"), 0, "guards: a copy of ping, where every group may have such sockets")
+        ok(ends(f"{plain} -c1 -W1 127.0.0.1", "1 0") not in (0, 126), "guards: and where none may")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            asks = f"{bash} -c '</dev/tcp/127.0.0.1/{port}'"
+            conf = box.config(FREE + f"action {asks}\n")
+            equal(box.start(conf, data=LINE).wait(), 0, "guards: bash asks a port that answers")
+        conf = box.config(FREE + f"action {asks}\n")
+        ok(box.start(conf, data=LINE).wait() != 0, "guards: bash asks a port that does not")
+
+
 def borrowed_ids():
     """A super-server that gave up only some ids, or a set-user-ID program: the action could have them back."""
     if not nmtest.private_mounts():
@@ -434,5 +471,6 @@ nmtest.run(
     output_goes_to_the_log,
     process,
     capabilities,
+    guards,
     borrowed_ids,
 )
