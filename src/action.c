@@ -313,6 +313,7 @@ static void supervise(struct supervision *run, struct span timeout)
 	(void)kill(-run->child, SIGKILL);
 	while (waitpid(run->child, &run->status, 0) < 0 && errno == EINTR)
 		;
+	reap(run);
 }
 
 /* Makes us the parent of whatever the action leaves behind (PR_SET_CHILD_SUBREAPER(2const)): so we
@@ -329,7 +330,6 @@ static bool others_remain(struct supervision *run)
 {
 	uint64_t deadline = clock_milliseconds(CLOCK_MONOTONIC) + OTHERS_LOOK_MS;
 
-	reap(run);
 	while (run->has_others && run->reason == NULL &&
 		clock_milliseconds(CLOCK_MONOTONIC) < deadline) {
 		int got = signal_await(run, deadline);

@@ -140,24 +140,21 @@ static const char *variable_read(const char *name, struct source *source)
 	struct text text = TEXT_IN(wrong);
 	const char *value = getenv(name);
 
-	if (value == NULL || is_unix_name(value) || address_parse(value, source))
+	if (value == NULL || address_parse(value, source))
 		return NULL;
 	text_add(&text, "%s '%s' is not an address", name, value);
 	return wrong;
 }
 
-static const char *remote_variable(void)
-{
-	return getenv("TCPREMOTEIP") != NULL ? "TCPREMOTEIP" : "REMOTE_ADDR";
-}
-
 static const char *identify_by_environment(struct connection *connection)
 {
-	const char *wrong;
+	const char *remote = getenv("TCPREMOTEIP") != NULL ? "TCPREMOTEIP" : "REMOTE_ADDR";
+	const char *value = getenv(remote), *wrong = NULL;
 
 	connection->source.kind = SOURCE_LOCAL;
 	connection->to.kind = SOURCE_LOCAL;
-	wrong = variable_read(remote_variable(), &connection->source);
+	if (value != NULL && !is_unix_name(value))
+		wrong = variable_read(remote, &connection->source);
 	return wrong != NULL ? wrong : variable_read("TCPLOCALIP", &connection->to);
 }
 

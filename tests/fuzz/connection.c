@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "connection.h"
@@ -41,8 +42,15 @@ static void variables_set(struct input *input)
 /* What a variable means for an address: its own, or local without it. False: it is wrong. */
 static bool wanted_source(const char *text, struct source *source)
 {
+	size_t length = text != NULL ? strlen(text) : 0;
+	char bare[LINE_MAX_BYTES];
+
 	*source = (struct source){ .kind = SOURCE_LOCAL };
-	return text == NULL || source_parse(text, source);
+	if (text == NULL || length < 2 || text[0] != '[' || text[length - 1] != ']')
+		return text == NULL || source_parse(text, source);
+	/* Brackets are IPv6's. */
+	(void)snprintf(bare, sizeof(bare), "%.*s", (int)length - 2, text + 1);
+	return strchr(bare, ':') != NULL && source_parse(bare, source);
 }
 
 /* Who is at the other end. systemd has a Unix socket's name there, too. */
@@ -83,10 +91,12 @@ static void check_base_path(void)
 	char buffer[PATH_MAX_BYTES], wanted[2 * LINE_MAX_BYTES];
 	const char *path = state_base_path(NULL, buffer, sizeof(buffer));
 	bool fits = true;
+	struct stat st;
 
 	if (runtime != NULL && *runtime == '/')
 		(void)snprintf(wanted, sizeof(wanted), "%s", runtime);
-	else if (user != NULL && *user == '/' && geteuid() != 0)
+	else if (user != NULL && *user == '/' && geteuid() != 0 &&
+		 (lstat("/run/nmnotify", &st) != 0 || st.st_uid != geteuid()))
 		(void)snprintf(wanted, sizeof(wanted), "%s/nmnotify", user);
 	else
 		(void)snprintf(wanted, sizeof(wanted), "/run/nmnotify");
