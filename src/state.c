@@ -293,7 +293,9 @@ struct state *state_errors_map(uid_t self, const char *first)
 {
 	char bytes[64];
 	struct text own = TEXT_IN(bytes);
-	const char *const places[] = { first, "/run/nmnotify", "/run", bytes, "/dev/shm", "/tmp" };
+	/* From /dev/shm systemd and logind remove what is a user's when his last process ends
+	 * (RemoveIPC= in systemd.exec(5)), which a handler may be. */
+	const char *const places[] = { first, BASE_DEFAULT, "/run", bytes, "/tmp", "/dev/shm" };
 	struct state *state = NULL;
 
 	text_add(&own, "/run/user/%u", self);

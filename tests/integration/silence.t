@@ -421,13 +421,15 @@ def borrowed_ids():
         skip("G7: ids of two users", "no mount namespace of our own: not root, or not allowed")
         return
     # Where errors are counted: what the environment says is not believed then.
+    nmtest.tempfile.tempdir = "/var/tmp"  # since /tmp gets another one over it
     nmtest.mount_tmpfs("/run", "mode=755")
-    nmtest.mount_tmpfs("/dev/shm", "mode=1777")
+    nmtest.mount_tmpfs("/tmp", "mode=1777")
     try:
         check_borrowed_ids()
     finally:
-        nmtest.unmount("/dev/shm")
+        nmtest.unmount("/tmp")
         nmtest.unmount("/run")
+        nmtest.tempfile.tempdir = None
 
 
 def check_borrowed_ids():

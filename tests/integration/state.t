@@ -619,7 +619,7 @@ def errors_with_nowhere_to_count():
         return
     nmtest.tempfile.tempdir = "/var/tmp"  # since /tmp gets another one over it
     with Sandbox() as box:
-        places = [Path(p) for p in ("/run", "/dev/shm", "/tmp")]
+        places = [Path(p) for p in ("/run", "/tmp", "/dev/shm")]
         for place in places:
             nmtest.mount_tmpfs(place, "mode=755" if place.name == "run" else "mode=1777")
         try:
@@ -628,6 +628,13 @@ def errors_with_nowhere_to_count():
             name = ".nmnotify-errors.0"
             box.start(conf, data=LINE, env=env).wait()
             equal([p.name for p in places[0].iterdir()], [name], "state: root's errors are counted in /run")
+            theirs = box.dir / "theirs"
+            theirs.mkdir()
+            for owner, mode in ((0, 0o777), (0, 0o770), (box.other.pw_uid, 0o755), (box.other.pw_uid, 0o1777)):
+                theirs.chmod(mode)
+                os.chown(theirs, owner, -1)
+                box.start(conf, data=LINE, env={**env, "XDG_RUNTIME_DIR": str(theirs)}).wait()
+                equal(list(theirs.iterdir()), [], f"state: errors are not counted where others could: {owner} {mode:o}")
             (places[0] / name).unlink()
             (places[0] / name).mkdir()
 
