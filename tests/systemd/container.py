@@ -7,7 +7,8 @@
         box.run("systemctl", "start", "nmnotifyd.socket")
 
 The tree is made once by mmdebstrap(1), from the package sources of this machine, and kept in
-build/systemd-tree. A test gets an overlay over it, gone with the test. The container has a network
+build/systemd-tree-RELEASE; of another release of Debian, too. A test gets an overlay over it, gone
+with the test. The container has a network
 of its own, in which there is nothing but a loopback interface: port 79 there is nobody else's, and
 no load gets out.
 """
@@ -29,11 +30,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 import nmtest
 from nmtest import BUILD, PROJECT, until
 
-TREE = PROJECT / "build" / "systemd-tree"
-# libpam-systemd is for user instances, nftables for the redirection of port 79 to them.
-PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,nftables"
+# libpam-systemd is for user instances, nftables for the redirection of port 79 to them. The rest is what
+# README and the pages name: fetchers, delivery agents, super-servers; and a mail server for them.
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,libpam-systemd,nftables,iproute2,sudo,netbase,netcat-openbsd,"
+    "isync,fetchmail,getmail6,offlineimap3,mpop,maildrop,procmail,dovecot-imapd,dovecot-pop3d,"
+    "openbsd-inetd,ucspi-tcp,ipsvd,socat"
+)
+# They are there for some tests, and not to be started in all of them.
+MASKED = ("dovecot.service", "fetchmail.service", "inetd.service")
 # With another list, another tree.
-STAMP = f"2 {PACKAGES}\n"
+STAMP = f"4 {PACKAGES}\n"
 BOOT_SECONDS = 60
 # Processes of the container are never the test's own.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -57,9 +64,10 @@ def _give_up(why):
     sys.exit(0)
 
 
-def require():
+def require(*releases):
     """Ends the test, with the reason, if there can be no container here. Comes back in a mount
-    namespace of its own, which takes all mounts away with it, and with the tree made."""
+    namespace of its own, which takes all mounts away with it, and with the trees made: of this
+    machine's release, or of those that are named."""
     if os.geteuid() != 0:
         _give_up("a container takes root")
     for program in ("systemd-nspawn", "mmdebstrap", "nsenter", "unshare", "setpriv"):
@@ -71,17 +79,23 @@ def require():
             _give_up(f"no mount namespaces: {probe.stderr}")
         os.environ[_INSIDE] = "1"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
-    _make_tree()
+    for release in releases or (own_release(),):
+        make_tree(release)
 
 
-def _sources():
-    """The package sources of this machine that are of its own release, as lines of apt's old format.
-    The files themselves may name others."""
-    suite = None
+def own_release():
+    """The code name of this machine's release."""
     for line in Path("/etc/os-release").read_text().splitlines():
         if line.startswith("VERSION_CODENAME="):
-            suite = line.split("=", 1)[1].strip('"')
-    if not suite or not shutil.which("apt-get"):
+            return line.split("=", 1)[1].strip('"')
+    _give_up("this machine has no apt with a release to make a tree of")
+
+
+def _sources(release):
+    """The package sources of this machine that are of its own release, as lines of apt's old format,
+    with `release` in its place. The files themselves may name others."""
+    suite = own_release()
+    if not shutil.which("apt-get"):
         _give_up("this machine has no apt with a release to make a tree of")
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     listed = subprocess.run(
@@ -91,27 +105,31 @@ def _sources():
     ).stdout
     lines = []
     for line in listed.splitlines():
-        uri, release, *component = line.split()
-        if component and re.fullmatch(re.escape(suite) + r"(-updates|-security)?", release):
-            lines.append(f"deb {uri} {release} {component[0]}")
+        uri, found, *component = line.split()
+        if component and re.fullmatch(re.escape(suite) + r"(-updates|-security)?", found):
+            lines.append(f"deb {uri} {found.replace(suite, release)} {component[0]}")
     if not lines:
         _give_up("apt has no package lists here (apt-get update)")
-    return suite, lines
+    return lines
 
 
-def _make_tree():
-    stamp = TREE / "stamp"
+def tree(release):
+    return PROJECT / "build" / f"systemd-tree-{release}"
+
+
+def make_tree(release):
+    stamp = tree(release) / "stamp"
     if stamp.exists() and stamp.read_text() == STAMP:
         return
-    suite, lines = _sources()
-    fresh = Path(f"{TREE}.{os.getpid()}")
+    lines = _sources(release)
+    fresh = Path(f"{tree(release)}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    nmtest.diag("making build/systemd-tree, once")
+    nmtest.diag(f"making build/{tree(release).name}, once")
     made = subprocess.run(
         ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={PACKAGES}", "--quiet"]
         + ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
-        + [suite, str(fresh / "root"), *lines],
+        + [release, str(fresh / "root"), *lines],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -120,9 +138,11 @@ def _make_tree():
     if made.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
         _give_up("mmdebstrap failed: " + " ".join(made.stderr.splitlines()[-3:]))
+    for unit in MASKED:
+        (fresh / "root/etc/systemd/system" / unit).symlink_to("/dev/null")
     (fresh / "stamp").write_text(STAMP)
-    shutil.rmtree(TREE, ignore_errors=True)
-    os.rename(fresh, TREE)
+    shutil.rmtree(tree(release), ignore_errors=True)
+    os.rename(fresh, tree(release))
 
 
 # ---- Control groups ----
@@ -186,8 +206,9 @@ def _enter_network(fd):
 class Container:
     """Booted when entered. Sockets that this process makes afterwards are in its network."""
 
-    def __init__(self):
-        self.name = f"nmnotify-test-{os.getpid()}"
+    def __init__(self, release=None):
+        self.release = release or own_release()
+        self.name = f"nmnotify-test-{os.getpid()}-{self.release}"
         self.group = _Group(self.name)
         self.nspawn = None
         self.leader = None
@@ -226,13 +247,17 @@ class Container:
         for name in ("upper", "work", "root"):
             (self.dir / name).mkdir()
         self.root = self.dir / "root"
-        layers = f"lowerdir={TREE}/root,upperdir={self.dir}/upper,workdir={self.dir}/work"
+        layers = f"lowerdir={tree(self.release)}/root,upperdir={self.dir}/upper,workdir={self.dir}/work"
         subprocess.run(["mount", "-t", "overlay", "-o", layers, "nmnotify-test", str(self.root)], check=True)
 
     def install(self):
-        """As a user does it."""
+        """As a user does it; with the drop-ins for the systemd that is in there."""
+        directories = (self.root / "usr/lib/x86_64-linux-gnu/systemd", self.root / "usr/lib/systemd")
+        cores = [found for path in directories for found in path.glob("libsystemd-core-*.so")]
+        version = re.search(r"core-(\d+)", str(cores[0]))[1] if cores else ""
+        words = [f"BUILD={BUILD}", f"DESTDIR={self.root}", f"SYSTEMD_VERSION={version}"]
         subprocess.run(
-            ["make", "-s", "-C", str(PROJECT), "install", f"BUILD={BUILD}", f"DESTDIR={self.root}"],
+            ["make", "-s", "-C", str(PROJECT), "install", *words],
             check=True,
             stdout=subprocess.DEVNULL,
             env={k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))},
@@ -332,7 +357,7 @@ class Container:
 
     def _command(self, words, user):
         enter = ["nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--net", "--pid"]
-        enter += ["--cgroup", "--root", "--wd=/", "--"]
+        enter += ["--cgroup", "--root", "--wdns=/", "--"]
         if user:
             uid = self.output("id", "-u", user).strip()
             runtime = f"/run/user/{uid}"
