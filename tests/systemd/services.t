@@ -3,6 +3,7 @@
 """Both pairs of units under a real systemd, in a container: installed as a user installs them, and
 what an administrator does with them then."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -160,6 +161,18 @@ def begin():
     box.run("sh", "-c", f"rm -rf /run/nmnotify {OUT}/*")
     names = [f"{OUT}/{name}" for name in SOURCES]
     box.run("install", "-d", "-m", "700", "-o", "nmnotify", "-g", "nmnotify", OUT, *names)
+
+
+@contextlib.contextmanager
+def drop_in(unit, text, directory="/etc/systemd/system"):
+    path = f"{directory}/{unit}.d/test.conf"
+    box.write(path, text)
+    box.run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        (box.root / path.lstrip("/")).unlink()
+        box.run("systemctl", "daemon-reload")
 
 
 def pair(name):
@@ -374,10 +387,15 @@ def broken_configuration(name):
         errors = lambda: box.journal("NMNOTIFY_VERDICT=error", f"SYSLOG_IDENTIFIER={name}", after=after)
         wrong = until(errors, 10)
         ok(wrong and "nmnotify.conf:1" in wrong[0]["MESSAGE"], f"{name}: a broken configuration: the log says where")
-        time.sleep(3)
+        time.sleep(10)
         ok(box.is_active(f"{name}.socket"), f"{name}: a broken configuration: the socket stays")
+        units = [f"UNIT={u}" for u in ("nmnotifyd.service", "nmnotifyd.socket")] if name == "nmnotifyd" else ()
+        found = box.journal(f"SYSLOG_IDENTIFIER={name}", *(w for u in units for w in ("+", u)), after=after)
+        if not ok(len(found) <= 12, f"{name}: a broken configuration: a few lines in ten seconds ({len(found)})"):
+            diag("\n".join(str(r.get("MESSAGE")) for r in found))
         box.write("/etc/nmnotify.conf", CONFIG)
         if name == "nmnotifyd":
+            box.run("systemctl", "restart", "nmnotifyd.service")
             equal(wait_runs(1), 1, f"{name}: mended: the line that waited is served")
     if name == "nmnotify":
         send()
@@ -385,10 +403,168 @@ def broken_configuration(name):
     check_well(name, "mended")
 
 
+# ---- One filter, the program's ----
+
+
+def probe_outside(policy):
+    """What is refused in a service that says nothing: by the program's policy, and by the container."""
+    box.write("/etc/line", "nm_notifyuser\r\n")
+    box.write("/etc/outside.conf", f"state {OUT}/state\n{probe_config(policy, 'outside')}")
+    words = ["--quiet", "--wait", "--uid=nmnotify", "-p", "StandardInput=file:/etc/line"]
+    box.run("systemd-run", *words, "/usr/local/sbin/nmnotify", "-f", "/etc/outside.conf")
+    return probed("outside")
+
+
+def probe_config(policy, where):
+    return f"from any\ninterval 0s\nconfine {policy}\naction /usr/local/bin/probe {OUT}/{where}\n"
+
+
+def probed(where):
+    path = box.root / OUT.lstrip("/") / where
+    until(lambda: path.exists() and path.read_text().endswith("end\n"), 60)
+    return set(path.read_text().splitlines())
+
+
+def one_filter(name):
+    """Nothing that a policy lets through is taken away by a unit."""
+    shutil.copy(BUILD / "tests" / "probe", box.root / "usr/local/bin/probe")
+    for policy in ("mail", "none"):
+        box.write("/etc/nmnotify.conf", probe_config(policy, "inside"))
+        pair(name)
+        send()
+        inside, outside = probed("inside"), probe_outside(policy)
+        ok({"call 101 0 EPERM", "end"} <= outside, f"{name}: {policy}: the policy itself refuses: ptrace(2)")
+        equal(sorted(inside - outside), [], f"{name}: {policy}: the unit refuses no more than the policy")
+    box.write("/etc/nmnotify.conf", CONFIG)
+    check_well(name, "probed")
+
+
+# ---- Whose state it is ----
+
+MANY = "".join(f"""
+account {name}
+    from {source}
+    user {name}
+    action /usr/local/bin/recorder /home/{name}/mail/{name}
+""" for name, source in (("alice", "127.0.0.1"), ("bob", "127.0.2.1")))
+
+
+def home_runs(account):
+    return runs(account, out=f"/home/{account}/mail")
+
+
+def each_works(name, accounts, what):
+    """A line for each runs its action, and an interval lies between two runs whatever was changed."""
+    for account in accounts:
+        before = len(home_runs(account))
+        send("mail" if account == "alice" else "slow")
+        found = until(lambda: len(home_runs(account)) > before, 10)
+        ok(found, f"{name}: {what}: {account}'s line works")
+        gaps = [b[1] - a[1] for a, b in zip(home_runs(account), home_runs(account)[1:])]
+        ok(all(gap >= 900 for gap in gaps), f"G2: {name}: {what}: {account}'s starts are an interval apart")
+
+
+def change_of_users(name):
+    """One user, many users, and back; systemd-tmpfiles(8); the state is whose it must be each time, and
+    goes on."""
+    unit = "nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@.service"
+    begin()
+    for user in ("alice", "bob"):
+        if box.run("id", user, check=False).returncode != 0:
+            box.run("useradd", "--create-home", "--shell", "/bin/sh", user)
+        box.run("rm", "-rf", f"/home/{user}/mail")
+        box.run("install", "-d", "-o", user, f"/home/{user}/mail", f"/home/{user}/mail/{user}")
+    one = "[Service]\nUser=alice\n"
+    many = example(unit, "accounts of many users")
+
+    def become(text, conf):
+        """As an administrator does it: while a waiter or a run may be alive, and the socket listens."""
+        box.write(f"etc/systemd/system/{unit}.d/test.conf", text)
+        box.write("/etc/nmnotify.conf", "interval 1s\nlimit 1000/s burst 1000\n" + conf)
+        box.run("systemctl", "daemon-reload")
+        if name == "nmnotifyd":
+            box.run("systemctl", "restart", "nmnotifyd.socket")
+
+    box.run("systemctl", "start", f"{name}.socket")
+    for what, text, conf, accounts in (
+        ("one user", one, MANY.split("account bob")[0], ["alice"]),
+        ("then many", many, MANY, ["alice", "bob"]),
+        ("then one again", one, MANY.split("account bob")[0], ["alice"]),
+        ("then many again", many, MANY, ["bob", "alice"]),
+    ):
+        send("mail")  # who comes next finds a waiter, of the user before
+        become(text, conf)
+        each_works(name, accounts, what)
+        box.run("systemd-tmpfiles", "--create", check=False)
+        each_works(name, accounts, f"{what}, systemd-tmpfiles")
+        if name == "nmnotifyd":
+            box.run("systemctl", "restart", "nmnotifyd.service")
+            each_works(name, accounts, f"{what}, a restart")
+    other = PAIRS[1 - PAIRS.index(name)]
+    other_unit = "nmnotifyd.service" if other == "nmnotifyd" else "nmnotify@.service"
+    with drop_in(other_unit, example(other_unit, "accounts of many users")):
+        box.run("systemctl", "start", f"{other}.socket")
+        each_works(name, ["alice", "bob"], f"many, from {name} to {other}")
+        box.run("systemctl", "start", f"{name}.socket")
+        each_works(name, ["alice", "bob"], f"many, and back")
+    (box.root / f"etc/systemd/system/{unit}.d/test.conf").unlink()
+    box.run("systemctl", "daemon-reload")
+    begin()
+    box.write("/etc/nmnotify.conf", CONFIG)
+
+
+# ---- What keeps a socket from being there ----
+
+
+def port_taken(name):
+    begin()
+    box.run("systemd-run", "--quiet", "--unit=other", "socat", "TCP6-LISTEN:79,fork,reuseaddr", "/dev/null")
+    until(lambda: socket.socket().connect_ex(("127.0.0.1", 79)) == 0, 10)
+    after = time.time()
+    result = box.run("systemctl", "start", f"{name}.socket", check=False)
+    ok(result.returncode != 0, f"{name}: the port is another program's: the socket fails")
+    lines = lambda: box.output("journalctl", "-q", "-o", "cat", f"--since=@{after:.3f}", "-u", f"{name}.socket")
+    ok(until(lambda: "Address already in use" in lines(), 5), f"{name}: and its journal says why")
+    box.run("systemctl", "stop", "other.service")
+    box.run("systemctl", "reset-failed")
+    box.run("systemctl", "start", f"{name}.socket")
+    check_well(name, "the port is free again")
+
+
+def late_address(name):
+    """One address alone, which comes when everything else is there."""
+    begin()
+    address = "192.0.2.9"
+    with drop_in(f"{name}.socket", f"[Socket]\nListenStream=\nListenStream={address}:79\n"):
+        box.run("systemctl", "start", f"{name}.socket")
+        ok(box.is_active(f"{name}.socket"), f"{name}: an address that is not there yet: the socket is active")
+        box.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        send(host=address)
+        equal(wait_runs(1), 1, f"{name}: and works when the address has come")
+        box.run("ip", "address", "delete", f"{address}/32", "dev", "lo")
+        begin()
+
+
 # ---- nmnotifyd alone ----
 
 
 def datagrams():
+    pair("nmnotifyd")
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(("127.0.0.1", 79))
+            for _ in range(2):
+                client.send(LINE)
+                time.sleep(0.1)
+        refused = False
+    except ConnectionRefusedError:
+        refused = True
+    ok(refused, "nmnotifyd: without a drop-in nobody listens for datagrams")
+    with drop_in("nmnotifyd.socket", "[Socket]\nListenDatagram=79\n"):
+        datagrams_are_lines()
+
+
+def datagrams_are_lines():
     pair("nmnotifyd")
     send_datagram(b"nm_notifyuser\r\n\r\n")
     send_datagram(b"rubbish")
@@ -509,12 +685,18 @@ def drop_ins(name):
         send()
         return wait_runs(1, "user", out=USER_OUT)
 
+    text = "[Service]\nUser=alice\n"
+    equal(with_dropin(text, USER_CONFIG), 1, f"drop-in: {name}: User= alone delivers to a home")
     if name == "nmnotifyd":
-        text = example(unit, "deliver to a home")
-        ok("BindPaths=/home/alice/Mail" in text, "drop-in: deliver to a home: found")
+        text += example(unit, "less of the home")
+        ok("BindPaths=/home/alice/Mail" in text, "drop-in: less of the home: found")
         box.write("/home/alice/.mbsyncrc", "")
         text = text.replace("/home/alice/Mail", "/home/alice/mail")
-        equal(with_dropin(text, USER_CONFIG), 1, "drop-in: deliver to a home: it does")
+        conf = USER_CONFIG.replace("mail for alice", "there is $(ls -A /home/alice)")
+        after = time.time()
+        equal(with_dropin(text, conf), 1, "drop-in: less of the home: it delivers")
+        seen = lambda: [r["MESSAGE"] for r in box.journal(after=after) if "there is" in str(r.get("MESSAGE"))]
+        equal(until(seen, 5), ["there is .mbsyncrc mail"], "drop-in: less of the home: and sees no more")
     text = example(unit, "accounts of many users")
     ok("User=root" in text, f"drop-in: {name}: accounts of many users: found")
     conf = USER_CONFIG.replace("from any\n", "from any\n    user alice\n")
@@ -623,11 +805,6 @@ def user_instance(name):
     ok(unit.startswith("nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"), f"user instance: {name}: journal")
     says = lambda: [r for r in box.journal(after=after) if "mail for alice" in str(r.get("MESSAGE"))]
     ok(until(says, 5), f"user instance: {name}: what the action says")
-    if name == "nmnotifyd":
-        time.sleep(1)
-        send_datagram(port=7979)
-        equal(wait_runs(count + 2, "user", out=USER_OUT), count + 2, f"user instance: {name}: a datagram is a line")
-        time.sleep(1)
     send(port=7979)
     send(port=7979)
     before = len(runs("user", USER_OUT))
@@ -639,9 +816,9 @@ def user_instance(name):
 
 
 def redirection():
-    """The line of nft(8) in the unit: from another host, played by another network namespace."""
+    """The rules of nft(8) in the unit: from another host, played by another network namespace."""
     unit = box.read("/usr/lib/systemd/user/nmnotifyd.socket")
-    rule = re.search(r"nft '(.*)'", unit)[1]
+    rule = re.sub(r"(?m)^# ?", "", re.search(r"nft '(.*?)'", unit, re.DOTALL)[1])
     if box.run("nft", "-c", rule, check=False).returncode != 0:
         skip("redirection: port 79 leads to the user", "this kernel has no nftables with NAT")
         return
@@ -668,9 +845,8 @@ def redirection():
         subprocess.run([*there, sys.executable, "-c", say], check=True)
         equal(wait_runs(count + 1, "user", out=USER_OUT), count + 1, "redirection: port 79 leads to the user")
         time.sleep(1)
-        say = "import socket; c = socket.socket(type=socket.SOCK_DGRAM); c.sendto(b'nm_notifyuser\\r\\n', ('192.0.2.1', 79))"
-        subprocess.run([*there, sys.executable, "-c", say], check=True)
-        equal(wait_runs(count + 2, "user", out=USER_OUT), count + 2, "redirection: by UDP, too")
+        send()
+        equal(wait_runs(count + 2, "user", out=USER_OUT), count + 2, "redirection: from the machine itself, too")
     finally:
         other.kill()
         other.wait()
@@ -691,6 +867,10 @@ COMMON = (
     broken_configuration,
     user_instance,
     drop_ins,
+    change_of_users,
+    one_filter,
+    port_taken,
+    late_address,
     reboot,
 )
 ALONE = {
