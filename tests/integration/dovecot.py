@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""A Dovecot for the tests: a real IMAP and POP3 server on loopback, with one user and one mailbox.
+"""A Dovecot for the tests, 2.3 or 2.4: a real IMAP and POP3 server on loopback, with one user and one
+mailbox.
 
 It runs as an unprivileged user, in the foreground, out of a temporary folder, and is ended by its
 process id. An installed Dovecot will do; so will one that was only unpacked, which is kinder to the
@@ -65,8 +66,12 @@ service pop3-login {{
 }}
 
 ssl = no
-disable_plaintext_auth = no
 auth_mechanisms = plain login
+"""
+
+# An unpacked Dovecot finds its libraries by the last line; master hands nothing on that is not named.
+CONFIGURATION_2_3 = """\
+disable_plaintext_auth = no
 passdb {{
   driver = passwd-file
   args = {dir}/passwd
@@ -76,10 +81,40 @@ userdb {{
   args = uid={uid} gid={gid} home={dir}/mail
 }}
 mail_location = maildir:{dir}/mail/Maildir
-
-# An unpacked Dovecot finds its libraries by this; master hands nothing on that is not named.
 import_environment = LD_LIBRARY_PATH
 """
+
+# Its first two lines have to come before all others.
+VERSIONS_2_4 = """\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+"""
+CONFIGURATION_2_4 = """\
+auth_allow_cleartext = yes
+passdb passwd-file {{
+  passwd_file_path = {dir}/passwd
+}}
+userdb static {{
+  fields {{
+    uid = {uid}
+    gid = {gid}
+    home = {dir}/mail
+  }}
+}}
+mail_driver = maildir
+mail_path = {dir}/mail/Maildir
+import_environment {{
+  LD_LIBRARY_PATH = {libraries}
+}}
+"""
+
+# What is compiled in, without a setting to change it, and where an unpacked Dovecot looks instead; all
+# of it starts in base_dir. The TLS module is loaded by the login processes even if TLS is off, and
+# doveconf is what every program gets its settings from.
+PATHS = {
+    b"/usr/lib/dovecot/modules": b"/proc/self/cwd/modules",
+    b"/usr/bin/doveconf": b"/proc/self/cwd/dc",
+}
 
 
 def find(build):
@@ -102,12 +137,18 @@ def unpack(root):
     for package in packages.glob("*.deb"):
         subprocess.run(["dpkg", "-x", package, root], check=True)
     shutil.rmtree(packages)
-    # One path is compiled in without a setting to change it: where the TLS module is, which the
-    # login processes load even if TLS is off. They start in base_dir, so let them look there.
-    library = (root / "usr/lib/dovecot/libdovecot.so.0").resolve()
-    compiled_in, instead = b"\0/usr/lib/dovecot/modules\0", b"\0/proc/self/cwd/modules\0"
-    library.write_bytes(library.read_bytes().replace(
-        compiled_in, instead.ljust(len(compiled_in), b"\0")))
+    for name in ("usr/sbin/dovecot", "usr/lib/dovecot/libdovecot.so.0"):
+        file = (root / name).resolve()
+        code = file.read_bytes()
+        for path, instead in PATHS.items():
+            code = code.replace(b"\0" + path + b"\0", b"\0" + instead.ljust(len(path), b"\0") + b"\0")
+        file.write_bytes(code)
+    (root / "relocated").touch()  # for tests/packages: it was unpacked in this way
+
+
+def is_reachable(path):
+    """May every user go there? Not in a clone below /root."""
+    return all(folder.stat().st_mode & 0o001 for folder in Path(path).absolute().parents)
 
 
 def free_port():
@@ -131,22 +172,22 @@ class Dovecot:
         inbox = run / "mail" / "Maildir"
         for folder in [run / "run", run / "state", *(inbox / sub for sub in ("cur", "new", "tmp"))]:
             folder.mkdir(parents=True)
+        if os.geteuid() == 0 and not is_reachable(self.root / "usr"):
+            self.root = Path(shutil.copytree(self.root, run / "root", symlinks=True))
         (run / "run" / "modules").symlink_to(self.root / "usr/lib/dovecot/modules")
+        (run / "run" / "dc").symlink_to(self.root / "usr/bin/doveconf")
         (run / "passwd").write_text(f"{self.user}:{{PLAIN}}{self.password}\n")
-        (run / "dovecot.conf").write_text(CONFIGURATION.format(
-            dir=run, root=str(self.root).rstrip("/"), user=a.pw_name, uid=a.pw_uid, gid=a.pw_gid,
-            group=self.group(), imap_port=self.imap_port, pop3_port=self.pop3_port))
-        self.give_away(run)
         libraries = self.root / "usr/lib/dovecot"
-        # dovecot would look for doveconf where the package wants it; doveconf -e starts dovecot
-        # with the settings in its environment, which is what dovecot does itself at that point.
+        libraries = f"{libraries}:{libraries}/modules/old-stats"
+        (run / "dovecot.conf").write_text(self.configuration().format(
+            dir=run, root=str(self.root).rstrip("/"), user=a.pw_name, uid=a.pw_uid, gid=a.pw_gid,
+            group=self.group(), imap_port=self.imap_port, pop3_port=self.pop3_port, libraries=libraries))
+        self.give_away(run)
         with open(run / "output", "w") as output:
             self.process = subprocess.Popen(
-                [self.root / "usr/bin/doveconf", "-c", run / "dovecot.conf", "-p", "-e",
-                 self.root / "usr/sbin/dovecot", "-F", "-c", run / "dovecot.conf"],
-                env={"PATH": "/usr/bin:/bin",
-                     "LD_LIBRARY_PATH": f"{libraries}:{libraries}/modules/old-stats"},
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", **self.identity())
+                [self.root / "usr/sbin/dovecot", "-F", "-c", run / "dovecot.conf"],
+                env={"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": libraries}, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output, cwd=run / "run", **self.identity())
         try:
             self.wait_until_it_answers()
         except BaseException:
@@ -162,6 +203,15 @@ class Dovecot:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def configuration(self):
+        """For the version that is there."""
+        said = subprocess.run(
+            [self.root / "usr/sbin/dovecot", "--version"], capture_output=True, text=True, check=True,
+            env={"LD_LIBRARY_PATH": str(self.root / "usr/lib/dovecot")}).stdout
+        if [int(part) for part in said.split(".")[:2]] < [2, 4]:
+            return CONFIGURATION + CONFIGURATION_2_3
+        return VERSIONS_2_4 + CONFIGURATION + CONFIGURATION_2_4
 
     def group(self):
         return grp.getgrgid(self.account.pw_gid).gr_name
