@@ -37,18 +37,25 @@ ifeq ($(origin CC),default)
 CC := $(if $(CROSS),$(CROSS)gcc,$(if $(MUSL_GCC),musl-gcc,cc))
 endif
 
+# What not every compiler has: gcc has all of it from 12 on, clang from 16 on.
+has_option = $(shell $(1) -Werror $(2) -x c -S -o /dev/null /dev/null 2>/dev/null && echo $(2))
+harden = $(foreach option,-fstack-clash-protection -ftrivial-auto-var-init=zero,$(call has_option,$(1),$(option)))
+
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 OPTIMISE ?= -Os
-HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORTIFY_SOURCE=2)
+HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORTIFY_SOURCE=2) $(call harden,$(CC))
+# The same bytes, and so the same build ID, wherever the source and $(BUILD) are.
+PLACES := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(BUILD)=build -ffile-prefix-map=$(abspath $(BUILD))=build
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"'
-COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
+COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(PLACES) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables \
 	$(LTO) -DCLOCK_SELDOM $(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
 LINK_FLAGS = -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code $(LDFLAGS)
 # What a start costs is mostly pages, each a fault of a microsecond or two: code and constants in one
 # segment instead of three, and all that is written at every start in one page (src/layout.h). musl's
-# start-up code does not apply RELRO to a static program, so there the gap that it makes would be for
-# nothing.
+# start-up code does not apply RELRO to a static program. In nmnotifyd relocations_guard() does, which
+# lives long; the handler's few addresses of functions are not worth a system call and two pages at each
+# start, and without them the gap in the file would be for nothing.
 LAYOUT = -Wl,-z,noseparate-code,--sort-section=name$(if $(STATIC_END),$(comma)-z$(comma)norelro)
 comma := ,
 
@@ -124,8 +131,9 @@ DAEMON_END = -lsystemd
 endif
 DAEMON := network runner service share nmnotifyd
 DAEMON_OBJECTS := $(addprefix $(BUILD)/daemon/,$(DAEMON:%=%.o) $(CORE:%=%.o) policies.o network-policies.o)
+DAEMON_HARDEN := $(if $(filter $(CC),$(DAEMON_CC)),$(HARDEN),$(filter-out $(call harden,$(CC)),$(HARDEN)) $(call harden,$(DAEMON_CC)))
 # It is there to be quick, not small.
-DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(WARNINGS) $(HARDEN) $(DEFINES) \
+DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(PLACES) $(WARNINGS) $(DAEMON_HARDEN) $(DEFINES) \
 	$(if $(filter no,$(SYSTEMD)),$(LIBC_INCLUDES),-DWITH_SYSTEMD) $(EXTRA) $(CFLAGS)
 
 $(BUILD)/nmnotifyd: $(DAEMON_OBJECTS)

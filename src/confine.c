@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 #include "confine.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <link.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,6 +36,30 @@ struct landlock_ruleset {
 void process_guard(void)
 {
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* prctl(2): fails for no valid value */
+}
+
+/* The linker's; not there in a program that is always at the same address. */
+extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
+
+bool relocations_guard(void)
+{
+	const uintptr_t page = getauxval(AT_PAGESZ), table = getauxval(AT_PHDR);
+	const ElfW(Phdr) *header = (const ElfW(Phdr) *)table, *relro = NULL;
+	uintptr_t base = 0, start, end;
+
+	for (unsigned long i = getauxval(AT_PHNUM); i-- > 0; header++) {
+		if (header->p_type == PT_PHDR)
+			base = table - header->p_vaddr;
+		if (header->p_type == PT_DYNAMIC && _DYNAMIC != NULL) /* musl's has no PT_PHDR */
+			base = (uintptr_t)_DYNAMIC - header->p_vaddr;
+		if (header->p_type == PT_GNU_RELRO)
+			relro = header;
+	}
+	if (relro == NULL)
+		return true;
+	start = (base + relro->p_vaddr) & -page;
+	end = (base + relro->p_vaddr + relro->p_memsz) & -page;
+	return start == end || mprotect((void *)start, end - start, PROT_READ) == 0;
 }
 
 const struct policy *policy_find(const char *name)

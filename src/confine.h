@@ -18,6 +18,13 @@
  */
 void process_guard(void);
 
+/*
+ * Makes read-only what only the start-up code has to write: addresses of functions (PT_GNU_RELRO).
+ * A dynamic program's loader does that; musl's start-up code of a static one does not. False with
+ * errno set.
+ */
+bool relocations_guard(void);
+
 /* The policy of that name, or NULL. */
 const struct policy *policy_find(const char *name);
 

@@ -69,6 +69,8 @@ static void guard_descriptors(struct daemon *d, char **arguments)
 		program_fail(program, "descriptors 0 to 2");
 	program->stdout_usable = connection.stdout_usable;
 	program->log.stderr_usable = connection.stderr_usable;
+	if (!relocations_guard())
+		program_fail(program, "mprotect");
 }
 
 static void take_sockets(struct daemon *d)
