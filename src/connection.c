@@ -72,18 +72,17 @@ bool connection_void(int fd)
 	return true;
 }
 
-static void close_above_stderr(void)
+void connection_close_from(int first)
 {
 	struct rlimit limit = { .rlim_cur = DESCRIPTORS_FALLBACK_MAX };
 
 #ifdef SYS_close_range
-	if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0) == 0)
+	if (syscall(SYS_close_range, first, ~0U, 0) == 0)
 		return;
 #endif
 	/* Before Linux 5.9. getrlimit cannot fail here; if it did, the bound above stands. */
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	for (int fd = STDERR_FILENO + 1;
-		fd < DESCRIPTORS_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
+	for (int fd = first; fd < DESCRIPTORS_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
 		(void)close(fd);
 }
 
@@ -108,7 +107,7 @@ bool connection_guard(struct connection *connection, bool tell, bool close_rest)
 	if (!connection->stderr_usable && !connection_void(STDERR_FILENO))
 		return false;
 	if (close_rest)
-		close_above_stderr();
+		connection_close_from(STDERR_FILENO + 1);
 	return true;
 }
 

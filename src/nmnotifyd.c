@@ -76,11 +76,15 @@ static void guard_descriptors(struct daemon *d, char **arguments)
 static void take_sockets(struct daemon *d)
 {
 	const char *wrong;
-	int count = service_listeners(d->listener, &wrong);
+	int count = service_listeners(d->listener, &wrong), last = STDERR_FILENO;
 
 	if (count < 0)
 		program_fail_configuration(&d->program, wrong);
 	d->listeners_count = (unsigned)count;
+	for (int i = 0; i < count; i++)
+		if (d->listener[i].fd > last)
+			last = d->listener[i].fd;
+	connection_close_from(last + 1); /* what nobody handed over is no action's, either */
 }
 
 /* An account's state is opened as its user: what root made there he could not use. */

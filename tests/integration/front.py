@@ -83,8 +83,9 @@ class Service:
 
     name = "nmnotifyd"
 
-    def __init__(self, box, conf, sockets=None, environment=None, inetd=False, program=NMNOTIFYD):
+    def __init__(self, box, conf, sockets=None, environment=None, inetd=False, program=NMNOTIFYD, stray=None):
         self.box, self.conf, self.inetd, self.program = box, conf, inetd, program
+        self.stray = stray  # a file that was left open by whoever starts it
         self.sockets = sockets or [listener()]
         self.environment = environment or {}
         self.pid = None
@@ -132,6 +133,8 @@ class Service:
             os.closerange(3 + len(fds), 4096)
             environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)))
             environment["LISTEN_FDNAMES"] = ":".join(["nmnotify"] * len(fds))
+        if self.stray:
+            os.dup2(os.open(self.stray, os.O_RDONLY), 40)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         os.execve(self.program, ["nmnotifyd", "-f", str(self.conf)], {**environment, **self.environment})

@@ -285,6 +285,26 @@ def confinement():
             equal(status_of(waiter)["Seccomp"].strip(), "2", "waiter: filtered")
 
 
+def stray_descriptors():
+    """What was open when it was started, and is not one of its sockets, nobody gets."""
+    with Sandbox() as box:
+        secret = box.dir / "secret"
+        secret.write_text("secret")
+        secret.chmod(0o600)
+        conf = box.config(f"{FREE}from any\ninterval 0s\naction {box.recorder('sleep=60000')}\n")
+        for inetd in (False, True):
+            name = "inetd" if inetd else "systemd"
+            before = len(box.starts())
+            with Service(box, conf, inetd=inetd, stray=secret) as service:
+                service.send()
+                ok(box.wait_starts(before + 1), f"a descriptor that was left open, {name}: the action starts")
+                pids = {**dict(zip(("runner", "network process", "supervisor"), [service.pid, *service.children()])),
+                        "action": box.pids("action")[-1]}
+                for whose, pid in pids.items():
+                    fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+                    ok(str(secret) not in fds, f"a descriptor that was left open, {name}: not the {whose}'s")
+
+
 # ---- Sharing with handlers ----
 
 
@@ -731,6 +751,7 @@ nmtest.run(
     datagrams,
     wrong_sockets,
     confinement,
+    stray_descriptors,
     shared,
     covers_each_other,
     killed_waiter,
