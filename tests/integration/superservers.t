@@ -543,18 +543,25 @@ def inetd_rests():
                 except FileNotFoundError:
                     return []
 
+            def kill_network():
+                """Of the last one of them. A connection that its network process had is gone with it."""
+                for process in [p for parent in started(5)[-1:] for p in nmtest.children_of(parent)[:1]]:
+                    os.kill(process, signal.SIGKILL)
+                    nmtest.until(lambda: not nmtest.children_of(started(5)[-1]), 5)
+                    held[-1].close()
+                    held[-1] = socket.create_connection(("127.0.0.1", 7005), 5)
+
             deadline = time.monotonic() + 11
             while time.monotonic() < deadline:
                 time.sleep(0.05)
-                held[-1].close()
-                for pid in [p for parent in started(5)[-1:] for p in nmtest.children_of(parent)[:1]]:
-                    os.kill(pid, signal.SIGKILL)
-                held[-1] = socket.create_connection(("127.0.0.1", 7005))
+                kill_network()
             for i, (what, _, wait, *_) in enumerate(entries):
                 count = len(started(i))
                 most = 200 if wait.startswith("nowait") else 3  # until it is taken away; else thousands
                 ok(1 <= count <= most, f"inetd: {what}: rests between errors: {count} processes in 11 s")
                 ok(count >= 2, f"inetd: {what}: and is tried again")
+            nmtest.until(lambda: nmtest.children_of(started(5)[-1]), 1)
+            kill_network()
             for i in (0, 5):
                 last = started(i)[-1]
                 os.kill(last, signal.SIGTERM)
