@@ -250,7 +250,7 @@ def sandbox(owner="root"):
         (box.dir / "bin").mkdir()
         program = box.dir / "bin/nmnotify"
         for each in (program, box.dir / "bin/nmnotifyd"):
-            each.write_text(f'#!/bin/sh\nexec {BUILD / each.name} -f {conf} "$@"\n')
+            each.write_text(f'#!/bin/sh\nexec {box.bring(BUILD / each.name)} -f {conf} "$@"\n')
             each.chmod(0o755)
         if owner != "root":
             os.chown(box.state_dir, box.uid, box.gid)
