@@ -48,6 +48,9 @@ bool confine(const struct policy *policy);
  */
 bool isolate(void);
 
+/* Has the kernel seccomp filters? */
+bool has_seccomp(void);
+
 /* The version of Landlock that the kernel has (its ABI), or 0; and the first with its scopes. */
 #define LANDLOCK_ABI_SCOPES 6
 int landlock_abi(void);

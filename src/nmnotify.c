@@ -38,7 +38,7 @@ static const char usage[] =
 	"  -f file   configuration, instead of " CONF_FILE "\n"
 	"  -o words  a line of configuration, said before the file's\n"
 	"  -t        check the configuration, print what is wrong, and exit\n"
-	"  -V        print the version and exit\n"
+	"  -V        print the version and what it can do here, and exit\n"
 	"  -h        print this and exit\n";
 
 _Noreturn static void finish(struct handler *h, enum verdict verdict)

@@ -54,7 +54,7 @@ static const char usage[] = "usage: nmnotifyd [-h | -t | -V] [-f file] [-o 'keyw
 			    "  -f file   configuration, instead of " CONF_FILE "\n"
 			    "  -o words  a line of configuration, said before the file's\n"
 			    "  -t        check the configuration, print what is wrong, and exit\n"
-			    "  -V        print the version and exit\n"
+			    "  -V        print the version and what it can do here, and exit\n"
 			    "  -h        print this and exit\n";
 
 static void guard_descriptors(struct daemon *d, char **arguments)

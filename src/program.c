@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "text.h"
 #include "users.h"
 
@@ -235,6 +236,48 @@ _Noreturn static void say(const struct program *program, const char *first, cons
 	exit(!program->stdout_usable || text_write(&text, STDOUT_FILENO) ? EX_OK : EX_OSERR);
 }
 
+#ifdef WITH_SYSTEMD
+#define SYSTEMD_WORD "yes"
+#else
+#define SYSTEMD_WORD "no"
+#endif
+
+static void libc_add(struct text *text)
+{
+#ifdef __UCLIBC__
+	text_add(text, "uClibc");
+#elif defined __GLIBC__
+	text_add(text, "glibc %d.%d", __GLIBC__, __GLIBC_MINOR__);
+#else
+	text_add(text, "musl"); /* which has no macro that says so */
+#endif
+	text_add(text, getauxval(AT_BASE) == 0 ? ", static\n" : ", dynamic\n");
+}
+
+/* What this program was built with, and what of its confinement the running kernel has. */
+_Noreturn static void say_version(const struct program *program)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+	int abi = landlock_abi();
+
+	text_add(&text, "%s " VERSION "\npolicies:", program->name);
+	for (unsigned i = 0; i < policies_count; i++)
+		text_add(&text, " %s", policies[i].name);
+	text_add(&text, "\nlibc: ");
+	libc_add(&text);
+	text_add(&text, "libsystemd: " SYSTEMD_WORD "\nseccomp: %s\n",
+		has_seccomp() ? "yes" : "not in this kernel: nothing can run");
+	if (abi == 0)
+		text_add(&text, "Landlock: not in this kernel: isolate has no effect\n");
+	else if (abi < LANDLOCK_ABI_SCOPES)
+		text_add(&text, "Landlock: ABI %d, isolate needs %d: it has no effect\n", abi,
+			LANDLOCK_ABI_SCOPES);
+	else
+		text_add(&text, "Landlock: ABI %d, for isolate: signals, abstract sockets\n", abi);
+	say(program, bytes, "");
+}
+
 _Noreturn static void fail_usage(struct program *program, const char *wrong, const char *argument)
 {
 	char bytes[MESSAGE_MAX];
@@ -277,7 +320,7 @@ static void read_options(
 		else if (strcmp(option, "-h") == 0)
 			say(program, program->usage, "");
 		else if (strcmp(option, "-V") == 0)
-			say(program, program->name, " " VERSION "\n");
+			say_version(program);
 		else
 			fail_usage(program, "cannot use", option);
 	}

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: ISC
 """The configuration: what it says, and that nothing runs if anything in it is wrong."""
 
+import ctypes
 import os
 import re
 import socket
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 import nmtest
-from nmtest import EX_CONFIG, EX_OSERR, LINE, Sandbox, equal, is_root, ok, skip
+from nmtest import BUILD, EX_CONFIG, EX_OSERR, LINE, Sandbox, equal, is_root, ok, skip
 
 TIME = "is not a time such as 500ms, 10s, 5m, 2h or 1d"
 LIMIT = "limit: expected COUNT/PERIOD, such as 12/m, and perhaps burst NUMBER"
@@ -490,6 +492,26 @@ def quoting():
 # ---- The command line ----
 
 
+def version(box):
+    """-V: the version alone on the first line, and then what can be had here."""
+    abi = max(0, ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1))  # landlock_create_ruleset(2)
+    for name in ("nmnotify", "nmnotifyd"):
+        done = subprocess.run([BUILD / name, "-V"], capture_output=True, text=True)
+        ok(done.returncode == 0 and done.stderr == "", f"conf: {name} -V")
+        first, *lines = done.stdout.splitlines()
+        ok(re.fullmatch(rf"{name} \d+\.\d+\.\d+", first), f"conf: {name} -V: {first}")
+        said = dict(line.split(": ", 1) for line in lines)
+        equal(said.get("policies"), "mail local none", f"conf: {name} -V: the policies")
+        is_static = b"/ld-" not in (BUILD / name).read_bytes()[:4096]
+        ok(said.get("libc", "").endswith("static" if is_static else "dynamic"), f"conf: {name} -V: libc: {said.get('libc')}")
+        has_systemd = b"libsystemd.so" in (BUILD / name).read_bytes()
+        equal(said.get("libsystemd"), "yes" if has_systemd else "no", f"conf: {name} -V: libsystemd")
+        equal(said.get("seccomp"), "yes", f"conf: {name} -V: seccomp")
+        landlock = said.get("Landlock", "")
+        ok(landlock.startswith(f"ABI {abi}," if abi else "not in this kernel"), f"conf: {name} -V: Landlock: {landlock}")
+        equal("no effect" in landlock, abi < 6, f"conf: {name} -V: whether isolate has an effect")
+
+
 def command_line():
     with Sandbox() as box:
 
@@ -577,8 +599,7 @@ def command_line():
             ok(status == EX_CONFIG and out == "" and told, f"conf: {args} is refused")
         status, out, err = box.check("-h")
         ok(status == 0 and out.startswith("usage: nmnotify ") and err == "", "conf: -h")
-        status, out, err = box.check("-V")
-        ok(status == 0 and re.fullmatch(r"nmnotify \d+\.\d+\.\d+\n", out) and err == "", "conf: -V")
+        version(box)
 
         if os.path.exists("/etc/nmnotify.conf"):
             skip("conf: -o without a file", "there is an /etc/nmnotify.conf")
