@@ -684,7 +684,7 @@ enum { INSTRUCTION_STEPS = 40 };
 
 /* A chain that begins just before an answer is FAR still reaches it. */
 enum { CHAIN_MOST = 50 };
-_Static_assert(FAR + CHAIN_MOST <= UCHAR_MAX, "a jump crosses at most 255 instructions");
+_Static_assert((int)FAR + (int)CHAIN_MOST <= UCHAR_MAX, "a jump crosses at most 255 instructions");
 
 /* The runs from one up to another are told apart by a branch, with a tree to each side; or by a
  * chain that asks for one number after the other, and whatever is left has the usual answer. */
