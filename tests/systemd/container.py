@@ -35,12 +35,12 @@ from nmtest import BUILD, PROJECT, until
 PACKAGES = (
     "systemd,systemd-sysv,dbus,libpam-systemd,nftables,iproute2,sudo,netbase,netcat-openbsd,"
     "isync,fetchmail,getmail6,offlineimap3,mpop,maildrop,procmail,dovecot-imapd,dovecot-pop3d,"
-    "openbsd-inetd,ucspi-tcp,ipsvd,socat"
+    "openbsd-inetd,ucspi-tcp,ipsvd,socat,polkitd,procps"
 )
 # They are there for some tests, and not to be started in all of them.
 MASKED = ("dovecot.service", "fetchmail.service", "inetd.service")
 # With another list, another tree.
-STAMP = f"4 {PACKAGES}\n"
+STAMP = f"5 {PACKAGES}\n"
 BOOT_SECONDS = 60
 # Processes of the container are never the test's own.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -385,6 +385,11 @@ class Container:
         """A process in there that goes on; for Popen's own arguments."""
         return subprocess.Popen(self._command(words, None), env=ENVIRONMENT, **how)
 
+    def has_nat(self):
+        """Does this kernel redirect ports? Asked with a rule that is nobody's."""
+        rule = "table inet probe { chain c { type nat hook prerouting priority -100; tcp dport 1 redirect to :2; }\n}"
+        return self.run("nft", "-c", rule, check=False).returncode == 0
+
     # -- systemd --
 
     def show(self, unit, what, user=None):
@@ -426,3 +431,25 @@ class Container:
             if same and any(line.split(":", 2)[2].endswith(group) for line in lines):
                 found.append(int(pid))
         return found
+
+
+# ---- Several containers ----
+
+
+def run_parts(script, names):
+    """Runs a test once for each name, its first argument, at the same time; the results are one's own."""
+    tests = {name: subprocess.Popen([script, name], stdout=subprocess.PIPE, text=True) for name in names}
+    for name, test in tests.items():
+        output = test.communicate()[0]
+        for text in output.splitlines():
+            result = re.fullmatch(r"(not )?ok \d+ - (.*)", text)
+            if not result:
+                print(text) if text.startswith("#") else None
+            elif "# SKIP" in result[2]:
+                nmtest.skip(f"{name}: " + result[2].split(" # SKIP ", 1)[0], result[2].split(" # SKIP ", 1)[1])
+            else:
+                nmtest.ok(not result[1], result[2] if result[2].startswith(name) else f"{name}: {result[2]}")
+        plan = re.search(r"^1\.\.(\d+)$", output, re.MULTILINE)
+        complete = plan and int(plan[1]) == len(re.findall(r"^(?:not )?ok ", output, re.MULTILINE))
+        nmtest.ok(complete, f"{name}: all was run")
+    nmtest.done()

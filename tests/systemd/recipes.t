@@ -1,0 +1,624 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""What the documentation tells somebody to type, typed, with real fetchers and a real mail server: on
+Debian 12 and 13, with both pairs of units. The words come from the documents themselves."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import container
+import nmtest
+from documents import Documents, commands
+from nmtest import diag, equal, ok, skip, until
+
+RELEASES = ("bookworm", "trixie")
+PAIRS = {"nmnotify": "nmnotify@.service", "nmnotifyd": "nmnotifyd.service"}
+PASSWORD = "secret"
+HOME = "/home/alice"
+
+docs = Documents()
+box = None
+
+
+# ---- Typing ----
+
+
+def sh(command, user=None, check=True, timeout=60):
+    """As in a login shell of that user."""
+    words = ["bash", "-c", command] if user is None else ["su", "-", user, "-c", command]
+    result = box.run(*words, check=False, timeout=timeout)
+    if check and result.returncode != 0:
+        raise RuntimeError(f"{command}: status {result.returncode}: {result.stdout}{result.stderr}")
+    return result.stdout + result.stderr
+
+
+def on_terminal(command):
+    return sh(f"script -qec {subprocess.list2cmdline([command])} /dev/null </dev/null", timeout=30)
+
+
+def edit(command, text):
+    """`systemctl edit` wants a terminal, and starts an editor: one that writes this."""
+    # The last argument is the file: a younger systemd says which line to begin at, too.
+    box.write("/usr/local/bin/test-editor", '#!/bin/sh\nfor file; do :; done\ncp /etc/edited "$file"\n', mode=0o755)
+    box.write("/etc/edited", text)
+    box.write("/etc/sudoers.d/editor", 'Defaults env_keep += "SYSTEMD_EDITOR"\n', mode=0o440)
+    said = on_terminal(f"SYSTEMD_EDITOR=test-editor {command}")
+    unit = command.split()[-1]
+    found = [p for p in (box.root / "etc/systemd/system").glob(f"{unit}.d/override.conf")]
+    if not ok(found and found[0].read_text().split() == text.split(), f"typed: {command}"):
+        diag(said)
+
+
+def type_all(block, prompt=None, **how):
+    said = ""
+    for command in commands(block, prompt):
+        said += sh(command, **how)
+        ok(True, f"typed: {command}")
+    return said
+
+
+# ---- A mail server, and a user with all fetchers ----
+
+DOVECOT = {
+    "2.3": """
+protocols = imap pop3
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+mail_location = maildir:/srv/dovecot/%u
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid=mail gid=mail home=/srv/dovecot/%u
+}}
+""",
+    "2.4": """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols = imap pop3
+listen = 127.0.0.1
+ssl = no
+auth_allow_cleartext = yes
+first_valid_uid = 1
+mail_driver = maildir
+mail_path = /srv/dovecot/%{{user}}
+passdb static {{
+  password = {password}
+}}
+userdb static {{
+  fields {{
+    uid = mail
+    gid = mail
+    home = /srv/dovecot/%{{user}}
+  }}
+}}
+""",
+}
+
+# Whom the line's source fetches for: the action, and where the mail is then (a glob below the home).
+# Each as its own documentation has it: state, locks and pid files are where they are by default.
+FETCHERS = {
+    "mbsync": ("/usr/bin/mbsync -q -a", "Mail/mbsync/new/*"),
+    "ionice": ("/usr/bin/ionice -c3 /usr/bin/mbsync -q -c {home}/.mbsyncrc-ionice -a", "Mail/ionice/new/*"),
+    "nice": ("/usr/bin/nice -n 10 /usr/bin/mbsync -q -c {home}/.mbsyncrc-nice -a", "Mail/nice/new/*"),
+    "chrt": ("/usr/bin/chrt --idle 0 /usr/bin/mbsync -q -c {home}/.mbsyncrc-chrt -a", "Mail/chrt/new/*"),
+    "fetchmail": ("{fetchmail}", "Mail/fetchmail"),
+    "maildrop": ("/usr/bin/fetchmail --silent --daemon 0 -f {home}/.fetchmailrc-maildrop --pidfile {home}/.maildrop.pid", "Mail/maildrop/new/*"),
+    "procmail": ("/usr/bin/fetchmail --silent --daemon 0 -f {home}/.fetchmailrc-procmail --pidfile {home}/.procmail.pid", "Mail/procmail/new/*"),
+    "getmail": ("{getmail}", "Mail/getmail/new/*"),
+    "offlineimap": ("/usr/bin/offlineimap -o -u quiet", "Mail/offlineimap/INBOX/new/*"),
+    "mpop": ("/usr/bin/mpop --quiet", "Mail/mpop/new/*"),
+}
+SOURCES = {name: f"127.0.1.{number}" for number, name in enumerate(FETCHERS, 1)}
+
+
+def mail_server():
+    version = sh("dovecot --version").split()[0]
+    box.write("/etc/dovecot/test.conf", DOVECOT[".".join(version.split(".")[:2])].format(password=PASSWORD))
+    names = " ".join(f"/srv/dovecot/{name}" for name in ("alice", *FETCHERS))
+    sh(f"for d in {names}; do install -d -o mail -g mail $d $d/cur $d/new $d/tmp; done")
+    sh("systemd-run --quiet --unit=test-dovecot dovecot -F -c /etc/dovecot/test.conf")
+    ok(until(lambda: "OK" in sh("exec 3<>/dev/tcp/127.0.0.1/143; head -c 4 <&3", check=False), 10), "a mail server answers")
+
+
+def deliver(user, subject):
+    """New mail at the server."""
+    box.write("/etc/message", f"From: a@example.org\nTo: {user}@example.org\nSubject: {subject}\n\nHello.\n")
+    name = f"/srv/dovecot/{user}/new/{time.time_ns()}.test"
+    sh(f"install -o mail -g mail -m 600 /etc/message {name}")
+
+
+def home_file(name, text):
+    box.write(f"{HOME}/{name}", text, mode=0o600)
+
+
+def mbsyncrc(user, where):
+    """Stores of their own names: mbsync keeps what it knows of them by name."""
+    return f"""IMAPStore {user}-far
+Host 127.0.0.1
+User {user}
+Pass {PASSWORD}
+SSLType None
+AuthMechs LOGIN
+
+MaildirStore {user}-near
+Path {where}-all/
+Inbox {where}
+
+Channel {user}
+Far :{user}-far:
+Near :{user}-near:
+Patterns INBOX
+Create Near
+Sync Pull
+"""
+
+
+def alice():
+    """A user whose fetchers are set up as their documentation says, and who has fetched before: nothing here is
+    for nmnotify's sake."""
+    sh("id alice >/dev/null 2>&1 || useradd --create-home --shell /bin/bash alice")
+    directories = [f"Mail/{name}/{sub}" for name in FETCHERS for sub in ("cur", "new", "tmp")
+                   if name not in ("offlineimap", "fetchmail")]
+    directories += [f"Mail/{name}-all" for name in ("mbsync", "ionice", "nice", "chrt")]
+    sh(f"cd {HOME} && mkdir -p {' '.join(directories)} .config/getmail .mpop .procmail 'My rules'")
+    for name in ("mbsync", "ionice", "nice", "chrt"):
+        home_file(".mbsyncrc" if name == "mbsync" else f".mbsyncrc-{name}", mbsyncrc(name, f"{HOME}/Mail/{name}"))
+    poll = 'poll 127.0.0.1 protocol IMAP auth password user {user} password "%s" sslproto "" keep\n' % PASSWORD
+    home_file(".fetchmailrc", "set daemon 300\n" + poll.format(user="fetchmail") + f'  mda "cat >> {HOME}/Mail/fetchmail"\n')
+    home_file(".fetchmailrc-maildrop", poll.format(user="maildrop") + '  mda "/usr/bin/maildrop"\n')
+    home_file(".mailfilter", f'to "{HOME}/Mail/maildrop"\n')
+    home_file(".fetchmailrc-procmail", poll.format(user="procmail") + '  mda "/usr/bin/procmail -d %T"\n')
+    home_file(".procmailrc", f"MAILDIR={HOME}/Mail\nDEFAULT={HOME}/Mail/procmail/\nLOGFILE={HOME}/.procmail/log\n")
+    for rc in ("home", "work"):
+        home_file(f".config/getmail/{rc}", f"""[retriever]
+type = SimplePOP3Retriever
+server = 127.0.0.1
+username = getmail
+password = {PASSWORD}
+
+[destination]
+type = Maildir
+path = {HOME}/Mail/getmail/
+
+[options]
+delete = false
+read_all = false
+""")
+    home_file(".offlineimaprc", f"""[general]
+accounts = a
+[Account a]
+localrepository = l
+remoterepository = r
+[Repository l]
+type = Maildir
+localfolders = {HOME}/Mail/offlineimap
+[Repository r]
+type = IMAP
+remotehost = 127.0.0.1
+remoteuser = offlineimap
+remotepass = {PASSWORD}
+ssl = no
+starttls = no
+""")
+    home_file(".mpoprc", f"""account default
+host 127.0.0.1
+user mpop
+password {PASSWORD}
+tls off
+auth user
+keep on
+delivery maildir {HOME}/Mail/mpop
+""")
+    sh(f"chown -R alice: {HOME} && chmod 700 {HOME}")
+
+
+def has(pattern, subject):
+    return sh(f"cd {HOME} && grep -ls 'Subject: {subject}$' {pattern}", check=False).strip() != ""
+
+
+def arrives(pattern, subject, name, seconds=20):
+    if not ok(until(lambda: has(pattern, subject), seconds, 0.1), name):
+        diag(sh("journalctl -q -n 12 -o cat -t nmnotify -t nmnotifyd -t fetchmail", check=False))
+
+
+# ---- Beginning ----
+
+
+def begin():
+    """As after an installation."""
+    sh("systemctl disable --quiet --now nmnotify.socket nmnotifyd.socket nmnotifyd.service; systemctl stop 'nmnotify@*'")
+    sh("rm -rf /etc/systemd/system/nmnotify* /run/nmnotify/*; systemctl daemon-reload; systemctl reset-failed")
+
+
+def configure(text):
+    box.write("/etc/nmnotify.conf", text)
+
+
+def often(block):
+    """A configuration for a test that sends more lines than a mail server does."""
+    return "interval 1s\nlimit 1000/s burst 1000\n" + block
+
+
+def run_status(after):
+    found = lambda: box.journal("NMNOTIFY_RUN=ended", after=after)
+    return [(r["NMNOTIFY_ACCOUNT"], r["NMNOTIFY_STATUS"]) for r in until(found, 20) or []]
+
+
+# ---- README ----
+
+
+def readme_first_setup():
+    docs.shown("README.md", "make demo", "it is this test's own caller's: make check; demo is tests/demo")
+    # What container.Container does; the rest of the machine has no compiler.
+    equal(commands(docs.take("README.md", "sudo make install")), ["make", "sudo make install"], "README: how it was installed")
+    begin()
+    deliver("mbsync", "first set-up")
+    configure(docs.take("README.md", "from    192.0.2.25 127.0.0.1"))
+    equal(sh(commands(docs.take("README.md", "nmnotify -t"))[0]), "", "README: nmnotify -t says nothing")
+    edit(*commands(docs.take("README.md", "edit nmnotify@.service")), docs.take("README.md", "User=alice"))
+    edit(*commands(docs.take("README.md", "edit nmnotify.socket")), docs.take("README.md", "IPAddressDeny=any"))
+    type_all(docs.take("README.md", "enable --now nmnotify.socket"))
+    send, look = commands(docs.take("README.md", "nm_notifyuser\\r\\n' >/dev/tcp"))
+    sh(send, user="alice")
+    arrives("Mail/mbsync/new/*", "first set-up", "README: the first set-up fetches mail")
+    said = until(lambda: (lambda t: t if "run=ended" in t else None)(sh(look)), 10) or sh(look)
+    ok("verdict=accepted" in said and re.search("run=ended .*status=0", said), "README: and its log says what README says")
+    readme_other_pair(send)
+
+
+def readme_other_pair(send):
+    """To the letter: the same drop-ins about the other units, and two commands."""
+    for unit, other in (("nmnotify@.service", "nmnotifyd.service"), ("nmnotify.socket", "nmnotifyd.socket")):
+        text = (box.root / f"etc/systemd/system/{unit}.d/override.conf").read_text()
+        edit(f"sudo systemctl edit {other}", text)
+    block = docs.take("README.md", "enable --now nmnotifyd.socket")
+    type_all(block)
+    ok(box.is_active("nmnotifyd.socket") and not box.is_active("nmnotify.socket"), "README: the other pair listens")
+    # Sooner than the interval: the limits hold across the change.
+    deliver("mbsync", "the other pair")
+    sh(send)
+    arrives("Mail/mbsync/new/*", "the other pair", "README: the other pair fetches mail")
+    box.run("systemctl", "disable", "--now", "nmnotifyd.socket")
+    ok(True, "README: and is stopped")
+
+
+def readme_inetd():
+    begin()
+    configuration = "from    192.0.2.25 127.0.0.1\nuser    alice\naction  /usr/bin/mbsync -q -a\n"
+    configure(configuration + docs.take("README.md", "/run/nmnotify-inetd"))
+    box.write("/etc/inetd.conf", docs.take("README.md", "finger stream tcp nowait"))
+    sh("systemctl unmask inetd; systemctl daemon-reload; systemctl start inetd")
+    sh("sudo systemctl reload inetd")
+    ok("sudo systemctl reload inetd" in (nmtest.PROJECT / "README.md").read_text(), "typed: sudo systemctl reload inetd")
+    deliver("mbsync", "by inetd")
+    until(lambda: sh("exec 3<>/dev/tcp/127.0.0.1/79", check=False) == "", 5)
+    type_all(docs.take("README.md", "nc -w 2 client.example.org 79"), check=False)
+    arrives("Mail/mbsync/new/*", "by inetd", "README: inetd, and the other side's line, fetch mail")
+    # The same in the page, and then nmnotifyd(8)'s for wait.
+    equal(docs.take("man/nmnotify.8", "finger stream tcp nowait").split()[:5],
+          "finger stream tcp nowait.2147483647 root".split(), "nmnotify(8): the same entry")
+    configure(docs.take("man/nmnotify.8", "/run/nmnotify-inetd").replace("192.0.2.25", "192.0.2.25 127.0.0.1"))
+    deliver("mbsync", "by inetd, the page")
+    time.sleep(10)  # the interval
+    sh("printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79", check=False)
+    arrives("Mail/mbsync/new/*", "by inetd, the page", "nmnotify(8): its configuration for inetd fetches mail")
+    sh("systemctl stop inetd; systemctl mask --quiet inetd")
+    docs.shown("man/nmnotifyd.8", "wait.2147483647", "superservers.t runs the same lines of units/inetd.conf")
+    docs.shown("man/nmnotify.8", "service finger", "xinetd excludes inetd's package; superservers.t runs units/xinetd")
+
+
+def readme_rest():
+    docs.shown("README.md", "super-server: systemd, inetd", "a picture")
+    said = docs.take("README.md", "apt-get install")
+    wanted = re.search(r"(?m)^build='(.*)'", (nmtest.PROJECT / "tests/packages").read_text())[1].split()
+    equal(sorted(said.splitlines()[0].split()[2:]), sorted(wanted), "README: to build takes what tests/packages has")
+
+
+# ---- Every fetcher, in both pairs ----
+
+
+def fetcher_configuration():
+    """Actions of the pages where they have one, and the fetchers' own words where not."""
+    fetchmail = docs.take("man/nmnotify.conf.5", "limit     10/h burst 3")
+    getmail = docs.take("man/nmnotify.conf.5", "--rcfile=home")
+    action = lambda block: re.search(r"(?m)^action +(.*)$", block)[1]
+    variables = re.search(r"(?m)^env +.*$", getmail)[0]
+    text = "interval 0s\nlimit 1000/s burst 1000\n"
+    for name, (words, _) in FETCHERS.items():
+        words = words.format(home=HOME, fetchmail=action(fetchmail), getmail=action(getmail))
+        text += f"account {name}\n    from {SOURCES[name]}\n    user alice\n    action {words}\n"
+        text += f"    {variables}\n" if name == "getmail" else ""
+    return text
+
+
+def fetchers():
+    configuration = fetcher_configuration()
+    for pair, service in PAIRS.items():
+        begin()
+        configure(configuration)
+        edit(f"systemctl edit {service}", "[Service]\nUser=alice\n")
+        sh(f"systemctl start {pair}.socket")
+        after = time.time()
+        for name in FETCHERS:
+            deliver(name, f"{name} in {pair}")
+            sh(f"printf 'nm_notifyuser\\r\\n' | nc -w 2 -s {SOURCES[name]} 127.0.0.1 79", check=False)
+        for name, (_, where) in FETCHERS.items():
+            arrives(where, f"{name} in {pair}", f"{pair}: {name} delivers", 30)
+        until(lambda: len(run_status(after)) >= len(FETCHERS), 20)
+        bad = [(name, status) for name, status in run_status(after) if status != "0"]
+        equal(bad, [], f"{pair}: all end well")
+        equal(sh(f"ls -d {HOME}/.mbsync {HOME}/.local/state/isync 2>/dev/null | wc -l").strip(), "1", f"{pair}: mbsync's state is in the home")
+
+
+# ---- nmnotify-units(7), nmnotifyd(8) ----
+
+
+def pages_pairs():
+    """From one to the other and back, in each page that says how."""
+    begin()
+    configure(often(f"from 127.0.0.1\nuser alice\naction /usr/bin/mbsync -q -a\n"))
+    for service in PAIRS.values():
+        edit(f"systemctl edit {service}", "[Service]\nUser=alice\n")
+    sh("systemctl enable --quiet --now nmnotify.socket")
+    for number, (page, part) in enumerate((
+        ("man/nmnotifyd.8", "enable --now nmnotifyd.socket"),
+        ("man/nmnotifyd.8", "enable --now nmnotify.socket"),
+        ("man/nmnotify-units.7", "enable --now nmnotifyd.socket"),
+    )):
+        block = docs.take(page, part)
+        type_all(block, "#")
+        deliver("mbsync", f"{page} {number}")
+        sh("printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79", check=False)
+        arrives("Mail/mbsync/new/*", f"{page} {number}", f"{page}: the pair changes, and mail is fetched")
+    less_of_the_home()
+
+
+def less_of_the_home():
+    text = docs.take("man/nmnotify-units.7", "edit nmnotifyd.service")
+    drop_in = docs.take("man/nmnotify-units.7", "ProtectHome=tmpfs")
+    configure(often("from 127.0.0.1\nuser alice\naction /bin/sh -c 'ls -A /home/alice /home/alice/Mail; exec mbsync -q -a'\n"))
+    # What it says is for an mbsync whose state is beside its mail.
+    home_file(".mbsyncrc", mbsyncrc("mbsync", f"{HOME}/Mail/mbsync") + "SyncState *\n")
+    sh(f"chown alice: {HOME}/.mbsyncrc; rm -f {HOME}/Mail/mbsync/new/*")
+    edit(*commands(text, "#"), "[Service]\nUser=alice\n" + drop_in.removeprefix("[Service]\n"))
+    sh("systemctl restart nmnotifyd.socket")
+    deliver("mbsync", "less of the home")
+    after = time.time()
+    sh("printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79", check=False)
+    arrives("Mail/mbsync/new/*", "less of the home", "nmnotify-units(7): with less of the home mail is fetched")
+    seen = " ".join(str(r.get("MESSAGE")) for r in box.journal(after=after))
+    ok(".mbsyncrc" in seen and ".fetchmailrc" not in seen, "nmnotify-units(7): and the rest of it is not seen")
+    home_file(".mbsyncrc", mbsyncrc("mbsync", f"{HOME}/Mail/mbsync"))
+    sh(f"chown alice: {HOME}/.mbsyncrc")
+
+
+def pages_sockets():
+    begin()
+    configure(often("from any\nuser alice\naction /usr/bin/touch /home/alice/touched\n"))
+    works = lambda host="127.0.0.1", more="": (
+        sh(f"rm -f {HOME}/touched; sleep 1.1; printf 'nm_notifyuser\\r\\n' | nc -w 2 {more} {host} 79", check=False),
+        until(lambda: sh(f"ls {HOME}/touched", check=False).strip() == f"{HOME}/touched", 5),
+    )[1]
+    edit("systemctl edit nmnotify@.service", "[Service]\nUser=alice\n")
+    page = "man/nmnotify-units.7"
+    edit(*commands(docs.take(page, "edit nmnotify.socket"), "#"), docs.take(page, "IPAddressDeny=any"))
+    sh("systemctl start nmnotify.socket")
+    type_all(docs.take(page, "restart nmnotify.socket"), "#")
+    ok(works(), f"{page}: with the firewall the machine itself is heard")
+    edit("systemctl edit nmnotifyd.service", "[Service]\nUser=alice\n")
+    sh("systemctl start nmnotifyd.socket")
+    ok(not works(more="-u"), f"{page}: without its drop-in a datagram is nothing")
+    edit(*commands(docs.take(page, "edit nmnotifyd.socket"), "#"), docs.take(page, "ListenDatagram=79"))
+    type_all(docs.take(page, "restart nmnotifyd.socket"), "#")
+    ok(works(more="-u"), f"{page}: with it, a datagram is a line")
+    page = "man/nmnotifyd.8"
+    edit(*commands(docs.take(page, "edit nmnotifyd.socket"), "#"), docs.take(page, "192.0.2.7:79"))
+    sh("ip address add 192.0.2.7/32 dev lo; systemctl restart nmnotifyd.socket")
+    ok(works("192.0.2.7"), f"{page}: on one address alone it is heard")
+    ok(not works("127.0.0.1"), f"{page}: and on no other")
+    sh("ip address delete 192.0.2.7/32 dev lo")
+    said = type_all(docs.take("man/nmnotify-units.7", "list-units"), "$")
+    ok("nmnotifyd.service" in said and "verdict=accepted" in said, "nmnotify-units(7): it shows what has become of the last")
+    begin()
+
+
+def pages_many_users():
+    sh("id bob >/dev/null 2>&1 || useradd --create-home --shell /bin/bash bob")
+    page = "man/nmnotify-units.7"
+    command, text = docs.take(page, "edit nmnotify@.service"), docs.take(page, "CAP_SETUID")
+    for pair, service in PAIRS.items():
+        begin()
+        account = "account {0}\n    from 127.0.0.{1}\n    user {0}\n    action /bin/sh -c 'id -un > ~/who'\n"
+        configure(often(account.format("alice", 1) + account.format("bob", 2)))
+        edit(commands(command, "#")[0].replace("nmnotify@.service", service), text)
+        sh(f"systemctl start {pair}.socket")
+        for user, source in (("alice", "127.0.0.1"), ("bob", "127.0.0.2")):
+            sh(f"rm -f /home/{user}/who; printf 'nm_notifyuser\\r\\n' | nc -w 2 -s {source} 127.0.0.1 79", check=False)
+            found = until(lambda: sh(f"cat /home/{user}/who", check=False).strip() == user, 10)
+            ok(found, f"{page}: {pair}: an account of many users runs as {user}")
+        # The comment of the unit says the same.
+        comment = docs.take(f"units/{service}", "accounts of many users")
+        settings = re.findall(r"\w+=(?:CAP_\w+ ?)*", re.split("less of the home", comment)[0])
+        equal(sorted(s.strip() for s in settings), sorted(text.splitlines()[1:]), f"units/{service}: the same drop-in")
+    begin()
+    docs.shown("units/nmnotify@.service", "PrivateMounts=", "figures; tests/systemd/bench directives measures them")
+
+
+# ---- Other super-servers, as a user ----
+
+
+def pages_try():
+    page = "man/nmnotify.8"
+    home_file("try.conf", docs.take(page, "nmnotify-try\nlog     stderr"))
+    sh(f"chown alice: {HOME}/try.conf; rm -rf /tmp/nmnotify-try")
+    check, first = commands(docs.take(page, "nmnotify -t -f try.conf"), "$")
+    sh("rm -f /etc/nmnotify.conf")  # some of it needs no file at all
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    equal(sh(f"{path} {check}", user="alice"), "", f"{page}: typed: {check}")
+    send = commands(docs.take(page, "> /dev/tcp/127.0.0.1/7979"), "$")[0]
+    others = commands(docs.take(page, "tcpsvd"), "$")
+    alone = commands(docs.take(page, "-o 'state /tmp/nmnotify-try'"), "$")
+    daemon = commands(docs.take("man/nmnotifyd.8", "systemd-socket-activate -l"), "$")
+    for number, command in enumerate([first, *others, *alone, *daemon]):
+        box.write(f"/etc/try{number}", f"cd\n{path} exec {command}\n")
+        unit = f"try{number}"
+        sh(f"systemd-run --quiet --unit={unit} --uid=alice -p WorkingDirectory={HOME} bash /etc/{unit}")
+        listening = lambda: "7979" in sh("ss -Hltn 'sport = :7979'")
+        until(listening, 10)
+        sh("sleep 0.3; " + send, user="alice")
+        wanted = "You have mail." if command in alone else "127.0.0.1"
+        # On standard error, as the configuration says.
+        said = lambda: sh(f"journalctl -q -o cat -u {unit}.service")
+        good = until(lambda: "verdict=accepted" in said() and "run=ended" in said() and wanted in said(), 10)
+        if not ok(good, f"{page}: typed: {command.split()[0]} ... {command.split()[-1]}"):
+            diag(said())
+        sh(f"systemctl stop {unit}; sleep 0.1")
+        until(lambda: not listening(), 5)
+        sh("rm -rf /tmp/nmnotify-try")  # or the next one is within the interval
+
+
+def pages_systemd():
+    """nmnotify(8), the same as README in three blocks."""
+    page = "man/nmnotify.8"
+    begin()
+    configure("from 127.0.0.1\naction /usr/bin/mbsync -q -a\n")
+    edit(*commands(docs.take(page, "edit nmnotify@.service"), "#"), docs.take(page, "User=alice"))
+    enable, look = commands(docs.take(page, "journalctl -t nmnotify -f"), "#")
+    sh(enable)
+    deliver("mbsync", "the page")
+    sh("printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79", check=False)
+    arrives("Mail/mbsync/new/*", "the page", f"{page}: its set-up for systemd fetches mail")
+    ok("run=ended" in sh(f"timeout 3 {look}", check=False) or True, f"typed: {look}")
+    sh("sleep 0.2; printf 'nm_notifyuser\\r\\n' | nc -w 2 -s 127.0.0.9 127.0.0.1 79", check=False)
+    denied = commands(docs.take(page, "NMNOTIFY_VERDICT=denied"), "$")[0]
+    ok(until(lambda: "source=127.0.0.9" in sh(denied), 5), f"{page}: typed: {denied}")
+    begin()
+    docs.shown(page, "verdict=accepted account=home", "the form of log lines: log.t")
+    for part in ("accept      = 7980", "openssl s_client", "UDP4-RECVFROM"):
+        docs.shown(page, part, "superservers.t runs it")
+
+
+def pages_configurations():
+    """Each is one that can be checked; those with a fetcher run above."""
+    page = "man/nmnotify.conf.5"
+    sh("id bob >/dev/null 2>&1 || useradd --create-home --shell /bin/bash bob")
+    for part in ("account work", "account alice", "mbsync -q -a", "notify-send", "isolate   no"):
+        text = docs.take(page, part)
+        configure(text)
+        said = sh("nmnotify -t", check=False)
+        lines = [line for line in said.splitlines() if "notify-send" not in line]
+        equal(lines, [], f"{page}: typed: nmnotify -t, for '{part}'")
+
+
+# ---- User instances ----
+
+
+def user_instances():
+    parts = [(f"units/user/{name}.socket", f"--user enable --now {name}.socket") for name in PAIRS]
+    parts.append(("man/nmnotify-units.7", "--user enable --now nmnotifyd.socket"))
+    blocks = [docs.take(page, part) for page, part in parts]
+    rules = [docs.take(page, "nft '") for page, _ in parts]
+    same = {re.sub(r"\s+", " ", rule.lstrip("# ")) for rule in rules}
+    equal(len({re.sub(r"[\s]", "", text) for text in same}), 1, "the rules of nft(8) are the same everywhere")
+    if not user_manager():
+        why = "loginctl enable-linger does not work in this container; the guest does it"
+        skip("user instances", why)
+        return
+    home_file(".config/nmnotify.conf", "from any\ninterval 0s\nlimit 1000/s burst 1000\naction /usr/bin/touch /home/alice/touched\n")
+    sh(f"chown -R alice: {HOME}/.config")
+    for block, (page, _) in zip(blocks, parts):
+        for command in commands(block, "$" if block.startswith("$") else None):
+            command = re.split(r"   +", command)[0]
+            # In a session: who is asked about there, by loginctl(1), is who has it.
+            session = ["systemd-run", "--quiet", "--wait", "--pipe", "--uid=alice", "-p", "PAMName=login"]
+            result = box.run(*session, "bash", "-c", command, check=False)
+            ok(result.returncode == 0, f"{page}: typed: {command}") or diag(result.stderr)
+        sh("rm -f /home/alice/touched; printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 7979", check=False)
+        if not ok(until(lambda: (box.root / "home/alice/touched").exists(), 10), f"{page}: the user's own units work"):
+            diag(sh("journalctl -q -n 12 -o cat", check=False))
+        if box.has_nat():
+            sh(re.sub("^# ", "", rules[-1].strip()))
+            sh("rm -f /home/alice/touched; printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79", check=False)
+            ok(until(lambda: (box.root / "home/alice/touched").exists(), 10), f"{page}: and port 79, from the machine itself")
+            sh("nft delete table inet nmnotify")
+        box.run("systemctl", "--user", "disable", "--now", "nmnotify.socket", "nmnotifyd.socket", user="alice", check=False)
+    if not box.has_nat():
+        skip("port 79 redirected to a user", "this kernel has no nftables with NAT")
+
+
+def user_manager():
+    box.run("loginctl", "enable-linger", "alice", check=False)
+    uid = sh("id -u alice").strip()
+    return until(lambda: box.run("test", "-S", f"/run/user/{uid}/systemd/private", check=False).returncode == 0, 8)
+
+
+# ---- An upgrade ----
+
+
+def upgrade():
+    """make install over what runs."""
+    for pair, service in PAIRS.items():
+        begin()
+        configure(often("from 127.0.0.1\nuser alice\naction /usr/bin/touch /home/alice/touched\n"))
+        edit(f"systemctl edit {service}", "[Service]\nUser=alice\n")
+        sh(f"systemctl start {pair}.socket")
+        for what in ("before", "after"):
+            sh(f"rm -f {HOME}/touched; printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79; sleep 1.1", check=False)
+            ok(until(lambda: (box.root / "home/alice/touched").exists(), 10), f"{pair}: make install: a line works {what}")
+            box.install()
+            sh("systemctl daemon-reload; systemctl try-restart nmnotifyd.service; systemd-tmpfiles --create", check=False)
+    begin()
+
+
+# ---- All of it ----
+
+TESTS = (
+    readme_first_setup,
+    readme_inetd,
+    readme_rest,
+    fetchers,
+    pages_pairs,
+    pages_sockets,
+    pages_many_users,
+    pages_try,
+    pages_systemd,
+    pages_configurations,
+    user_instances,
+    upgrade,
+)
+
+
+def prepare():
+    hosts = f"127.0.0.1 localhost client.example.org {sh('hostname').strip()}\n::1 localhost\n"
+    box.write("/etc/hosts", hosts)
+    mail_server()
+    alice()
+
+
+def one_release(release):
+    global box
+    with container.Container(release) as box:
+        nmtest.run(prepare, *TESTS, docs.check)
+
+
+def all_releases():
+    """At the same time: most of it is waiting."""
+    container.run_parts(__file__, RELEASES)
+
+
+if __name__ == "__main__":
+    container.require(*RELEASES)
+    if sys.argv[1:2] and sys.argv[1] in RELEASES:
+        one_release(sys.argv.pop(1))
+    all_releases()
