@@ -102,7 +102,8 @@ class Daemon(Service):
     def resources(self):
         found = {"processes": len(self.pids())}
         for name, pid in (("runner", self.pid), ("network", self.network())):
-            found[f"{name}: descriptors"] = len(os.listdir(f"/proc/{pid}/fd"))
+            if is_root():
+                found[f"{name}: descriptors"] = len(os.listdir(f"/proc/{pid}/fd"))
             status = Path(f"/proc/{pid}/status").read_text()
             found[f"{name}: KiB"] = int(re.search(r"VmData:\s+(\d+)", status)[1])
         return found

@@ -271,6 +271,10 @@ def confinement():
             if is_root():
                 ok("0" not in status["Uid"].split() + status["Gid"].split(), "network process: not root")
                 equal(status["Groups"].split().count("0"), 0, "network process: not in root's group")
+            equal(status_of(service.others()[0])["Seccomp"].strip(), "2", "waiter: filtered")
+            if not is_root():
+                skip("the processes' descriptors", "only root may look at them")
+                return
             fds = {int(fd): os.readlink(f"/proc/{network}/fd/{fd}") for fd in os.listdir(f"/proc/{network}/fd")}
             equal([fds.get(fd) for fd in range(3)], ["/dev/null"] * 3, "network process: 0 to 2 lead nowhere")
             kinds = sorted("turn" if v.endswith("/turn") else v.split(":")[0] for k, v in fds.items() if k > 2)
@@ -282,7 +286,6 @@ def confinement():
             waiter = service.others()[0]
             own = {os.readlink(f"/proc/{waiter}/fd/{fd}") for fd in os.listdir(f"/proc/{waiter}/fd")}
             equal(mine & own, set(), "waiter: no socket of the network")
-            equal(status_of(waiter)["Seccomp"].strip(), "2", "waiter: filtered")
 
 
 def stray_descriptors():
@@ -300,7 +303,7 @@ def stray_descriptors():
                 ok(box.wait_starts(before + 1), f"a descriptor that was left open, {name}: the action starts")
                 pids = {**dict(zip(("runner", "network process", "supervisor"), [service.pid, *service.children()])),
                         "action": box.pids("action")[-1]}
-                for whose, pid in pids.items():
+                for whose, pid in pids.items() if is_root() else [("action", pids["action"])]:
                     fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
                     ok(str(secret) not in fds, f"a descriptor that was left open, {name}: not the {whose}'s")
 
@@ -541,6 +544,9 @@ def silent_connections():
 
 def silent_flood_is_forgotten():
     """After the clients are gone nothing of them is left."""
+    if not is_root():
+        skip("300 connections are gone: so are their descriptors", "only root may look at them")
+        return
     with Sandbox() as box:
         conf = box.config(FREE + f"from any\ninterval 0s\nread-timeout 60s\naction {box.recorder()}\n")
         with Service(box, conf, [listener()]) as service:
@@ -585,6 +591,9 @@ def rubbish():
     interval_ms = 1000
     seed = int(os.environ.get("SEED") or random.randrange(1 << 30))
     chance = random.Random(seed)
+    if not is_root():
+        skip("a network process that has been taken over", "only root may be it")
+        return
     with Sandbox() as box:
         conf = box.config(FREE + f"from 127.0.0.1\ninterval {interval_ms}ms\naction {box.recorder()}\n")
         with Service(box, conf, [listener()]) as service:

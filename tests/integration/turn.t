@@ -449,6 +449,11 @@ def can_trace():
         os.waitpid(pid, WALL)
 
 
+def can_trace_handlers():
+    """Ours are open to root alone."""
+    return nmtest.is_root() and can_trace()
+
+
 def stopped_before_exec(box, conf, name):
     """A supervisor that has made its start and not yet executed anything, and its child."""
     handler = box.start(conf)
@@ -465,7 +470,7 @@ def stopped_before_exec(box, conf, name):
 def killed_before_exec():
     """The supervisor dies when the start is made and written down, but nothing is executed."""
     name = "killed between start and exec"
-    if not can_trace():
+    if not can_trace_handlers():
         skip(f"G5: {name}", "ptrace(2) is not allowed here")
         return
     with Sandbox() as box:
@@ -497,7 +502,7 @@ def killed_before_exec():
 def owed_at_every_instruction():
     """From the valid line until the action is executed, one of two words says that a start is owed."""
     name = "at every instruction from the line to the fork"
-    if not can_trace():
+    if not can_trace_handlers():
         skip(f"G5: {name}", "ptrace(2) is not allowed here")
         return
     with Sandbox() as box:
@@ -625,7 +630,7 @@ def debt_before_the_limit():
 
 def debt_before_the_limit_behind_a_run():
     name = "a supervisor dies before exec, a line over its limit waits"
-    if not can_trace():
+    if not can_trace_handlers():
         skip(f"G1: {name}", "ptrace(2) is not allowed here")
         return
     with Sandbox() as box:
