@@ -44,6 +44,8 @@ struct state {
 	atomic_word action; /* process of the run in progress; only `running` writes */
 	/* The limiter (limiter.c). */
 	atomic_word key[4];
+	/* The turn: a line that nmnotifyd has taken, and its time. */
+	atomic_word asked, asked_for;
 
 	/* Counts since the state was fresh, modulo 2^32 (log.c). */
 	_Alignas(STATE_LINE_BYTES) atomic_word verdicts[VERDICTS];

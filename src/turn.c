@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum turn_lock { LOCK_WAITING, LOCK_RUNNING };
+enum turn_lock { LOCK_WAITING, LOCK_RUNNING, LOCK_ASKING };
 
 /*
  * Between taking `waiting` and writing `due`, and again between clearing `due` and releasing
@@ -86,21 +86,50 @@ static void word_wake(atomic_word *word)
 	(void)syscall(FUTEX, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
+/*
+ * The last start is also a word at the beginning of the turn file: nmnotifyd's network process has
+ * the state mapped, but cannot write to a file (network.policy). The later of both counts.
+ */
+static bool word_write(const struct turn *turn, uint32_t word)
+{
+	return pwrite(turn->fd, &word, sizeof(word), 0) == (ssize_t)sizeof(word);
+}
+
+static uint32_t word_read(const struct turn *turn)
+{
+	uint32_t word;
+
+	return pread(turn->fd, &word, sizeof(word), 0) == (ssize_t)sizeof(word) ? word : 0;
+}
+
 bool turn_open(struct turn *turn, int directory, struct state_error *error)
 {
 	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	struct stat st;
 
 	turn->fd = openat(directory, STATE_TURN, flags, 0600);
-	*error = (struct state_error){ .what = "cannot open", .name = STATE_TURN, .code = errno };
-	if (turn->fd < 0 || fstat(turn->fd, &st) != 0)
+	if (turn->fd < 0) {
+		*error = (struct state_error){
+			.what = "cannot open", .name = STATE_TURN, .code = errno
+		};
 		return false;
-	if ((st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+	}
+	if (fstat(turn->fd, &st) != 0)
+		*error = (struct state_error){
+			.what = "cannot examine", .name = STATE_TURN, .code = errno
+		};
+	else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		/* Whoever may only read it can put a lock for readers on it, which keeps ours out.
+		 */
+		*error = (struct state_error){ .what = "others may open", .name = STATE_TURN };
+	else if (st.st_size == 0 && !word_write(turn, 0)) /* no room now: none for a start either */
+		*error = (struct state_error){
+			.what = "no room for", .name = STATE_TURN, .code = errno
+		};
+	else
 		return true;
-	/* Whoever may only read it can put a lock for readers on it, which keeps ours out. */
 	(void)close(turn->fd);
 	turn->fd = -1;
-	*error = (struct state_error){ .what = "others may open", .name = STATE_TURN };
 	return false;
 }
 
@@ -140,12 +169,49 @@ static bool has_unfinished_start(const struct turn *turn)
 	       atomic_load(&turn->state->owed) != 0;
 }
 
+/* Has nmnotifyd taken a line and then died, before a process of its has looked for the turn? */
+static bool is_unanswered(const struct turn *turn)
+{
+	/* tests/model/board.pml: is_unanswered. */
+	/* The last look is after the lock's, as in has_unfinished_start(). */
+	return atomic_load(&turn->state->asked) != 0 && !lock_is_held(turn, LOCK_ASKING) &&
+	       atomic_load(&turn->state->asked) != 0;
+}
+
 bool turn_has_orphan(const struct turn *turn)
 {
 	/* tests/model/turn.pml: orphan_due, orphan_waiting. */
 	if (atomic_load(&turn->state->due) != 0 && !lock_is_held(turn, LOCK_WAITING))
 		return true;
-	return has_unfinished_start(turn);
+	return has_unfinished_start(turn) || is_unanswered(turn);
+}
+
+bool turn_asks(const struct turn *turn)
+{
+	return lock(turn, F_OFD_SETLK, F_RDLCK, LOCK_ASKING) == 0;
+}
+
+/* 0 means that nobody asks. */
+static uint32_t number_word(uint32_t number)
+{
+	return number != 0 ? number : UINT32_MAX;
+}
+
+void turn_ask(const struct turn *turn, uint32_t number, struct moment allowed)
+{
+	/* tests/model/board.pml: errand_send(). */
+	/* First when, then that. Pairs with become_waiter, which reads them the other way round. */
+	atomic_store(&turn->state->asked_for, moment_to_word(allowed));
+	atomic_store(&turn->state->asked, number_word(number));
+}
+
+void turn_answer(const struct turn *turn, uint32_t number)
+{
+	/* tests/model/board.pml: turn_answer(). */
+	uint32_t asked = number_word(number);
+
+	/* Compare and swap: a later line's stays. Pairs with turn_ask. */
+	(void)atomic_compare_exchange_strong(&turn->state->asked, &asked, 0);
 }
 
 void turn_owe(const struct turn *turn, struct moment allowed)
@@ -167,19 +233,30 @@ static bool become_waiter(struct turn *turn, const struct moment *allowed)
 {
 	/* tests/model/turn.pml: got_waiting, become. */
 	atomic_word *due = &turn->state->due;
-	uint32_t was = atomic_load(due);
-	struct moment now = moment_now(), at;
+	uint32_t was = atomic_load(due), asked = 0;
+	struct moment now = moment_now(), at, asked_for = now;
 
-	if (allowed == NULL && was == 0 && !has_unfinished_start(turn))
+	if (is_unanswered(turn)) {
+		asked = atomic_load(&turn->state->asked);
+		asked_for = due_read(atomic_load(&turn->state->asked_for), now, turn->reach);
+	}
+	if (allowed == NULL && was == 0 && asked == 0 && !has_unfinished_start(turn))
 		return false;
 	do {
 		turn->new_debt = was == 0;
 		at = was == 0 ? now : due_read(was, now, turn->reach);
 		if (allowed != NULL)
 			at = was == 0 ? *allowed : moment_earliest(*allowed, at);
+		else if (was == 0 && asked != 0)
+			at = asked_for;
+		if (asked != 0)
+			at = moment_earliest(at, asked_for);
 		/* Compare and swap: pairs with the one in turn_join, whose lowering must not be
 		 * lost. */
 	} while (!atomic_compare_exchange_weak(due, &was, moment_to_word(at)));
+	/* It is in `due` from here on; unless somebody asks again, who does so himself. */
+	if (asked != 0)
+		(void)atomic_compare_exchange_strong(&turn->state->asked, &asked, 0);
 	turn->latest = at;
 	return true;
 }
@@ -268,14 +345,33 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
  * One that is an interval ago has nothing more to say, and is forgotten before the order of moments
  * turns, which for an account without starts is some day while we sleep.
  */
-static void last_read(struct turn *turn)
+static uint32_t last_of_word(const struct turn *turn, uint32_t word, struct moment now)
 {
-	struct moment last = moment_of_word(atomic_load(&turn->state->last_start));
-	struct moment now = moment_now();
+	struct moment last = moment_of_word(word);
 	bool is_future = moment_later(last, moment_add(now, (struct span){ .ms = 1 }));
 	bool is_over = !moment_later(moment_add(last, apart_from(turn)), now);
 
-	turn->last = is_future || is_over ? 0 : last.ms;
+	return is_future || is_over ? 0 : last.ms;
+}
+
+static void last_read(struct turn *turn)
+{
+	struct moment now = moment_now();
+	uint32_t mapped = last_of_word(turn, atomic_load(&turn->state->last_start), now);
+	uint32_t written = last_of_word(turn, word_read(turn), now);
+
+	/* 0 is none, and neither is half the circle from now. */
+	turn->last = mapped;
+	if (mapped == 0 ||
+		(written != 0 && moment_later(moment_of_word(written), moment_of_word(mapped))))
+		turn->last = written;
+}
+
+/* Where the file has no room, which only its owner can bring about, the other word has to do. */
+static void last_write(const struct turn *turn, struct moment at)
+{
+	atomic_store(&turn->state->last_start, moment_to_word(at));
+	(void)word_write(turn, moment_to_word(at));
 }
 
 /*
@@ -292,7 +388,7 @@ static void await_orphaned_action(struct turn *turn)
 
 	/* Its start may be younger than `last_start` if its supervisor did not come to say so. */
 	if (action != 0 && atomic_load(&turn->state->owed) != 0)
-		atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
+		last_write(turn, moment_now());
 	last_read(turn); /* before it waits: what is of the future now is damaged */
 	if (action == 0)
 		return;
@@ -380,7 +476,7 @@ bool turn_wait(struct turn *turn)
 void turn_start(struct turn *turn)
 {
 	/* tests/model/turn.pml: start. */
-	atomic_store(&turn->state->last_start, moment_to_word(moment_now()));
+	last_write(turn, moment_now());
 	/* The debt is in one of the two words at any instant: first written here, then cleared
 	 * there. */
 	atomic_store(&turn->state->owed, 1);
@@ -396,7 +492,7 @@ struct moment turn_executed(struct turn *turn)
 	struct moment now = moment_now();
 
 	/* Once more, as getting here may have taken a while: the interval counts from the later. */
-	atomic_store(&turn->state->last_start, moment_to_word(now));
+	last_write(turn, now);
 	atomic_store(&turn->state->owed, 0);
 	return now;
 }

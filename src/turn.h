@@ -7,7 +7,9 @@
  * held by the one process that sleeps until the action may start, `running` by the one whose
  * action runs. Nobody queues for `waiting`: whoever does not get it is covered by the start that
  * its holder will make. The words beside them are in the state file: `due`, when a start is owed;
- * `last_start`; `owed`, a start that was begun; `action`, the process of the run.
+ * `last_start`, which is in the turn file, too; `owed`, a start that was begun; `action`, the
+ * process of the run. `asked` and `asked_for` are nmnotifyd's: a line that it has taken, for which
+ * it has yet to start a process; its network process holds a third lock, `asking`.
  */
 #ifndef NMNOTIFY_TURN_H
 #define NMNOTIFY_TURN_H
@@ -36,7 +38,7 @@ enum turn_place {
 	TURN_FAILED,  /* errno says why */
 };
 
-/* Opens the turn file. False with *error set: then nothing may run. */
+/* Opens the turn file, and makes room for its word. False with *error set: then nothing may run. */
 bool turn_open(struct turn *turn, int directory, struct state_error *error);
 
 /*
@@ -59,6 +61,17 @@ void turn_note(struct turn *turn);
  * no line, only to pay what a dead process owes.
  */
 enum turn_place turn_join(struct turn *turn, const struct moment *allowed);
+
+/* Takes the lock `asking`, for as long as the turn file's descriptor is open anywhere. Several can
+ * have it. False with errno set. */
+bool turn_asks(const struct turn *turn);
+
+/* A line was taken that is allowed at `allowed`; the request for it has this number. Should the
+ * process that asked die before it is answered, the line is a debt. */
+void turn_ask(const struct turn *turn, uint32_t number, struct moment allowed);
+
+/* Whoever the request was for has found its place in the turn. */
+void turn_answer(const struct turn *turn, uint32_t number);
 
 /*
  * Leaves a debt for a line whose waiter cannot be started: the next connection pays it. If a

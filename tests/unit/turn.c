@@ -677,21 +677,65 @@ static void G2_run_waits_for_the_end_of_the_one_before(void **state)
 	stage_clear(stage);
 }
 
+/* In both places. */
+static void last_start_set(struct stage *stage, uint32_t word)
+{
+	atomic_store(&stage->state->last_start, word);
+	assert_int_equal(pwrite(stage->probe.fd, &word, sizeof(word), 0), sizeof(word));
+}
+
 static void G1_waiter_is_ready_if_nothing_stands_against_it(void **state)
 {
 	struct stage *stage = stage_make(state, NEVER_MS, NEVER_MS);
 
 	assert_int_equal(unit_reap(enter(stage, 0, line_now(GO_ON))), 0);
 	assert_true(stage->player[0].was_ready);
-	atomic_store(&stage->state->last_start, from_now(-NEVER_MS - 2).ms);
+	last_start_set(stage, from_now(-NEVER_MS - 2).ms);
 	assert_int_equal(unit_reap(enter(stage, 1, line_now(GO_ON))), 0);
 	assert_true(stage->player[1].was_ready);
-	atomic_store(&stage->state->last_start, from_now(100 - NEVER_MS).ms);
+	last_start_set(stage, from_now(100 - NEVER_MS).ms);
 	assert_int_equal(unit_reap(enter(stage, 2, line_now(GO_ON))), 0);
 	assert_false(stage->player[2].was_ready);
-	atomic_store(&stage->state->last_start, 0);
+	last_start_set(stage, 0);
 	assert_int_equal(unit_reap(enter(stage, 3, line_at(from_now(100)))), 0);
 	assert_false(stage->player[3].was_ready);
+	stage_clear(stage);
+}
+
+
+/* The state is what nmnotifyd's network process can write to; the turn file is not. */
+static void G2_last_start_in_the_turn_file_counts_alone(void **state)
+{
+	struct stage *stage = stage_make(state, NEVER_MS, NEVER_MS);
+
+	last_start_set(stage, from_now(100 - NEVER_MS).ms);
+	atomic_store(&stage->state->last_start, 0);
+	assert_int_equal(unit_reap(enter(stage, 0, line_now(GO_ON))), 0);
+	assert_false(stage->player[0].was_ready);
+	stage_clear(stage);
+}
+
+static void G5_line_asked_for_by_a_dead_process_is_a_debt(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	struct turn other;
+	struct state_error error;
+
+	other = stage->probe;
+	assert_true(turn_open(&other, stage->directory, &error));
+	assert_true(turn_asks(&other));
+	turn_ask(&other, 7, moment_now());
+	assert_false(turn_has_orphan(&stage->probe)); /* alive: it asks itself */
+	turn_answer(&other, 6);
+	assert_int_equal(close(other.fd), 0);
+	assert_true(turn_has_orphan(&stage->probe)); /* another's answer is not its own */
+	assert_int_equal(unit_reap(enter(stage, 0, (struct player){ .has_line = false })), 0);
+	assert_int_equal(atomic_load(&stage->state->starts), 1);
+	assert_false(turn_has_orphan(&stage->probe));
+	turn_ask(&stage->probe, 0, moment_now());
+	assert_true(turn_has_orphan(&stage->probe));
+	turn_answer(&stage->probe, 0);
+	assert_false(turn_has_orphan(&stage->probe));
 	stage_clear(stage);
 }
 
@@ -1402,6 +1446,8 @@ int main(void)
 		UNIT_TEST_PLACE(G2_interval_counts_from_the_executed_action),
 		UNIT_TEST_PLACE(G2_run_waits_for_the_end_of_the_one_before),
 		UNIT_TEST_PLACE(G1_waiter_is_ready_if_nothing_stands_against_it),
+		UNIT_TEST_PLACE(G2_last_start_in_the_turn_file_counts_alone),
+		UNIT_TEST_PLACE(G5_line_asked_for_by_a_dead_process_is_a_debt),
 		UNIT_TEST_PLACE(G5_killed_supervisor_frees_its_turn),
 		UNIT_TEST_PLACE(G2_run_waits_for_the_action_of_a_killed_supervisor),
 		UNIT_TEST_PLACE(G6_any_words_delay_a_start_no_longer_than_interval_or_window),
