@@ -129,7 +129,7 @@ DAEMON_CC ?= $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
 DAEMON_PIE = -pie
 DAEMON_END = -lsystemd
 endif
-DAEMON := network runner service share nmnotifyd
+DAEMON := generation network network_main runner service share nmnotifyd
 DAEMON_OBJECTS := $(addprefix $(BUILD)/daemon/,$(DAEMON:%=%.o) $(CORE:%=%.o) policies.o network-policies.o)
 DAEMON_HARDEN := $(if $(filter $(CC),$(DAEMON_CC)),$(HARDEN),$(filter-out $(call harden,$(CC)),$(HARDEN)) $(call harden,$(DAEMON_CC)))
 # It is there to be quick, not small.
@@ -355,7 +355,7 @@ FUZZ_CC ?= clang
 FUZZ := line conf source connection users network request state policy
 FUZZ_FLAGS = -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(WARNINGS) $(DEFINES) -Isrc \
 	$(EXTRA)
-FUZZ_CORE := $(addprefix $(BUILD)/fuzz/core/,$(CORE:%=%.o) network.o runner.o service.o share.o policies.o)
+FUZZ_CORE := $(addprefix $(BUILD)/fuzz/core/,$(CORE:%=%.o) generation.o network.o runner.o service.o share.o policies.o)
 FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); \
 	int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long s) { return d == 0 && s; }
 

@@ -697,6 +697,11 @@ static bool slice_holds(
 	return false;
 }
 
+bool conf_takes(const struct conf *conf, const struct account *account, const struct source *source)
+{
+	return slice_holds(conf, &account->from, source);
+}
+
 const struct account *conf_account(
 	const struct conf *conf, const struct source *source, const struct source *to)
 {

@@ -132,6 +132,10 @@ bool conf_end(struct conf *conf);
 const struct account *conf_account(
 	const struct conf *conf, const struct source *source, const struct source *to);
 
+/* Is it among the account's `from`? */
+bool conf_takes(
+	const struct conf *conf, const struct account *account, const struct source *source);
+
 /* Is a variable of an account's environment: the defaults' or its own? */
 bool conf_variable_is_of(
 	const struct conf *conf, const struct variable *variable, const struct account *account);

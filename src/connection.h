@@ -41,6 +41,9 @@ const char *connection_identify(struct connection *connection, bool needs_to);
  * errno set. */
 bool connection_close(const struct connection *connection);
 
+/* Closes this descriptor and all above it. */
+void connection_close_from(int first);
+
 /* Puts /dev/null in the place of a descriptor. False with errno set. */
 bool connection_void(int fd);
 

@@ -184,17 +184,22 @@ static bool may_flood(enum verdict verdict)
 	return verdict != VERDICT_ACCEPTED && verdict != VERDICT_DEFERRED;
 }
 
+bool log_take(atomic_word *tat)
+{
+	struct cells cell = { .count = 1, .cell = { tat } };
+	struct moment at;
+
+	return limiter_take(&cell, log_rate, &at);
+}
+
 /* Counters are relaxed: nothing is concluded from one about another. */
 bool log_admit(struct state *state, enum verdict verdict, uint32_t *suppressed)
 {
-	struct cells cell = { .count = 1, .cell = { &state->log_tat[verdict] } };
-	struct moment at;
-
 	*suppressed = 0;
 	atomic_fetch_add_explicit(&state->verdicts[verdict], 1, memory_order_relaxed);
 	if (!may_flood(verdict))
 		return true;
-	if (!limiter_take(&cell, log_rate, &at)) {
+	if (!log_take(&state->log_tat[verdict])) {
 		atomic_fetch_add_explicit(&state->suppressed[verdict], 1, memory_order_relaxed);
 		return false;
 	}

@@ -39,6 +39,9 @@ void log_verdict(struct log *log, enum verdict verdict, const char *reason);
 bool log_admit(struct state *state, enum verdict verdict, uint32_t *suppressed);
 void log_admitted(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed);
 
+/* May another line be written of those that are limited together? Their TAT is in a word. */
+bool log_take(atomic_word *tat);
+
 /* `verdict=error reason=...`, with printf's format. */
 __attribute__((format(printf, 2, 3))) void log_error(struct log *log, const char *format, ...);
 

@@ -63,7 +63,7 @@ static struct {
 	struct errand errand[CONF_ACCOUNTS_MAX];
 	uint64_t now, last_work, last_alive;
 	uint64_t next_deadline; /* no pending connection's time is up before */
-	bool is_runner_gone, has_unsent, had_children;
+	bool is_runner_gone, is_draining, has_unsent, had_children;
 	bool is_behind; /* this round has left something that had come */
 	bool may_nap;   /* the machine can sleep for so short a time */
 } loop;
@@ -122,6 +122,9 @@ static void errand_send(unsigned desk, const struct decision *decision, const st
 		.noted = decision->turn->noted,
 		.source = *source,
 	};
+	/* Before anybody can know of it: from here on it outlives us both. */
+	if (decision->has_line)
+		turn_ask(decision->turn, errand->request.number, allowed);
 	errand->is_unsent = !runner_send(&errand->request);
 	loop.has_unsent |= errand->is_unsent;
 }
@@ -141,25 +144,14 @@ static void errands_resend(void)
 	}
 }
 
-/* The runner is gone: what it had not settled is owed. Whoever comes next pays it (G5). */
-static void errands_leave(void)
+static void tell_verdict(struct state *state, uint32_t account, enum verdict verdict,
+	enum line_reason reason, const struct source *source)
 {
-	/* tests/model/board.pml: errands_leave(). */
-	for (unsigned i = 0; i < loop.network->desks->count; i++) {
-		const struct request *request = &loop.errand[i].request;
-
-		if (errand_is_open(i) && request->has_line)
-			turn_owe(&loop.network->desks->desk[i].turn,
-				moment_of_word(request->allowed));
-	}
-}
-
-static void tell_verdict(
-	struct state *state, uint32_t account, enum verdict verdict, const struct source *source)
-{
-	struct request request = {
-		.kind = REQUEST_LOG, .account = account, .verdict = verdict, .source = *source
-	};
+	struct request request = { .kind = REQUEST_LOG,
+		.account = account,
+		.verdict = verdict,
+		.reason = reason,
+		.source = *source };
 
 	if (state == NULL || !log_admit(state, verdict, &request.suppressed))
 		return;
@@ -167,6 +159,14 @@ static void tell_verdict(
 	if (!runner_send(&request))
 		atomic_fetch_add_explicit(
 			&state->suppressed[verdict], request.suppressed + 1, memory_order_relaxed);
+}
+
+/* The pair is empty at the beginning: there is room. */
+static void tell_ready(void)
+{
+	const struct request request = { .kind = REQUEST_READY };
+
+	(void)runner_send(&request);
 }
 
 static void tell_alive(void)
@@ -208,25 +208,28 @@ static unsigned desk_find(const struct source *source, const struct source *to)
 	unsigned desk;
 
 	if (account == NULL) {
-		tell_verdict(network->desks->denied, ACCOUNT_NONE, VERDICT_DENIED, source);
+		tell_verdict(network->desks->denied, ACCOUNT_NONE, VERDICT_DENIED, LINE_REASON_NONE,
+			source);
 		return NOBODY;
 	}
 	desk = (unsigned)(account - network->conf->accounts);
 	if (!network->desks->desk[desk].is_shut)
 		return desk;
-	tell_verdict(network->desks->desk[desk].state, desk, VERDICT_ERROR, source);
+	tell_verdict(
+		network->desks->desk[desk].state, desk, VERDICT_ERROR, LINE_REASON_NONE, source);
 	return NOBODY;
 }
 
 /* A line, or what is not one: the verdict, and the runner if somebody must take a turn. */
-static void conclude(unsigned desk, const struct source *source, enum line_state line)
+static void conclude(unsigned desk, const struct source *source, const struct line *line,
+	enum line_state line_state)
 {
 	/* tests/model/board.pml: network. */
 	struct decision decision = decision_of(desk, source);
 	struct state *state = loop.network->desks->desk[desk].state;
 	bool needs_turn;
 
-	decision_line(&decision, line);
+	decision_line(&decision, line_state);
 	needs_turn = !(decision.has_line ? errand_covers(desk, decision.allowed)
 					 : errand_is_open(desk)) &&
 		     decision_needs_turn(&decision);
@@ -234,7 +237,11 @@ static void conclude(unsigned desk, const struct source *source, enum line_state
 		errand_send(desk, &decision, source);
 	/* The process that takes the turn for a line knows, and tells, its verdict. */
 	if (!needs_turn || !decision.has_line)
-		tell_verdict(state, desk, decision.verdict, source);
+		tell_verdict(state, desk, decision.verdict,
+			decision.has_line || line_state == LINE_FAILED
+				? LINE_REASON_NONE
+				: line_malformed_reason(line),
+			source);
 }
 
 /* ---- Connections whose line is not whole ---- */
@@ -279,7 +286,7 @@ static void pending_end(struct pending *pending, enum line_state line)
 {
 	/* Closed first: the verdict takes longer, and the sender need not wait for it. */
 	(void)close(pending->fd); /* which also takes it out of the poll set */
-	conclude(pending->desk, &pending->source, line);
+	conclude(pending->desk, &pending->source, &pending->line, line);
 	pending_remove(pending);
 }
 
@@ -297,7 +304,7 @@ static void pending_add(int fd, const struct line *line, const struct source *so
 	event.data.u32 = index;
 	if (epoll_ctl(loop.epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
 		(void)close(fd);
-		conclude(desk, source, LINE_FAILED);
+		conclude(desk, source, line, LINE_FAILED);
 		return;
 	}
 	loop.free = pending->newer;
@@ -391,8 +398,8 @@ static void connection_take(int fd, const struct sockaddr_storage *address)
 	decision = decision_of(desk, &source);
 	if (is_covered(desk, &decision)) {
 		(void)close(fd);
-		tell_verdict(
-			loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED, &source);
+		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
+			LINE_REASON_NONE, &source);
 		return;
 	}
 	state = line_receive(fd, &line, decision.account->bare_lf);
@@ -401,7 +408,7 @@ static void connection_take(int fd, const struct sockaddr_storage *address)
 		return;
 	}
 	(void)close(fd);
-	conclude(desk, &source, state);
+	conclude(desk, &source, &line, state);
 }
 
 /* Errors of accept(2) that concern one connection, or are over when one is given up. */
@@ -443,10 +450,10 @@ static void datagram_take(
 		return;
 	decision = decision_of(desk, source);
 	if (is_covered(desk, &decision))
-		tell_verdict(
-			loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED, source);
+		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
+			LINE_REASON_NONE, source);
 	else
-		conclude(desk, source, line_judge(line, true, decision.account->bare_lf));
+		conclude(desk, source, line, line_judge(line, true, decision.account->bare_lf));
 }
 
 /* musl's CMSG_NXTHDR() makes unsigned of a negative mask. */
@@ -500,6 +507,10 @@ static void datagrams_receive(const struct listener *listener)
 	int count;
 
 	for (unsigned i = 0; i < DATAGRAMS_MOST; i++) {
+		/* Not for a Unix socket, whose messages could bring descriptors (unix(7)): without
+		 * room for them the kernel closes them. */
+		void *room = listener->is_internet ? &control[i] : NULL;
+
 		/* A 16th byte tells of more; what is beyond is never copied. */
 		iov[i] = (struct iovec){ .iov_base = line[i].bytes, .iov_len = LINE_READ_MAX };
 		address[i].ss_family = AF_UNSPEC;
@@ -508,8 +519,8 @@ static void datagrams_receive(const struct listener *listener)
 			.msg_namelen = sizeof(address[i]),
 			.msg_iov = &iov[i],
 			.msg_iovlen = 1,
-			.msg_control = &control[i],
-			.msg_controllen = sizeof(control[i]),
+			.msg_control = room,
+			.msg_controllen = room == NULL ? 0 : sizeof(control[i]),
 		};
 	}
 	count = recvmmsg(listener->fd, message, DATAGRAMS_MOST, MSG_DONTWAIT, NULL);
@@ -562,14 +573,38 @@ bool network_prepare(struct network_process *network)
 	return true;
 }
 
+/* Takes nothing new, and ends when what it has is ended. The sockets are another's now. */
+static void drain(void)
+{
+	struct epoll_event none = { .events = 0 };
+
+	for (unsigned i = 0; i < loop.network->listeners_count; i++)
+		(void)epoll_ctl(loop.epoll, EPOLL_CTL_DEL, loop.network->listener[i].fd, &none);
+	loop.is_draining = true;
+}
+
+/* The runner says one thing only, by any byte; or it has ended. */
+static void runner_hear(void)
+{
+	char byte;
+	ssize_t got = recv(RUNNER_FD, &byte, sizeof(byte), MSG_DONTWAIT);
+
+	if (got > 0)
+		drain();
+	else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+		loop.is_runner_gone = true;
+}
+
 static void event_handle(const struct epoll_event *event)
 {
 	uint32_t data = event->data.u32;
 	const struct listener *listener;
 
 	if (data == EVENT_RUNNER) {
-		loop.is_runner_gone = true; /* it never says anything: it can only end */
+		runner_hear();
 	} else if (data & EVENT_LISTENER) {
+		if (loop.is_draining)
+			return; /* an event that was fetched before */
 		listener = &loop.network->listener[data & ~EVENT_LISTENER];
 		if (listener->is_datagram)
 			datagrams_receive(listener);
@@ -585,8 +620,10 @@ static bool is_idle(void)
 {
 	uint64_t idle = loop.network->conf->idle.ms;
 
-	if (idle == 0 || loop.now - loop.last_work < idle || loop.oldest != NOBODY ||
-		loop.had_children)
+	if (loop.oldest != NOBODY)
+		return false;
+	if (!loop.is_draining &&
+		(idle == 0 || loop.now - loop.last_work < idle || loop.had_children))
 		return false;
 	for (unsigned i = 0; i < loop.network->desks->count; i++)
 		if (errand_is_open(i))
@@ -604,7 +641,7 @@ static int wait_most(void)
 		most = loop.network->alive_every;
 	if (idle != 0 && loop.last_work + idle < loop.now + most)
 		most = loop.last_work + idle > loop.now ? loop.last_work + idle - loop.now : 0;
-	if (loop.has_unsent && most > RESEND_MS)
+	if ((loop.has_unsent || loop.is_draining) && most > RESEND_MS)
 		most = RESEND_MS;
 	return (int)most;
 }
@@ -625,6 +662,7 @@ int network_serve(struct network_process *network)
 
 	(void)network; /* network_prepare() has it */
 	loop.now = loop.last_work = loop.last_alive = clock_milliseconds(CLOCK_MONOTONIC);
+	tell_ready();
 	while (!loop.is_runner_gone) {
 		int count = epoll_wait(loop.epoll, event, EVENTS_MOST, wait_most());
 		uint64_t before = loop.now;
@@ -644,6 +682,5 @@ int network_serve(struct network_process *network)
 		if (count > 0)
 			nap_in_flood(before);
 	}
-	errands_leave();
-	return EX_OSERR;
+	return EX_OSERR; /* what it had not settled is in the state: turn_ask() */
 }

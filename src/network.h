@@ -29,9 +29,15 @@ struct network_process {
 bool network_prepare(struct network_process *network);
 
 /*
- * Serves until there is nothing to do for `idle` (returns EX_OK) or until the runner is gone
- * (EX_OSERR; what it was told and had not settled is left as a debt in the state).
+ * Serves until there is nothing to do for `idle`, or until what there was is done if the runner has
+ * sent a byte, which means that another serves the sockets (returns EX_OK); or until the runner is
+ * gone (EX_OSERR).
  */
 int network_serve(struct network_process *network);
+
+/* The name that the network process is executed by. The program then is that process, from its
+ * first step to its end. */
+#define NETWORK_NAME "nmnotifyd-network"
+int network_main(void);
 
 #endif

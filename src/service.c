@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "text.h"
 
 static int socket_option(int fd, int option)
@@ -90,6 +91,13 @@ void service_ready(void)
 	(void)sd_notify(0, "READY=1");
 }
 
+void service_reloading(void)
+{
+	/* systemd asks for the time to tell this from what was said before (sd_notify(3)). */
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)clock_milliseconds(CLOCK_MONOTONIC) * 1000);
+}
+
 void service_status(const char *status)
 {
 	(void)sd_notifyf(0, "STATUS=%s", status);
@@ -113,6 +121,10 @@ uint64_t service_watchdog(void)
 }
 
 #else
+
+void service_reloading(void)
+{
+}
 
 int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong)
 {

@@ -26,6 +26,7 @@ struct listener {
 int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong);
 
 void service_ready(void);
+void service_reloading(void);            /* until service_ready() is said again */
 void service_status(const char *status); /* a line for systemctl status */
 void service_stopping(void);
 void service_alive(void);

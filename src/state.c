@@ -228,25 +228,40 @@ static int file_check(int fd, const char *name, uid_t owner, size_t size, struct
 	return 0;
 }
 
-struct state *state_map(
-	int directory, const char *name, uid_t owner, size_t size, struct state_error *error)
+int state_open(int directory, const char *name, uid_t owner, size_t size, struct state_error *error)
 {
 	/* O_NONBLOCK: somebody's fifo or device in its place must not hold us. */
 	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	int fd = openat(directory, name, flags, 0600);
-	void *map = MAP_FAILED;
 
-	if (fd < 0) {
-		(void)fail(error, "cannot open", name, errno);
-		return NULL;
-	}
-	if (file_check(fd, name, owner, size, error) == 0) {
-		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (map == MAP_FAILED)
-			(void)fail(error, "cannot map", name, errno);
-	}
-	(void)close(fd); /* the mapping stays; a failure to close changes nothing for it */
+	if (fd < 0)
+		return fail(error, "cannot open", name, errno);
+	if (file_check(fd, name, owner, size, error) == 0)
+		return fd;
+	(void)close(fd); /* nothing was written */
+	return -1;
+}
+
+struct state *state_of(int fd, size_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
 	return map == MAP_FAILED ? NULL : map;
+}
+
+struct state *state_map(
+	int directory, const char *name, uid_t owner, size_t size, struct state_error *error)
+{
+	int fd = state_open(directory, name, owner, size, error);
+	struct state *state;
+
+	if (fd < 0)
+		return NULL;
+	state = state_of(fd, size);
+	if (state == NULL)
+		(void)fail(error, "cannot map", name, errno);
+	(void)close(fd); /* the mapping stays; a failure to close changes nothing for it */
+	return state;
 }
 
 /* ---- Where there is none ---- */

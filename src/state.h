@@ -110,6 +110,12 @@ struct state *state_map(
  */
 struct state *state_errors_map(uid_t self, const char *first);
 
+/* The two halves of state_map(): a descriptor that the caller owns, or -1 with *error set; and its
+ * mapping, or NULL with errno set. */
+int state_open(
+	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
+struct state *state_of(int fd, size_t size);
+
 #define STATE_LIMITS "limits"
 #define STATE_TURN   "turn"
 #define STATE_DENIED                                                                               \

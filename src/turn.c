@@ -227,6 +227,17 @@ void turn_owe(const struct turn *turn, struct moment allowed)
 	word_wake(due);
 }
 
+void turn_adopt(const struct turn *turn)
+{
+	/* tests/model/board.pml: turn_adopt(). */
+	uint32_t asked = atomic_load(&turn->state->asked);
+
+	if (asked == 0)
+		return;
+	turn_owe(turn, due_read(atomic_load(&turn->state->asked_for), moment_now(), turn->reach));
+	(void)atomic_compare_exchange_strong(&turn->state->asked, &asked, 0);
+}
+
 /* We hold `waiting`. Only other processes' lowering of a dead waiter's due time can interfere.
  * False without a line if somebody has paid meanwhile: senders of rubbish start nothing. */
 static bool become_waiter(struct turn *turn, const struct moment *allowed)

@@ -79,6 +79,10 @@ void turn_answer(const struct turn *turn, uint32_t number);
  */
 void turn_owe(const struct turn *turn, struct moment allowed);
 
+/* A process that may have asked has died, and another holds `asking`: what is not answered is owed.
+ */
+void turn_adopt(const struct turn *turn);
+
 /*
  * For the waiter: takes `running` if it is free. True if the action may start now; else
  * turn_wait() must be called.

@@ -102,7 +102,7 @@ static ssize_t request_take(const void *bytes, size_t length)
 
 	must(length == sizeof(request));
 	memcpy(&request, bytes, sizeof(request));
-	must(request_check(&request, made.desks.count));
+	must(request_check(&request, &made.conf));
 	/* Once for each, though it may have to be sent again. */
 	if (request.kind == REQUEST_TURN && request.number != run.number[request.account]) {
 		must(request.number == run.number[request.account] + 1);
@@ -517,7 +517,7 @@ static void begin(const uint8_t *data, size_t size)
 
 	memset(&run, 0, sizeof(run));
 	memset(&loop, 0, sizeof(loop));
-	memset(&made.board, 0, sizeof(made.board));
+	memset(&made.board, 0, offsetof(struct board, told));
 	memset(made.desks.denied, 0, STATE_HEADER_BYTES);
 	for (unsigned i = 0; i < made.desks.count; i++)
 		memset(made.desks.desk[i].state, 0, sizeof(struct state));
@@ -537,7 +537,7 @@ static void check_debts(void)
 {
 	for (unsigned desk = 0; desk < made.desks.count; desk++) {
 		if (run.is_owed[desk])
-			must(atomic_load(&made.desks.desk[desk].state->due) != 0);
+			must(atomic_load(&made.desks.desk[desk].state->asked) != 0);
 		if (run.is_waited[desk])
 			waiter_turns(desk, false);
 	}

@@ -77,8 +77,8 @@ struct process {
 };
 
 static struct {
-	struct program program;
-	struct desks desks;
+	struct launch launch;
+	struct generation generation;
 	struct board board;
 	struct runner runner;
 	char turn_path[CONF_ACCOUNTS_MAX][32];
@@ -129,8 +129,8 @@ static bool is_confined(void)
 static bool turn_file(struct turn *turn, struct state_error *error)
 {
 	*error = (struct state_error){ .what = "cannot open" };
-	for (unsigned i = 0; i < made.desks.count; i++)
-		if (made.desks.desk[i].state == turn->state)
+	for (unsigned i = 0; i < made.generation.desks.count; i++)
+		if (made.generation.desks.desk[i].state == turn->state)
 			turn->fd = open(made.turn_path[i], O_RDWR | O_CLOEXEC);
 	run.beginning->turn_fd = turn->fd;
 	return turn->fd >= 0;
@@ -154,12 +154,12 @@ static pid_t child_begin(const struct request *request)
 
 	if (run.fork_fails || run.processes == PROCESSES_MAX)
 		return -1;
-	must(request->account < made.desks.count && request->source.kind <= SOURCE_IPV6);
+	must(request->account < made.generation.desks.count && request->source.kind <= SOURCE_IPV6);
 	*process = (struct process){ .pid = NETWORK_PID + 1 + (pid_t)run.processes,
 		.turn_fd = -1, .account = request->account };
 	run.processes++;
 	run.beginning = process;
-	process->status = child_main(&made.runner, request) << 8;
+	process->status = child_main(&made.generation, request) << 8;
 	/* It has its turn, or found a waiter: the network process need not know when it ends. */
 	if (process->status == EX_OK)
 		must(board_is_settled(&made.board, request->account, request->number));
@@ -169,7 +169,7 @@ static pid_t child_begin(const struct request *request)
 /* A waiter that starts the action and then goes, or is killed: what others see of it. */
 static void child_end(struct process *process, bool is_killed)
 {
-	struct state *state = made.desks.desk[process->account].state;
+	struct state *state = made.generation.desks.desk[process->account].state;
 
 	if (process->has_ended)
 		return;
@@ -232,7 +232,7 @@ static void send_rubbish(void)
 static void send_request(enum request_kind kind)
 {
 	uint8_t flags = take_byte(&run.input);
-	unsigned account = flags % made.desks.count;
+	unsigned account = flags % made.generation.desks.count;
 	struct request request = {
 		.kind = kind,
 		.account = kind == REQUEST_LOG && flags & 128 ? ACCOUNT_NONE : account,
@@ -241,9 +241,9 @@ static void send_request(enum request_kind kind)
 			    !board_is_settled(&made.board, account, run.asked[account]),
 		.allowed = moment_now().ms + take_byte(&run.input),
 		.is_charged = flags >> 5 & 1,
-		.noted = atomic_load(&made.desks.desk[account].state->starts),
+		.noted = atomic_load(&made.generation.desks.desk[account].state->starts),
 		.verdict = flags >> 4 & 7,
-		.source = { .kind = flags >> 6, .scope = flags & 8 },
+		.source = { .kind = 1 + (flags >> 6) % 3, .scope = flags & 8 },
 	};
 
 	if (kind == REQUEST_LOG && request.verdict >= VERDICTS)
@@ -273,7 +273,7 @@ static void end_a_child(bool is_killed)
 static bool step(void)
 {
 	uint8_t operation = take_byte(&run.input);
-	uint8_t account = operation % (uint8_t)made.desks.count;
+	uint8_t account = operation % (uint8_t)made.generation.desks.count;
 
 	if (run.input.length == 0 || run.operations++ == OPERATIONS)
 		return false;
@@ -287,8 +287,8 @@ static bool step(void)
 	case 6: run.now += take_byte(&run.input) * 100u; break;
 	case 7: run.fork_fails = !run.fork_fails; break;
 	case 8: run.confine_fails = !run.confine_fails; break;
-	case 9: atomic_store(&made.desks.desk[account].state->due, take_word(&run.input) | 1); break;
-	case 10: atomic_store(&made.desks.desk[account].state->owed, take_word(&run.input)); break;
+	case 9: atomic_store(&made.generation.desks.desk[account].state->due, take_word(&run.input) | 1); break;
+	case 10: atomic_store(&made.generation.desks.desk[account].state->owed, take_word(&run.input)); break;
 	default: send_request(REQUEST_TURN); break;
 	}
 	return true;
@@ -304,7 +304,7 @@ static bool is_at_work(unsigned account)
 
 static void check_account(unsigned account)
 {
-	const struct state *state = made.desks.desk[account].state;
+	const struct state *state = made.generation.desks.desk[account].state;
 	bool is_owed = atomic_load(&state->due) != 0 || atomic_load(&state->owed) != 0;
 
 	must(run.waiters[account] <= 1);
@@ -322,14 +322,15 @@ static void check(void)
 {
 	must(room.children <= CHILDREN_MAX);
 	must(atomic_load(&made.board.children) == room.children);
-	for (unsigned i = 0; i < made.desks.count; i++)
+	for (unsigned i = 0; i < made.generation.desks.count; i++)
 		check_account(i);
 }
 
 /* Instead of waiting: does an operation. At the end of the input the network process ends. */
 static int wait_for_input(struct pollfd *pollfd, nfds_t count, int timeout)
 {
-	must(count == 2 && timeout >= 0 && pollfd[1].fd == made.runner.signals);
+	must(count == GENERATIONS_MAX + 1 && timeout >= 0);
+	must(pollfd[GENERATIONS_MAX].fd == made.runner.signals);
 	check();
 	if (!step()) {
 		for (unsigned i = 0; i < run.processes; i++)
@@ -337,6 +338,8 @@ static int wait_for_input(struct pollfd *pollfd, nfds_t count, int timeout)
 		run.is_over = true;
 		send_signal(SIGCHLD);
 	}
+	for (nfds_t i = 0; i < count; i++)
+		pollfd[i].revents = POLLIN;
 	return 1;
 }
 
@@ -353,7 +356,7 @@ static void make_configuration(void)
 {
 	static const char *const lines[] = { "user nobody", "action /bin/true", "interval 1s",
 		"limit 10/s burst 3", "from any", "account first", "account second", "account third" };
-	struct conf *conf = &made.program.conf;
+	struct conf *conf = &made.generation.program.conf;
 
 	conf_begin(conf, refuse_report, NULL);
 	for (unsigned i = 0; i < COUNT(lines); i++)
@@ -372,12 +375,12 @@ static struct state *make_state(void)
 
 static void make_desk(unsigned index)
 {
-	struct desk *desk = &made.desks.desk[index];
+	struct desk *desk = &made.generation.desks.desk[index];
 	int fd = memfd_create("turn", MFD_CLOEXEC);
 
 	must(fd >= 0);
 	(void)snprintf(made.turn_path[index], sizeof(made.turn_path[index]), "/proc/self/fd/%d", fd);
-	desk->account = &made.program.conf.accounts[index];
+	desk->account = &made.generation.program.conf.accounts[index];
 	desk->state = make_state();
 	desk->turn = decision_turn(desk->account, desk->state);
 	desk->turn.fd = fd;
@@ -388,17 +391,20 @@ static void make_all(void)
 	int pair[2], signals[2];
 
 	make_configuration();
-	made.desks.count = made.program.conf.accounts_count;
-	made.desks.denied = make_state();
-	for (unsigned i = 0; i < made.desks.count; i++)
+	made.generation.desks.count = made.generation.program.conf.accounts_count;
+	made.generation.desks.denied = make_state();
+	for (unsigned i = 0; i < made.generation.desks.count; i++)
 		make_desk(i);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
 	must(pipe2(signals, O_NONBLOCK) == 0);
 	made.network_end = pair[0];
 	made.signal_end = signals[1];
-	made.runner = (struct runner){ .program = &made.program, .desks = &made.desks,
-		.board = &made.board, .requests = pair[1], .signals = signals[0],
-		.network = NETWORK_PID };
+	made.generation.board = &made.board;
+	made.generation.requests = pair[1];
+	made.generation.network = NETWORK_PID;
+	made.runner = (struct runner){
+		.launch = &made.launch, .generation = &made.generation, .signals = signals[0]
+	};
 }
 
 /* ---- One input ---- */
@@ -407,10 +413,12 @@ static void begin(const uint8_t *data, size_t size)
 {
 	memset(&run, 0, sizeof(run));
 	memset(&room, 0, sizeof(room));
-	memset(&made.board, 0, sizeof(made.board));
-	memset(made.desks.denied, 0, STATE_HEADER_BYTES);
-	for (unsigned i = 0; i < made.desks.count; i++)
-		memset(made.desks.desk[i].state, 0, STATE_HEADER_BYTES);
+	memset(&made.board, 0, offsetof(struct board, told));
+	made.generation.is_ended = made.generation.is_ready = false;
+	made.generation.children = 0;
+	memset(made.generation.desks.denied, 0, STATE_HEADER_BYTES);
+	for (unsigned i = 0; i < made.generation.desks.count; i++)
+		memset(made.generation.desks.desk[i].state, 0, STATE_HEADER_BYTES);
 	run.input = (struct input){ data, size };
 	run.now = 1000000;
 }
@@ -418,7 +426,7 @@ static void begin(const uint8_t *data, size_t size)
 /* What was asked for is settled, unless rubbish has moved the numbers. */
 static void finish(void)
 {
-	for (unsigned i = 0; i < made.desks.count; i++)
+	for (unsigned i = 0; i < made.generation.desks.count; i++)
 		must(run.has_rubbish || board_is_settled(&made.board, i, run.asked[i]));
 	for (unsigned i = 0; i < run.processes; i++)
 		child_end(&run.process[i], false);
@@ -426,7 +434,7 @@ static void finish(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (made.desks.count == 0)
+	if (made.generation.desks.count == 0)
 		make_all();
 	begin(data, size);
 	must(runner_run(&made.runner) == EX_OK);

@@ -25,8 +25,8 @@ INETD = PROJECT / "build" / "packages" / "openbsd-inetd/usr/sbin/inetd"
 FREE = "limit 1000/s burst 10000\n"
 # src/network.h
 CONNECTIONS_MAX = 1024
-# src/share.h: struct request is eight words and a source, of six words.
-REQUEST_BYTES = 4 * (8 + 6)
+# src/share.h: struct request is ten words and a source, of six words.
+REQUEST_BYTES = 4 * (10 + 6)
 
 
 def word_after(a, b):
@@ -282,7 +282,9 @@ def confinement():
             equal(kinds, ["anon_inode", "socket", "socket", "socket", "turn"], "network process: its descriptors")
             runner = [os.readlink(f"/proc/{service.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{service.pid}/fd")]
             mine = {f"socket:[{os.fstat(s.fileno()).st_ino}]" for s in service.sockets}
-            equal(mine & set(runner), set(), "runner: no socket of the network")
+            equal(mine, mine & set(runner), "runner: the listening sockets, to hand them over")
+            theirs = {link for link in runner if link.startswith("socket:")} - mine
+            ok(len(theirs) <= 2, "runner: no connection; the pair, and the log's socket")
             waiter = service.others()[0]
             own = {os.readlink(f"/proc/{waiter}/fd/{fd}") for fd in os.listdir(f"/proc/{waiter}/fd")}
             equal(mine & own, set(), "waiter: no socket of the network")
