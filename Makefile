@@ -167,7 +167,8 @@ PAGES := $(wildcard man/*.[1-9])
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
 # What only younger systemds know is in drop-ins; older ones would warn of it.
 since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
-DROPINS := $(if $(call since,254),$(patsubst %,%.d/restart-steps.conf,$(filter nmnotifyd.service,$(UNITS)))) \
+DROPINS := $(if $(call since,253),$(patsubst %,%.d/notify-reload.conf,$(filter nmnotifyd.service,$(UNITS)))) \
+	$(if $(call since,254),$(patsubst %,%.d/restart-steps.conf,$(filter nmnotifyd.service,$(UNITS)))) \
 	$(if $(call since,255),$(patsubst %,%.d/poll-limit.conf,$(filter %.socket,$(UNITS))))
 # Text files: from where, a colon, to where.
 TEXTS := $(foreach page,$(PAGES),$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
@@ -250,6 +251,12 @@ $(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
 
 $(BUILD)/tests/syscalls $(BUILD)/tests/refuse: HELPER_FLAGS = -lseccomp
 $(BUILD)/tests/newer.so: HELPER_FLAGS = -shared -fPIC -ldl
+
+# The real service, but for its network process.
+$(BUILD)/tests/taken_over: tests/integration/taken_over.c $(BUILD)/nmnotifyd
+	$(call say,TEST,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -MMD -MP -Wno-nonnull -Isrc $(DAEMON_PIE) $(LINK_FLAGS) -o $@ $< \
+		$(filter-out %/network.o,$(DAEMON_OBJECTS)) $(DAEMON_END)
 
 $(BUILD)/tests/%: tests/systemd/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)

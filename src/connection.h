@@ -26,9 +26,6 @@ struct connection {
  */
 bool connection_guard(struct connection *connection, bool tell, bool close_rest);
 
-/* Closes this descriptor and all above it. */
-void connection_close_from(int first);
-
 /*
  * Who is there, and, if `needs_to`, which local address was connected to. For an internet socket
  * the kernel says it, unless the connection was reset already; else UCSPI's TCPREMOTEIP and

@@ -230,6 +230,25 @@ def datagrams():
             ok(len(service.others()) == 1, "G4: one waiter")
 
 
+def descriptors_by_datagram():
+    """A Unix socket's datagrams can bring descriptors (unix(7)). None stays, whoever sends them."""
+    with Sandbox() as box:
+        conf = box.config(FREE + f"from local 127.0.0.1\ninterval 0s\naction {box.recorder()}\n")
+        unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        unix.bind(str(box.dir / "datagrams"))
+        with Service(box, conf, [listener(), unix]) as service:
+            count = lambda: len(os.listdir(f"/proc/{service.network()}/fd"))
+            before = count()
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+                client.connect(str(box.dir / "datagrams"))
+                for _ in range(100):
+                    socket.send_fds(client, [b"x"], [client.fileno()] * 8)
+            counted(box, {"malformed": 100})
+            equal(count(), before, "800 descriptors by Unix datagrams: none stays")
+            service.send()
+            ok(box.wait_starts(1), "and a line starts the action")
+
+
 def wrong_sockets():
     with Sandbox() as box:
         conf = box.config(FREE + f"from any\naction {box.recorder()}\n")
@@ -760,6 +779,7 @@ nmtest.run(
     local_addresses,
     lines,
     datagrams,
+    descriptors_by_datagram,
     wrong_sockets,
     confinement,
     stray_descriptors,
