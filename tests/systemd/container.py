@@ -53,7 +53,7 @@ _NEEDED = "NMNOTIFY_TEST_NEEDS_CONTAINER"
 # ---- Can it be? ----
 
 
-def _give_up(why):
+def give_up(why):
     """Skips the whole file, and says why."""
     why = " ".join(str(why).split())
     print(f"1..0 # SKIP {why}", flush=True)
@@ -69,14 +69,14 @@ def require(*releases):
     namespace of its own, which takes all mounts away with it, and with the trees made: of this
     machine's release, or of those that are named."""
     if os.geteuid() != 0:
-        _give_up("a container takes root")
+        give_up("a container takes root")
     for program in ("systemd-nspawn", "mmdebstrap", "nsenter", "unshare", "setpriv"):
         if not shutil.which(program):
-            _give_up(f"there is no {program} here")
+            give_up(f"there is no {program} here")
     if not os.environ.get(_INSIDE):
         probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True)
         if probe.returncode != 0:
-            _give_up(f"no mount namespaces: {probe.stderr}")
+            give_up(f"no mount namespaces: {probe.stderr}")
         os.environ[_INSIDE] = "1"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
     for release in releases or (own_release(),):
@@ -88,7 +88,7 @@ def own_release():
     for line in Path("/etc/os-release").read_text().splitlines():
         if line.startswith("VERSION_CODENAME="):
             return line.split("=", 1)[1].strip('"')
-    _give_up("this machine has no apt with a release to make a tree of")
+    give_up("this machine has no apt with a release to make a tree of")
 
 
 def _sources(release):
@@ -96,7 +96,7 @@ def _sources(release):
     with `release` in its place. The files themselves may name others."""
     suite = own_release()
     if not shutil.which("apt-get"):
-        _give_up("this machine has no apt with a release to make a tree of")
+        give_up("this machine has no apt with a release to make a tree of")
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
@@ -109,7 +109,7 @@ def _sources(release):
         if component and re.fullmatch(re.escape(suite) + r"(-updates|-security)?", found):
             lines.append(f"deb {uri} {found.replace(suite, release)} {component[0]}")
     if not lines:
-        _give_up("apt has no package lists here (apt-get update)")
+        give_up("apt has no package lists here (apt-get update)")
     return lines
 
 
@@ -137,7 +137,7 @@ def make_tree(release):
     )
     if made.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
-        _give_up("mmdebstrap failed: " + " ".join(made.stderr.splitlines()[-3:]))
+        give_up("mmdebstrap failed: " + " ".join(made.stderr.splitlines()[-3:]))
     for unit in MASKED:
         (fresh / "root/etc/systemd/system" / unit).symlink_to("/dev/null")
     (fresh / "stamp").write_text(STAMP)
@@ -278,7 +278,7 @@ class Container:
         self.group.make()
         self._start()
         if not self._await_boot():
-            _give_up(f"systemd-nspawn does not boot here: {self._console()}")
+            give_up(f"systemd-nspawn does not boot here: {self._console()}")
         self.run("systemd-sysusers")
         self.run("systemctl", "daemon-reload")
 

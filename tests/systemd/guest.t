@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""What a container does not have: Debian 13 on a kernel of its own, in qemu, with control groups v2 and
+BPF. The whole system is an initramfs; a service in it does what README and the pages say, and writes
+results to the serial line. Nothing of it is on a network."""
+
+import gzip
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import container
+import nmtest
+from documents import Documents
+from nmtest import BUILD, PROJECT, diag, ok
+
+RELEASE = "trixie"
+KEPT = PROJECT / "build" / "guest"
+KERNEL = "linux-image-cloud-amd64"
+SECONDS = 240
+# Of the tree: fetchers and what belongs to them is for the container.
+LEFT_OUT = re.compile(
+    r"usr/(share/(doc|man|locale|info|perl|perl5|i18n|zoneinfo|dovecot|offlineimap3)|lib/(python3|dovecot|apt|locale)|"
+    r"lib/x86_64-linux-gnu/(perl|gconv|libicu|libpython)|sbin/dovecot|bin/(perl|python)|include)|"
+    r"var/(cache|lib/(apt|dpkg))|boot|tmp/|proc/|sys/|dev/|run/"
+)
+SILENT, WATCH_SECONDS = 200, 16
+
+
+# ---- An initramfs ----
+
+
+def entry(out, name, mode, data=b"", uid=0, gid=0, device=(0, 0)):
+    """One of cpio's, in the newc format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
+    path = name.encode() + b"\0"
+    fields = [0, mode, uid, gid, 1, 0, len(data), 0, 0, *device, len(path), 0]
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
+    out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
+
+
+def add_tree(out, root, left_out=None):
+    for directory, names, files in os.walk(root):
+        for name in sorted(names + files):
+            path = Path(directory) / name
+            inside = str(path.relative_to(root))
+            if left_out and left_out.match(inside):
+                if name in names:
+                    names.remove(name)
+                continue
+            info = path.lstat()
+            data = b""
+            if stat.S_ISLNK(info.st_mode):
+                data = os.readlink(path).encode()
+            elif stat.S_ISREG(info.st_mode):
+                data = path.read_bytes()
+            elif not stat.S_ISDIR(info.st_mode):
+                continue
+            entry(out, inside, info.st_mode, data, info.st_uid, info.st_gid)
+
+
+def base():
+    """The system without what is tested; kept."""
+    archive = KEPT / "base.gz"
+    stamp = KEPT / "stamp"
+    wanted = f"{container.STAMP}{LEFT_OUT.pattern}"
+    if not archive.exists() or not stamp.exists() or stamp.read_text() != wanted:
+        with gzip.open(archive, "wb", 1) as out:
+            add_tree(out, container.tree(RELEASE) / "root", LEFT_OUT)
+            for name in ("proc", "sys", "dev", "run", "tmp"):
+                entry(out, name, stat.S_IFDIR | (0o1777 if name == "tmp" else 0o755))
+            entry(out, "dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+            entry(out, "TRAILER!!!", 0)
+        stamp.write_text(wanted)
+    return archive
+
+
+def kernel():
+    found = sorted(KEPT.glob("kernel/boot/vmlinuz-*"))
+    if found:
+        return found[-1]
+    depends = subprocess.run(["apt-cache", "depends", KERNEL], capture_output=True, text=True).stdout
+    name = re.search(r"Depends: (linux-image-\S+)", depends)
+    if not name:
+        give_up(f"apt has no {KERNEL} here (apt-get update)")
+    with tempfile.TemporaryDirectory(dir=KEPT) as place:
+        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", name[1]]
+        got = subprocess.run(words, cwd=place, capture_output=True, text=True)
+        for package in Path(place).glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, KEPT / "kernel"], check=True)
+    shutil.rmtree(KEPT / "kernel" / "lib", ignore_errors=True)
+    found = sorted(KEPT.glob("kernel/boot/vmlinuz-*"))
+    if not found:
+        give_up(f"{name[1]} cannot be had: {got.stderr}")
+    return found[-1]
+
+
+# ---- What happens in there ----
+
+SCRIPT = r"""#!/bin/bash
+say() { echo "GUEST $*" >/dev/ttyS0; }
+check() { if eval "$2"; then say "ok $1"; else say "not ok $1"; journalctl -q -n 6 -o cat >/dev/ttyS0; fi; }
+line() { printf 'nm_notifyuser\r\n' 2>/dev/null >/dev/tcp/127.0.0.1/${1:-79}; }
+wait_for() { for i in $(seq 100); do [ -e "$1" ] && return 0; sleep 0.1; done; return 1; }
+accepted() { systemctl show --value -p NAccepted nmnotify.socket; }
+busy() { set -- $(cut -d')' -f2- /proc/1/stat); echo $((${12} + ${13})); }
+hold() { timeout -k 1 @SECONDS@ /usr/local/bin/load hold 127.0.0.1 79 20 $1 $1 30000 >/dev/null; }
+
+check "control groups are v2" '[ -e /sys/fs/cgroup/cgroup.controllers ]'
+systemd-sysusers
+useradd --create-home --shell /bin/bash alice
+chown -R alice: /home/alice
+systemctl daemon-reload
+
+# README's first set-up, with its drop-ins.
+systemctl start nmnotify.socket
+line
+check "README: the first set-up works with its firewall" 'wait_for /home/alice/touched'
+before=$(accepted); used=$(busy)
+hold @SILENT@
+check "README: of @SILENT@ silent connections of strangers systemd sees none" '[ $(accepted) = $before ]'
+say "# first process: $(($(busy) - used)) ticks of a hundredth of a second, in @SECONDS@ s of silent strangers"
+rm -f /home/alice/touched
+line
+check "README: after that a line works" 'wait_for /home/alice/touched'
+
+# The same for the other pair.
+systemctl start nmnotifyd.socket
+sleep 1.2; rm -f /home/alice/touched
+line
+check "README: nmnotifyd.socket works with its firewall" 'wait_for /home/alice/touched'
+timeout 2 /usr/local/bin/load rate 127.0.0.1 79 20 10 20 1500 >/dev/null 2>&1
+check "README: and hears no stranger" '! journalctl -q -t nmnotifyd | grep -q denied'
+systemctl stop nmnotifyd.socket
+
+# Without: so the checks above can fail.
+rm /etc/systemd/system/nmnotify.socket.d/override.conf
+systemctl daemon-reload
+systemctl start nmnotify.socket
+before=$(accepted); used=$(busy)
+hold 40
+check "without the firewall systemd starts units for silent strangers" '[ $(accepted) -gt $((before + 20)) ]'
+say "# first process: $(($(busy) - used)) ticks for $(($(accepted) - before)) silent connections"
+systemctl stop nmnotify.socket
+
+# User instances, which the container has on Debian 12 alone.
+loginctl enable-linger alice
+for i in $(seq 100); do [ -S /run/user/1000/systemd/private ] && break; sleep 0.1; done
+rm -f /home/alice/touched
+runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000 @ENABLE@
+line 7979
+check "nmnotify-units(7): the user's own units work" 'wait_for /home/alice/touched'
+say "end"
+systemctl poweroff --force --force
+"""
+
+
+def own_files(root):
+    """What is installed, and what README says."""
+    docs = Documents()
+    # The socket's two lines: the ones of README, as they stand there.
+    firewall = docs.take("README.md", "IPAddressDeny=any")
+    enable = docs.take("man/nmnotify-units.7", "--user enable --now").splitlines()[0].lstrip("$ ")
+    text = SCRIPT.replace("@SILENT@", str(SILENT)).replace("@SECONDS@", str(WATCH_SECONDS)).replace("@ENABLE@", enable)
+    user = docs.take("README.md", "User=alice")
+    files = {
+        "usr/local/bin/guest": text,
+        "etc/nmnotify.conf": "from 127.0.0.1\nuser alice\ninterval 1s\nlimit 1000/s burst 1000\naction /usr/bin/touch /home/alice/touched\n",
+        "home/alice/.config/nmnotify.conf": "from any\ninterval 1s\nlimit 1000/s burst 1000\naction /usr/bin/touch /home/alice/touched\n",
+        "etc/systemd/system/nmnotify@.service.d/override.conf": user,
+        "etc/systemd/system/nmnotifyd.service.d/override.conf": user,
+        "etc/systemd/system/nmnotify.socket.d/override.conf": firewall,
+        "etc/systemd/system/nmnotifyd.socket.d/override.conf": firewall,
+        "etc/systemd/system/guest.service": "[Service]\nType=oneshot\nExecStart=/usr/local/bin/guest\nTimeoutStartSec=infinity\n",
+        "etc/hostname": "guest\n",
+    }
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.chmod(0o644)
+    (root / "usr/local/bin/guest").chmod(0o755)
+    shutil.copy(BUILD / "tests" / "load", root / "usr/local/bin/load")
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir()
+    (wants / "guest.service").symlink_to("../guest.service")
+    # Nobody is there to log in, and the serial line is the test's.
+    for unit in ("serial-getty@ttyS0.service", "getty@tty1.service", "systemd-firstboot.service"):
+        (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+
+
+def give_up(why):
+    container.give_up(why)
+
+
+def install(root):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    words = [f"BUILD={BUILD}", f"DESTDIR={root}", "SYSTEMD_VERSION=257", "SYSTEMDUNITDIR=/usr/lib/systemd/system"]
+    subprocess.run(["make", "-s", "-C", str(PROJECT), "install", *words], check=True, stdout=subprocess.DEVNULL, env=environment)
+
+
+def guest():
+    with tempfile.TemporaryDirectory(dir=BUILD) as place:
+        root, image, said = Path(place) / "root", Path(place) / "image", Path(place) / "serial"
+        root.mkdir()
+        install(root)
+        own_files(root)
+        with open(image, "wb") as out:
+            out.write(base().read_bytes())
+            out.write(b"\0" * (-out.tell() % 512))
+            add_tree(out, root)
+            entry(out, "TRAILER!!!", 0)
+        command = ["qemu-system-x86_64", "-m", "2048", "-smp", "2", "-nodefaults", "-no-reboot", "-display", "none"]
+        command += ["-serial", f"file:{said}", "-net", "none", "-kernel", str(kernel()), "-initrd", str(image)]
+        # A KVM that is there need not work, in a machine that is a guest itself; this is quick enough.
+        command += ["-accel", "tcg,thread=multi"]
+        words = "rdinit=/sbin/init console=ttyS0 panic=-1 systemd.show_status=no systemd.unit=multi-user.target"
+        begun = time.monotonic()
+        process = subprocess.Popen([*command, "-append", words], stdin=subprocess.DEVNULL)
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            diag(f"it is not done after {SECONDS} s")
+        finally:
+            process.kill()
+            process.wait()
+        report(said.read_text(errors="replace"), time.monotonic() - begun)
+
+
+def report(text, seconds):
+    lines = re.findall(r"GUEST (.*?)\r?\n", text)
+    for line in lines:
+        if line.startswith("# "):
+            diag(line[2:])
+        elif line != "end":
+            ok(line.startswith("ok "), re.sub("^(not )?ok ", "", line))
+    if not ok(lines[-1:] == ["end"], "the guest came to its end"):
+        diag(text[-1500:])
+    diag(f"the guest took {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    if not shutil.which("qemu-system-x86_64"):
+        give_up("there is no qemu-system-x86_64 here")
+    container.require(RELEASE)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kernel()
+    nmtest.run(guest)
