@@ -172,7 +172,6 @@ static bool has_unfinished_start(const struct turn *turn)
 /* Has nmnotifyd taken a line and then died, before a process of its has looked for the turn? */
 static bool is_unanswered(const struct turn *turn)
 {
-	/* tests/model/board.pml: is_unanswered. */
 	/* The last look is after the lock's, as in has_unfinished_start(). */
 	return atomic_load(&turn->state->asked) != 0 && !lock_is_held(turn, LOCK_ASKING) &&
 	       atomic_load(&turn->state->asked) != 0;
@@ -216,7 +215,7 @@ void turn_answer(const struct turn *turn, uint32_t number)
 
 void turn_owe(const struct turn *turn, struct moment allowed)
 {
-	/* tests/model/turn.pml: owe; board.pml: turn_failed(), errands_leave(). */
+	/* tests/model/turn.pml: owe; board.pml: turn_failed(). */
 	atomic_word *due = &turn->state->due;
 	uint32_t was = atomic_load(due);
 
@@ -229,7 +228,6 @@ void turn_owe(const struct turn *turn, struct moment allowed)
 
 void turn_adopt(const struct turn *turn)
 {
-	/* tests/model/board.pml: turn_adopt(). */
 	uint32_t asked = atomic_load(&turn->state->asked);
 
 	if (asked == 0)

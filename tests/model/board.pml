@@ -2,10 +2,10 @@
 /*
  * nmnotifyd's errands (src/network.c, src/share.c, src/runner.c): the network process decides, the
  * runner starts a child for each request, children and runner may be killed or fail. The turn is
- * one step to join and one to start (turn.pml has the rest). Checked: every line that was taken is
- * served by a start after it, or, if the runner was killed, is owed in `due`; no start is before the
- * time of a line that it is for (G3); and the network process comes to rest, with every errand
- * settled (init is reached).
+ * one step to join and one to start (turn.pml has the rest). The network process dies with the runner.
+ * Checked: every line that was noted is served by a start after it, or, if the runner was killed, is
+ * owed in `due` or `asked`; no start is before the time of a line that it is for (G3); and the network
+ * process comes to rest, with every errand settled (init is reached).
  *
  * Bounds: LINES, KILLS of children (they may be crashes), RUNNER_KILLS, FAILS, ROOM for requests. OLD_*: the protocol as it
  * was before a fault that this model found; each must be caught.
@@ -32,6 +32,7 @@
 
 byte now = 1;
 byte due, starts, waiting = NONE;
+byte asked, asked_for; /* the state's; asked: the errand's number, or 0 */
 byte settled, looking; /* struct board */
 bool served[LINES], taken[LINES];
 byte by[LINES];    /* when each line may be served */
@@ -76,6 +77,11 @@ inline start_serves()
 #define some_may_start (may_start(0) || may_start(1) || may_start(2))
 #endif
 #define is_forced (fails + crashes + runner_kills != 0)
+
+inline turn_answer(n)
+{
+	if :: asked == n -> asked = 0 :: else fi
+}
 
 /* runner.c child_main() */
 proctype turn_child(byte me)
@@ -125,6 +131,7 @@ join:		/* decision_join(), turn_join(): see turn.pml */
 				goto covered
 			fi
 		};
+		if :: line_of[me] -> atomic { turn_answer(number[me]) } :: else fi;
 		/* board_settle() */
 		atomic { if :: settled < number[me] -> settled = number[me] :: else fi };
 		/* turn_wait(), turn_start() */
@@ -133,7 +140,8 @@ join:		/* decision_join(), turn_join(): see turn.pml */
 			assert(is_forced || some_may_start); /* G3 */
 			due = 0; waiting = NONE; starts++; start_serves(); child[me] = ENDED; goto out
 		};
-covered:	atomic { if :: settled < number[me] -> settled = number[me] :: else fi };
+covered:	if :: line_of[me] -> atomic { turn_answer(number[me]) } :: else fi;
+		atomic { if :: settled < number[me] -> settled = number[me] :: else fi };
 		child[me] = ENDED;
 out:		skip
 	} unless { child[me] >= SLAIN }
@@ -159,6 +167,7 @@ inline turn_failed(n, l, a)
 	:: else
 	fi;
 #endif
+	if :: l -> turn_answer(n) :: else fi;
 	if :: settled < n -> settled = n :: else fi
 }
 
@@ -216,13 +225,17 @@ end:	do
 byte e_number, e_allowed, e_generation;
 bool e_line, e_unsent;
 
+/* The line that was read and is neither noted nor covered yet: lost if the process is killed now. */
+byte in_hand = NONE;
+
 /* conclude() */
 proctype network()
 {
 	byte i, was, allowed, generation;
 	bool line, covered;
+	{
 	do
-	:: atomic { i < LINES -> taken[i] = true; allowed = now;
+	:: atomic { i < LINES -> taken[i] = true; in_hand = i; allowed = now;
 		if :: line = true :: line = true; allowed = now + 1 :: line = false; taken[i] = false; fi;
 		by[i] = allowed };
 	   atomic { generation = starts; noted[i] = starts }; /* decision_line(), turn_note() */
@@ -280,35 +293,33 @@ proctype network()
 			:: else
 			fi;
 #endif
-			e_number++; e_line = line; e_allowed = allowed; e_generation = generation;
+			e_number++; e_line = line; e_allowed = allowed; e_generation = generation
+		};
+		/* turn_ask() */
+		if
+		:: line -> asked_for = allowed; atomic { asked = e_number; in_hand = NONE }
+		:: else
+		fi;
+		atomic {
 			if
-			:: runner_gone
-			:: !runner_gone && nfull(requests) ->
+			:: nfull(requests) ->
 				requests ! e_number, line, allowed, generation;
 				e_unsent = false
-			:: !runner_gone && full(requests) -> e_unsent = true
+			:: full(requests) -> e_unsent = true
 			fi
 		}
 	   :: else -> covered = false
 	   fi;
+	   in_hand = NONE;
 	   atomic { i++; line = false; covered = false; allowed = 0; generation = 0 }
 	/* errands_resend() */
-	:: atomic { e_unsent && !runner_gone && nfull(requests) -> requests ! e_number, e_line, e_allowed, e_generation; e_unsent = false }
-	:: atomic { runner_gone -> break }
-	:: atomic { i == LINES && !e_unsent && settled >= e_number -> goto done }
+	:: atomic { e_unsent && nfull(requests) -> requests ! e_number, e_line, e_allowed, e_generation; e_unsent = false }
+	:: atomic { i == LINES && !e_unsent && settled >= e_number -> break }
 	od;
-	/* errands_leave() */
-	if
-	:: settled < e_number && e_line ->
-		was = due;
-		do
-		:: was != 0 && was <= e_allowed -> break
-		:: else ->
-			atomic { if :: due == was -> due = e_allowed; break :: else -> was = due fi }
-		od
-	:: else
-	fi;
-done:	network_done = true
+	network_done = true
+	} unless { atomic { runner_gone && !network_done ->
+		if :: in_hand != NONE -> taken[in_hand] = false :: else fi;
+		network_done = true } }
 }
 
 #define quiet(c) (child[c] == IDLE || child[c] >= ENDED)
@@ -316,7 +327,7 @@ done:	network_done = true
 #define at_peace (network_done && quiet(0) && quiet(1) && quiet(2) && quiet(3) && quiet(4) && quiet(5) && \
 	(runner_gone || (empty(requests) && !adoption && !unreaped(0) && !unreaped(1) && !unreaped(2) && !unreaped(3) && !unreaped(4) && !unreaped(5))))
 #define unserved(i) (taken[i] && !served[i])
-#define owed_late(i) (unserved(i) && due > by[i])
+#define owed_late(i) (unserved(i) && !(due != 0 && due <= by[i]) && !(asked != 0 && asked_for <= by[i]))
 #if LINES == 2
 #define some_unserved (unserved(0) || unserved(1))
 #define some_is_owed_late (owed_late(0) || owed_late(1))
@@ -350,5 +361,5 @@ init
 		run killer() };
 	atomic { at_peace -> 
 		assert(!some_unserved || runner_kills != 0); /* G1 */
-		assert(!some_unserved || (due != 0 && !some_is_owed_late)) /* G5 */ }
+		assert(!some_unserved || !some_is_owed_late) /* G5 */ }
 }

@@ -227,9 +227,16 @@ MUTANTS = [
     ),
     Mutant(
         "board",
-        "nobody owes what the runner has not settled",
-        [(":: settled < e_number && e_line ->\n		was = due;", ":: false ->\n		was = due;")],
+        "a line is not noted before it is asked for",
+        [("asked = e_number; in_hand = NONE", "in_hand = NONE")],
         "LINES=2 RUNNER_KILLS=1",
+        "G5",
+    ),
+    Mutant(
+        "board",
+        "an answer is taken for a later line's, too",
+        [("if :: asked == n -> asked = 0", "if :: asked != 0 -> asked = 0")],
+        "LINES=3 RUNNER_KILLS=1",
         "G5",
     ),
     # ---- The cells ----
