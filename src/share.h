@@ -87,8 +87,9 @@ struct board {
 	atomic_word settled[CONF_ACCOUNTS_MAX];
 	atomic_word children; /* of the runner: waiters and supervisors */
 	struct told told;     /* written before there is a network process */
-	/* Takes the place of an account's state that cannot be used. */
-	struct state spare[CONF_ACCOUNTS_MAX];
+	/* Takes the place of an account's state that cannot be used: whole pages, whatever their
+	 * size (mremap(2)). */
+	_Alignas(sizeof(struct state)) struct state spare[CONF_ACCOUNTS_MAX];
 };
 
 /* The board that is in this file; NULL with errno set. */
