@@ -154,7 +154,7 @@ def no_outage():
 def younger_systemd():
     """Drop-ins for what this systemd may not know."""
     version = subprocess.run(["systemctl", "--version"], capture_output=True, text=True).stdout.split()[1]
-    for number, wanted in ((252, 0), (254, 2), (255, 6)):
+    for number, wanted in ((252, 0), (253, 2), (254, 4), (255, 8)):
         with Root(f"SYSTEMD_VERSION={number}") as root:
             dropins = sorted(p.relative_to(root.path) for p in root.path.rglob("*.d/*.conf"))
             dropins = [p for p in dropins if "systemd" in p.parts and p.parts[-3] in ("system", "user")]
