@@ -142,7 +142,8 @@ def flood_of_nmnotifyd():
     memory = [measure.memory(pid) for pid in service_processes()]
     for name, (was, own), (now, own_now) in zip(("runner", "network process"), before, memory):
         diag(f"nmnotifyd: {name}: resident {was} KiB before, {now} KiB after; private {own}, {own_now}")
-        ok(own_now <= own + 64, f"G4: nmnotifyd: {name}: memory is flat")
+        # What is private depends on whether a child is there at the moment, which shares it.
+        ok(now <= was + 64, f"G4: nmnotifyd: {name}: memory is flat")
     ok(processes <= 5, f"G4: nmnotifyd: so are processes ({processes})")
     check_log("nmnotifyd", after, 200)
     ok(box.is_active("nmnotifyd.socket"), "nmnotifyd: the socket is active")
