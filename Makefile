@@ -79,7 +79,8 @@ ifeq ($(STATIC),no)
 STATIC_PIE := -pie
 endif
 
-CORE := action conf confine connection decision limiter line log program siphash source state text turn users verdict
+CORE := action advice check conf confine connection decision executable limiter line log program shadow siphash source \
+	state text turn users variable verdict
 CORE_OBJECTS := $(CORE:%=$(BUILD)/%.o) $(BUILD)/policies.o
 POLICIES := $(addprefix src/policy/,mail.policy local.policy none.policy)
 TARGET := $(shell $(CC) -dumpmachine)

@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "confine.h"
+#include "executable.h"
 #include "layout.h"
 #include "text.h"
 
+#define REASON_MAX   1024
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 
 /* From SIGTERM to SIGKILL. */
@@ -48,7 +50,7 @@ enum base_variable {
 
 struct environment {
 	char text[VARIABLES][sizeof("NMNOTIFY_ACCOUNT=") + USER_TEXT_MAX];
-	char *variable[VARIABLES + CONF_ENV_MAX + 1];
+	char *variable[VARIABLES + CONF_PASS_MAX + CONF_ENV_MAX + 1];
 	unsigned count;
 };
 
@@ -125,6 +127,26 @@ static const char *runtime_directory(void)
 		       : NULL;
 }
 
+/* What the account wants of our own environment, where it is set. */
+static void environment_pass(struct environment *environment, const struct action *action)
+{
+	const struct conf *conf = action->conf;
+
+	for (unsigned i = 0; i < conf->passes_count; i++) {
+		const char *name = conf->passes[i].text;
+		size_t length = strlen(name);
+
+		if (!conf_variable_is_of(conf, &conf->passes[i], action->account))
+			continue;
+		for (char **variable = environ; *variable != NULL; variable++) {
+			if (strncmp(*variable, name, length) == 0 && (*variable)[length] == '=') {
+				environment_put(environment, *variable);
+				break;
+			}
+		}
+	}
+}
+
 static void environment_make(struct environment *environment, const struct action *action)
 {
 	const struct user *user = action->user;
@@ -151,6 +173,7 @@ static void environment_make(struct environment *environment, const struct actio
 		if (!text.cut)
 			environment_put(environment, environment->text[i]);
 	}
+	environment_pass(environment, action);
 	for (unsigned i = 0; i < conf->variables_count; i++)
 		if (conf_variable_is_of(conf, &conf->variables[i], action->account))
 			environment_put(environment, conf->variables[i].text);
@@ -348,9 +371,16 @@ static int exit_status(int status)
 static int not_executed(const struct action *action, int error)
 {
 	const char *path = action->conf->words[action->account->action.start];
+	char reason[REASON_MAX];
+	struct text text = TEXT_IN(reason);
 	int status = error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
 
-	log_run_failed(action->log, status, path, error);
+	/* One errno has many reasons. */
+	if (executable_explain(path, &text) != EXECUTABLE_WRONG) {
+		text.length = 0;
+		text_add(&text, "%s: %s", path, strerror(error));
+	}
+	log_run_failed(action->log, status, reason);
 	return status;
 }
 

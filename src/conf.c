@@ -5,18 +5,31 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "advice.h"
 #include "confine.h"
+#include "shadow.h"
 #include "text.h"
+#include "variable.h"
 
-#define MESSAGE_MAX 256
+#define MESSAGE_MAX 1024
 
 struct words {
 	char *word[CONF_LINE_WORDS];
+	bool quoted[CONF_LINE_WORDS]; /* with a quote or backslash: meant as it is */
 	unsigned count;
 };
+
+/* ---- Messages ---- */
+
+static void tell(struct conf *conf, enum severity severity, const struct text *text)
+{
+	conf->wrong += severity == SEVERITY_ERROR;
+	conf->report(conf->context, severity, conf->file, conf->line, text->bytes);
+}
 
 __attribute__((format(printf, 2, 3))) static void wrong(struct conf *conf, const char *format, ...)
 {
@@ -27,8 +40,54 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct conf *conf, const
 	va_start(arguments, format);
 	text_add_list(&text, format, arguments);
 	va_end(arguments);
-	conf->wrong++;
-	conf->report(conf->context, conf->file, conf->line, message);
+	tell(conf, SEVERITY_ERROR, &text);
+}
+
+/* KEYWORD: 'WORD' and what is wrong with it. */
+__attribute__((format(printf, 4, 5))) static void wrong_word(
+	struct conf *conf, const char *keyword, const char *word, const char *format, ...)
+{
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+	const char *character = advice_character(word);
+	va_list arguments;
+
+	text_add(&text, "%s: ", keyword);
+	text_add_word(&text, word);
+	va_start(arguments, format);
+	if (character == NULL)
+		text_add_list(&text, format, arguments);
+	else
+		text_add(&text, " has %s", character);
+	va_end(arguments);
+	tell(conf, SEVERITY_ERROR, &text);
+}
+
+/* For conf.advises. */
+static void warn_word(struct conf *conf, const char *keyword, const char *word, const char *what)
+{
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+
+	text_add(&text, "%s: ", keyword);
+	text_add_word(&text, word);
+	text_add(&text, "%s", what);
+	tell(conf, SEVERITY_WARNING, &text);
+}
+
+void conf_tell(struct conf *conf, enum severity severity, const char *file, unsigned line,
+	const char *format, ...)
+{
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+	va_list arguments;
+
+	conf->file = file;
+	conf->line = line;
+	va_start(arguments, format);
+	text_add_list(&text, format, arguments);
+	va_end(arguments);
+	tell(conf, severity, &text);
 }
 
 /* ---- Values ---- */
@@ -65,12 +124,11 @@ static void span_set(struct conf *conf, const char *keyword, const char *text, u
 	uint64_t number, unit;
 
 	if (!number_take(&c, SPAN_MAX_MS, &number) || (unit = unit_milliseconds(c)) == 0) {
-		wrong(conf, "%s: '%s' is not a time such as 500ms, 10s, 5m, 2h or 1d", keyword,
-			text);
+		wrong_word(conf, keyword, text, " is not a time such as 500ms, 10s, 5m, 2h or 1d");
 		return;
 	}
 	if (number * unit > SPAN_MAX_MS || number * unit < least_ms) {
-		wrong(conf, "%s: '%s' is not between %ums and 7d", keyword, text, least_ms);
+		wrong_word(conf, keyword, text, " is not between %ums and 7d", least_ms);
 		return;
 	}
 	span->ms = (uint32_t)(number * unit);
@@ -90,22 +148,33 @@ static bool rate_parse(const char *text, uint64_t *count, uint64_t *period)
 	return unit != 0;
 }
 
+/* All values of a line, as one text. */
+static const char *words_join(const struct words *words, struct text *text)
+{
+	for (unsigned i = 1; i < words->count; i++)
+		text_add(text, "%s%s", i == 1 ? "" : " ", words->word[i]);
+	return text->bytes;
+}
+
 static void set_limit(struct conf *conf, struct account *block, const struct words *words)
 {
 	uint64_t count, period, emission, burst = 1;
 	const char *burst_text = words->count == 4 ? words->word[3] : "1";
+	char joined[MESSAGE_MAX];
+	struct text text = TEXT_IN(joined);
 
 	if ((words->count != 2 && words->count != 4) ||
 		(words->count == 4 && strcmp(words->word[2], "burst") != 0) ||
 		!rate_parse(words->word[1], &count, &period) ||
 		!number_parse(burst_text, UINT32_MAX, &burst) || burst == 0) {
-		wrong(conf, "limit: expected COUNT/PERIOD, such as 12/m, and perhaps burst NUMBER");
+		wrong_word(conf, words->word[0], words_join(words, &text),
+			" is not COUNT/PERIOD, such as 12/m, and perhaps burst NUMBER");
 		return;
 	}
 	emission = (period + count - 1) / count; /* up: never more than was asked for */
 	if (emission > SPAN_MAX_MS || emission * (burst + 1) > SPAN_MAX_MS) {
-		wrong(conf, "limit: burst %u at this rate takes more than 7d to recover",
-			(unsigned)burst);
+		wrong_word(conf, words->word[0], words_join(words, &text),
+			": burst %u at this rate takes more than 7d to recover", (unsigned)burst);
 		return;
 	}
 	block->limit.emission.ms = (uint32_t)emission;
@@ -114,13 +183,31 @@ static void set_limit(struct conf *conf, struct account *block, const struct wor
 
 /* ---- Keywords: each takes the words of its line, the first being the keyword ---- */
 
+static struct place place_here(const struct conf *conf)
+{
+	return (struct place){ .file = conf->file, .line = conf->line };
+}
+
+/* A path that does not begin with a slash. */
+static void wrong_path(struct conf *conf, const struct words *words)
+{
+	const char *path = words->word[1];
+
+	if (*path == '~' || *path == '$')
+		wrong_word(conf, words->word[0], path,
+			" is not an absolute path: nothing is expanded here, so write it whole");
+	else
+		wrong_word(conf, words->word[0], path, " is not an absolute path");
+}
+
 static void set_state(struct conf *conf, struct account *block, const struct words *words)
 {
 	(void)block;
 	if (words->word[1][0] != '/')
-		wrong(conf, "state: '%s' is not an absolute path", words->word[1]);
+		wrong_path(conf, words);
 	else
 		conf->state = words->word[1];
+	conf->state_place = place_here(conf);
 }
 
 static void set_log(struct conf *conf, struct account *block, const struct words *words)
@@ -139,7 +226,7 @@ static void set_log(struct conf *conf, struct account *block, const struct words
 			return;
 		}
 	}
-	wrong(conf, "log: '%s' is not auto, journal, syslog or stderr", words->word[1]);
+	wrong_word(conf, words->word[0], words->word[1], " is not auto, journal, syslog or stderr");
 }
 
 static void set_idle(struct conf *conf, struct account *block, const struct words *words)
@@ -176,13 +263,13 @@ static void set_account(struct conf *conf, struct account *block, const struct w
 
 	(void)block;
 	if (!name_is_good(name))
-		wrong(conf,
-			"account: '%s' is not a name: a letter or digit, then letters, digits, "
+		wrong_word(conf, words->word[0], name,
+			" is not a name: a letter or digit, then letters, digits, "
 			"'.', '_' and '-', %d at most",
-			name, CONF_NAME_MAX);
+			CONF_NAME_MAX);
 	for (unsigned i = 0; i < conf->accounts_count; i++)
 		if (strcmp(name, conf->accounts[i].name) == 0)
-			wrong(conf, "account: '%s' is there already", name);
+			wrong_word(conf, words->word[0], name, " is there already");
 	if (conf->accounts_count == CONF_ACCOUNTS_MAX) {
 		wrong(conf, "account: more than %d", CONF_ACCOUNTS_MAX);
 		return;
@@ -214,40 +301,52 @@ static void word_add(struct conf *conf, char *word)
 	conf->pool_used = (index + 1) * sizeof(word);
 }
 
-static void set_networks(
-	struct conf *conf, struct slice *slice, const struct words *words, bool address_only)
+static void wrong_network(struct conf *conf, const char *keyword, const char *word, bool is_to)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	advice_network(&text, word, is_to);
+	wrong_word(conf, keyword, word, ": %s", bytes);
+}
+
+/* The keyword's words, as networks. `first` is where they begin among all that are written. */
+static void set_networks(struct conf *conf, struct slice *slice, unsigned *first,
+	const struct words *words, bool is_to)
 {
 	slice->start = pool_next(conf, sizeof(struct network));
 	slice->count = 0;
+	*first = conf->networks_count;
 	for (unsigned i = 1; i < words->count; i++) {
 		struct network network;
-		const char *message;
 
 		if (conf->networks_count == CONF_NETWORKS_MAX) {
 			wrong(conf, "%s: more than %d networks in all", words->word[0],
 				CONF_NETWORKS_MAX);
 			return;
 		}
-		message = network_parse(words->word[i], &network);
-		if (message == NULL && address_only && network.kind != NETWORK_ADDRESS)
-			message = "not an address or network";
-		if (message != NULL)
-			wrong(conf, "%s: '%s': %s", words->word[0], words->word[i], message);
-		else {
-			network_add(conf, &network);
-			slice->count++;
+		if (!network_parse(words->word[i], &network) ||
+			(is_to && network.kind != NETWORK_ADDRESS)) {
+			wrong_network(conf, words->word[0], words->word[i], is_to);
+			continue;
 		}
+		if (conf->advises)
+			conf->network_words[conf->networks_count] = (struct network_word){
+				.text = words->word[i], .file = conf->file, .line = conf->line
+			};
+		network_add(conf, &network);
+		slice->count++;
 	}
 }
 
 static void set_from(struct conf *conf, struct account *block, const struct words *words)
 {
-	set_networks(conf, &block->from, words, false);
+	set_networks(conf, &block->from, &block->from_word, words, false);
 }
 
 static void set_to(struct conf *conf, struct account *block, const struct words *words)
 {
-	set_networks(conf, &block->to, words, true);
+	set_networks(conf, &block->to, &block->to_word, words, true);
 }
 
 static void set_interval(struct conf *conf, struct account *block, const struct words *words)
@@ -269,19 +368,20 @@ static void set_bare_lf(struct conf *conf, struct account *block, const struct w
 {
 	block->bare_lf = strcmp(words->word[1], "yes") == 0;
 	if (!block->bare_lf && strcmp(words->word[1], "no") != 0)
-		wrong(conf, "bare-lf: '%s' is not yes or no", words->word[1]);
+		wrong_word(conf, words->word[0], words->word[1], " is not yes or no");
 }
 
 static void set_user(struct conf *conf, struct account *block, const struct words *words)
 {
-	(void)conf;
 	block->user = words->word[1];
+	block->user_place = place_here(conf);
 }
 
 static void set_confine(struct conf *conf, struct account *block, const struct words *words)
 {
 	if (policy_find(words->word[1]) == NULL)
-		wrong(conf, "confine: there is no policy '%s'", words->word[1]);
+		wrong_word(conf, words->word[0], words->word[1],
+			" is no policy: write mail, local or none");
 	block->confine = words->word[1];
 }
 
@@ -289,27 +389,30 @@ static void set_isolate(struct conf *conf, struct account *block, const struct w
 {
 	block->isolate = strcmp(words->word[1], "yes") == 0;
 	if (!block->isolate && strcmp(words->word[1], "no") != 0)
-		wrong(conf, "isolate: '%s' is not yes or no", words->word[1]);
+		wrong_word(conf, words->word[0], words->word[1], " is not yes or no");
 }
 
-static bool env_name_is_good(const char *text)
+/* A value that only a shell would make something of. */
+static void advise_value(struct conf *conf, char *text)
 {
-	size_t length = strcspn(text, "=");
+	const char *value = strchr(text, '=') + 1;
 
-	if (text[length] != '=' || !(is_letter(*text) || *text == '_'))
-		return false;
-	for (size_t i = 0; i < length; i++)
-		if (!is_letter(text[i]) && !is_digit(text[i]) && text[i] != '_')
-			return false;
-	return true;
+	if (*value == '~')
+		warn_word(conf, "env", text, ": nothing is expanded: write the absolute path");
+	else if (strchr(value, '$') != NULL || strchr(value, '`') != NULL)
+		warn_word(conf, "env", text,
+			": nothing is expanded: write the value itself, or "
+			"quote it if it is meant as it is");
 }
 
 static void variable_add(struct conf *conf, const struct account *block, char *text)
 {
-	if (!env_name_is_good(text))
-		wrong(conf, "env: '%s' is not NAME=value", text);
+	size_t length = variable_name_length(text);
+
+	if (length == 0 || text[length] != '=')
+		wrong_word(conf, "env", text, " is not NAME=value");
 	else if (strncmp(text, "NMNOTIFY_", 9) == 0)
-		wrong(conf, "env: '%s': NMNOTIFY_ is ours to set", text);
+		wrong_word(conf, "env", text, ": NMNOTIFY_ is ours to set");
 	else if (conf->variables_count == CONF_ENV_MAX)
 		wrong(conf, "env: more than %d variables in all", CONF_ENV_MAX);
 	else
@@ -319,8 +422,66 @@ static void variable_add(struct conf *conf, const struct account *block, char *t
 
 static void set_env(struct conf *conf, struct account *block, const struct words *words)
 {
-	for (unsigned i = 1; i < words->count; i++)
+	for (unsigned i = 1; i < words->count; i++) {
+		unsigned before = conf->wrong;
+
 		variable_add(conf, block, words->word[i]);
+		if (conf->advises && conf->wrong == before && !words->quoted[i])
+			advise_value(conf, words->word[i]);
+	}
+}
+
+static void pass_add(struct conf *conf, const struct account *block, char *name)
+{
+	size_t length = variable_name_length(name);
+	const char *refusal;
+
+	if (length != 0 && name[length] == '=')
+		wrong_word(conf, "pass", name,
+			" has a value: write 'env NAME=value', or the name alone for the "
+			"starter's");
+	else if (length == 0 || name[length] != '\0')
+		wrong_word(conf, "pass", name, " is not the name of a variable, such as GNUPGHOME");
+	else if ((refusal = variable_refusal(name)) != NULL)
+		wrong_word(conf, "pass", name, ": %s", refusal);
+	else if (conf->passes_count == CONF_PASS_MAX)
+		wrong(conf, "pass: more than %d names in all", CONF_PASS_MAX);
+	else
+		conf->passes[conf->passes_count++] =
+			(struct variable){ .block = block, .text = name };
+}
+
+static void set_pass(struct conf *conf, struct account *block, const struct words *words)
+{
+	for (unsigned i = 1; i < words->count; i++)
+		pass_add(conf, block, words->word[i]);
+}
+
+/* Words that only a shell understands, where there is none. Behind sh -c they may be meant: but not
+ * one that can only end the command itself. */
+static void advise_action(struct conf *conf, const struct words *words)
+{
+	bool is_script = false;
+
+	for (unsigned i = 2; i < words->count && !is_script; i++)
+		is_script = advice_is_interpreter(words->word[1]) && words->word[i][0] == '-' &&
+			    strchr(words->word[i], 'c') != NULL;
+	for (unsigned i = 2; i < words->count; i++) {
+		const char *character = words->quoted[i] ? NULL : advice_character(words->word[i]);
+		char bytes[MESSAGE_MAX];
+		struct text text = TEXT_IN(bytes);
+
+		if (character != NULL)
+			text_add(&text, " has %s", character);
+		else if (words->quoted[i] || (is_script && !advice_is_operator(words->word[i])))
+			continue;
+		else {
+			text_add(&text, ": ");
+			if (!advice_shell(&text, words->word[i]))
+				continue;
+		}
+		warn_word(conf, "action", words->word[i], bytes);
+	}
 }
 
 static void set_action(struct conf *conf, struct account *block, const struct words *words)
@@ -328,13 +489,16 @@ static void set_action(struct conf *conf, struct account *block, const struct wo
 	struct slice *action = &block->action;
 
 	if (words->word[1][0] != '/')
-		wrong(conf, "action: '%s' is not an absolute path", words->word[1]);
+		wrong_path(conf, words);
 	if (conf->words_count + words->count > CONF_WORDS_MAX) {
 		wrong(conf, "action: more than %d words in all", CONF_WORDS_MAX);
 		return;
 	}
+	if (conf->advises)
+		advise_action(conf, words);
 	action->start = pool_next(conf, sizeof(char *));
 	action->count = words->count - 1;
+	block->action_place = place_here(conf);
 	for (unsigned i = 1; i < words->count; i++)
 		word_add(conf, words->word[i]);
 	word_add(conf, NULL);
@@ -360,6 +524,10 @@ static const struct {
 	[KEYWORD_BARE_LF] = { .name = "bare-lf", .set = set_bare_lf, .most = 1 },
 	[KEYWORD_USER] = { .name = "user", .set = set_user, .most = 1 },
 	[KEYWORD_ENV] = { .name = "env", .set = set_env, .most = CONF_LINE_WORDS, .repeats = true },
+	[KEYWORD_PASS] = { .name = "pass",
+		.set = set_pass,
+		.most = CONF_LINE_WORDS,
+		.repeats = true },
 	[KEYWORD_CONFINE] = { .name = "confine", .set = set_confine, .most = 1 },
 	[KEYWORD_ISOLATE] = { .name = "isolate", .set = set_isolate, .most = 1 },
 	[KEYWORD_ACTION] = { .name = "action", .set = set_action, .most = CONF_LINE_WORDS },
@@ -367,55 +535,69 @@ static const struct {
 
 /* ---- Lines ---- */
 
-/* Takes one character of a word from *from to *to, undoing quotes as sh(1) does. `quote` is the
- * quote that is open, or 0. False at a backslash with nothing behind it. */
-static bool character_take(char **from, char **to, char *quote)
-{
-	char c = *(*from)++;
+/* A word that is being taken, in place: what is written is never longer than what was read. */
+struct lexer {
+	char *from, *to;
+	char quote;     /* the quote that is open, or 0 */
+	bool is_quoted; /* some of it was */
+};
 
-	if (*quote != 0 && c == *quote) {
-		*quote = 0;
+/* Takes one character, undoing quotes as sh(1) does. False at a backslash with nothing behind it.
+ */
+static bool character_take(struct lexer *lexer)
+{
+	char c = *lexer->from++;
+
+	if (lexer->quote != 0 && c == lexer->quote) {
+		lexer->quote = 0;
 		return true;
 	}
-	if (*quote == 0 && (c == '\'' || c == '"')) {
-		*quote = c;
+	if (lexer->quote == 0 && (c == '\'' || c == '"')) {
+		lexer->is_quoted = true;
+		lexer->quote = c;
 		return true;
 	}
-	if (c == '\\' && *quote != '\'') {
+	if (c == '\\' && lexer->quote != '\'') {
 		/* Within "", a backslash is one unless a character that it can protect follows. */
-		if (*quote == '"' && strchr("\"\\$`", **from) == NULL) {
-			*(*to)++ = c;
+		if (lexer->quote == '"' && strchr("\"\\$`", *lexer->from) == NULL) {
+			*lexer->to++ = c;
 			return true;
 		}
-		if (**from == '\0')
+		if (*lexer->from == '\0')
 			return false;
-		c = *(*from)++;
+		lexer->is_quoted = true;
+		c = *lexer->from++;
 	}
-	*(*to)++ = c;
+	*lexer->to++ = c;
 	return true;
 }
 
-/* Takes the word at *text, in place, and ends it with a NUL. NULL, or what is wrong. */
-static const char *word_take(char **text)
+/* Takes the word at lexer->from, in place, and ends it with a NUL. False: reported. */
+static bool word_take(struct conf *conf, struct lexer *lexer)
 {
-	char *from = *text, *to = *text, quote = 0;
-
-	while (*from != '\0' && (quote != 0 || (*from != ' ' && *from != '\t')))
-		if (!character_take(&from, &to, &quote))
-			return "a backslash ends the line";
-	if (quote != 0)
-		return "a quote is not closed";
-	*text = *from == '\0' ? from : from + 1;
-	*to = '\0';
-	return NULL;
+	while (*lexer->from != '\0' &&
+		(lexer->quote != 0 || (*lexer->from != ' ' && *lexer->from != '\t'))) {
+		if (!character_take(lexer)) {
+			wrong(conf,
+				"a backslash ends the line, which cannot go on on the next one");
+			return false;
+		}
+	}
+	if (*lexer->from != '\0')
+		lexer->from++;
+	*lexer->to = '\0';
+	if (lexer->quote != 0) {
+		wrong(conf, "a quote is not closed: there is no second %c", lexer->quote);
+		return false;
+	}
+	return true;
 }
 
 static bool line_split(struct conf *conf, char *text, struct words *words)
 {
 	words->count = 0;
 	for (;;) {
-		const char *message;
-		char *word;
+		struct lexer lexer = { .quote = 0 };
 
 		text += strspn(text, " \t");
 		if (*text == '\0' || *text == '#')
@@ -424,22 +606,22 @@ static bool line_split(struct conf *conf, char *text, struct words *words)
 			wrong(conf, "more than %d words", CONF_LINE_WORDS);
 			return false;
 		}
-		word = text;
-		message = word_take(&text);
-		if (message != NULL) {
-			wrong(conf, "%s", message);
+		lexer.from = lexer.to = text;
+		if (!word_take(conf, &lexer))
 			return false;
-		}
-		words->word[words->count++] = word;
+		words->quoted[words->count] = lexer.is_quoted;
+		words->word[words->count++] = text;
+		text = lexer.from;
 	}
 }
 
-static bool has_control(const char *text)
+/* The first control character but a tab, or 0. */
+static char control_find(const char *text)
 {
 	for (; *text != '\0'; text++)
 		if ((unsigned char)*text < ' ' && *text != '\t')
-			return true;
-	return false;
+			return *text;
+	return '\0';
 }
 
 static enum keyword keyword_find(const char *name)
@@ -451,14 +633,22 @@ static enum keyword keyword_find(const char *name)
 	return keyword;
 }
 
+static void wrong_count(struct conf *conf, const struct words *words, unsigned most)
+{
+	if (words->count < 2)
+		wrong(conf, "%s: a value is missing", words->word[0]);
+	else
+		wrong(conf, "%s: too many words: nothing can be behind '%s'", words->word[0],
+			words->word[most]);
+}
+
 static void keyword_apply(struct conf *conf, enum keyword keyword, const struct words *words)
 {
 	struct account *block = conf->block;
 	struct account scratch = { .name = NULL };
 
 	if (words->count < 2 || words->count - 1 > keywords[keyword].most) {
-		wrong(conf, "%s: %s", words->word[0],
-			words->count < 2 ? "a value is missing" : "too many words");
+		wrong_count(conf, words, keywords[keyword].most);
 		return;
 	}
 	if (keywords[keyword].global && block != &conf->defaults) {
@@ -468,11 +658,13 @@ static void keyword_apply(struct conf *conf, enum keyword keyword, const struct 
 	if (block->pinned[keyword] && !conf->command_line) {
 		/* The command line has said it: check the file's word, then forget it. */
 		const char *state = conf->state;
+		struct place place = conf->state_place;
 		enum log_target target = conf->log;
 		struct span idle = conf->idle;
 
 		keywords[keyword].set(conf, &scratch, words);
 		conf->state = state;
+		conf->state_place = place;
 		conf->log = target;
 		conf->idle = idle;
 		return;
@@ -486,20 +678,50 @@ static void keyword_apply(struct conf *conf, enum keyword keyword, const struct 
 	keywords[keyword].set(conf, block, words);
 }
 
+/* Interval, from:, interval=1s: the keyword that was meant, or NULL. */
+static const char *keyword_meant(const char *word)
+{
+	size_t length = strcspn(word, ":=");
+
+	for (enum keyword keyword = 0; keyword < KEYWORDS; keyword++) {
+		const char *name = keywords[keyword].name;
+
+		if (strlen(name) == length && strncasecmp(word, name, length) == 0)
+			return name;
+	}
+	return NULL;
+}
+
+static void wrong_keyword(struct conf *conf, const char *word)
+{
+	const char *character = advice_character(word), *meant = keyword_meant(word);
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+
+	text_add(&text, "there is no keyword ");
+	text_add_word(&text, word);
+	if (character != NULL)
+		text_add(&text, ": it has %s", character);
+	else if (meant != NULL)
+		text_add(&text, ": write '%s' and a space", meant);
+	tell(conf, SEVERITY_ERROR, &text);
+}
+
 static void line_apply(struct conf *conf, char *text)
 {
+	char control = control_find(text);
 	struct words words;
 	enum keyword keyword;
 
-	if (has_control(text)) {
-		wrong(conf, "a control character");
+	if (control != '\0') {
+		wrong(conf, "a control character, '%c'", control);
 		return;
 	}
 	if (!line_split(conf, text, &words) || words.count == 0)
 		return;
 	keyword = keyword_find(words.word[0]);
 	if (keyword == KEYWORDS)
-		wrong(conf, "there is no keyword '%s'", words.word[0]);
+		wrong_keyword(conf, words.word[0]);
 	else
 		keyword_apply(conf, keyword, &words);
 }
@@ -579,16 +801,55 @@ static ssize_t file_read(struct conf *conf, int fd, size_t size)
 	return got < 0 ? -1 : (ssize_t)length;
 }
 
+/* Is it text, as far as can be told at once? If not, that is said once, and not for each line. */
+static bool is_text(struct conf *conf, const char *text, size_t length)
+{
+	size_t end = strlen(text);
+
+	if (length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0)) {
+		wrong(conf, "the file is UTF-16: save it as UTF-8, without a byte order mark");
+		return false;
+	}
+	if (end == length)
+		return true;
+	conf->line = 1;
+	for (size_t i = 0; i < end; i++)
+		conf->line += text[i] == '\n';
+	wrong(conf, "a NUL byte: save the file as text, in UTF-8");
+	return false;
+}
+
+/* Takes the CR from a line's end. It is said once; the rest of the line is looked at all the same.
+ */
+static void line_end(struct conf *conf, char *line, const char *end, bool *said)
+{
+	size_t length = (size_t)(end - line);
+
+	if (length == 0 || line[length - 1] != '\r')
+		return;
+	line[length - 1] = '\0';
+	if (!*said)
+		wrong(conf, "lines end in CR LF, as on Windows: save the file with LF alone, or "
+			    "convert it with dos2unix");
+	*said = true;
+}
+
 static void file_lines(struct conf *conf, size_t length)
 {
 	char *text = conf->text + conf->pool_used, *end = text + length;
+	bool said_cr = false;
 
 	*end = '\0';
 	conf->text_length += length + 1;
 	conf->pool_used += length + 1;
-	if (strlen(text) != length) {
-		wrong(conf, "a NUL byte");
+	if (!is_text(conf, text, length))
 		return;
+	if (strncmp(text, "\xef\xbb\xbf", 3) == 0) {
+		conf->line = 1;
+		wrong(conf, "a byte order mark at the beginning, '%c%c%c': save the file without",
+			text[0], text[1], text[2]);
+		conf->line = 0;
+		text += 3;
 	}
 	while (text < end) {
 		char *newline = strchr(text, '\n');
@@ -597,6 +858,7 @@ static void file_lines(struct conf *conf, size_t length)
 		if (newline != NULL)
 			*newline = '\0';
 		conf->line++;
+		line_end(conf, text, newline != NULL ? newline : end, &said_cr);
 		line_apply(conf, text);
 		text = next;
 	}
@@ -611,6 +873,8 @@ void conf_file(struct conf *conf, const char *path, bool optional)
 
 	conf->file = path;
 	conf->line = 0;
+	if (conf->state == NULL)
+		conf->state_place.file = path;
 	conf->block = &conf->defaults;
 	if (fd < 0) {
 		if (!optional || errno != ENOENT)
@@ -634,10 +898,14 @@ static void account_inherit(struct account *account, const struct account *defau
 	account->name = own.name;
 	account->file = own.file;
 	account->line = own.line;
-	if (own.set[KEYWORD_FROM])
+	if (own.set[KEYWORD_FROM]) {
 		account->from = own.from;
-	if (own.set[KEYWORD_TO])
+		account->from_word = own.from_word;
+	}
+	if (own.set[KEYWORD_TO]) {
 		account->to = own.to;
+		account->to_word = own.to_word;
+	}
 	if (own.set[KEYWORD_LIMIT])
 		account->limit = own.limit;
 	if (own.set[KEYWORD_INTERVAL])
@@ -648,16 +916,20 @@ static void account_inherit(struct account *account, const struct account *defau
 		account->read_timeout = own.read_timeout;
 	if (own.set[KEYWORD_BARE_LF])
 		account->bare_lf = own.bare_lf;
-	if (own.set[KEYWORD_USER])
+	if (own.set[KEYWORD_USER]) {
 		account->user = own.user;
+		account->user_place = own.user_place;
+	}
 	if (own.set[KEYWORD_CONFINE])
 		account->confine = own.confine;
 	if (own.set[KEYWORD_ISOLATE])
 		account->isolate = own.isolate;
 	else if (!defaults->set[KEYWORD_ISOLATE]) /* what `local` is for is to tell others */
 		account->isolate = strcmp(account->confine, "local") != 0;
-	if (own.set[KEYWORD_ACTION])
+	if (own.set[KEYWORD_ACTION]) {
 		account->action = own.action;
+		account->action_place = own.action_place;
+	}
 }
 
 static void account_check(struct conf *conf, const struct account *account)
@@ -669,7 +941,12 @@ static void account_check(struct conf *conf, const struct account *account)
 	if (account->action.count == 0)
 		wrong(conf, "account %s has no 'action'", account->name);
 	if (account->user == NULL && geteuid() == 0)
-		wrong(conf, "account %s has no 'user', which root must have", account->name);
+		conf_tell(conf, conf->advises ? SEVERITY_WARNING : SEVERITY_ERROR, account->file,
+			account->line, "account %s has no 'user', which root must have%s",
+			account->name,
+			conf->advises ? ": a super-server that starts nmnotify as somebody else "
+					"needs none"
+				      : "");
 }
 
 bool conf_end(struct conf *conf)
@@ -685,6 +962,8 @@ bool conf_end(struct conf *conf)
 		account_inherit(&conf->accounts[i], &conf->defaults);
 		account_check(conf, &conf->accounts[i]);
 	}
+	if (conf->wrong == 0 && conf->advises)
+		shadow_check(conf);
 	return conf->wrong == 0;
 }
 

@@ -20,6 +20,7 @@
 #define CONF_NETWORKS_MAX 1024
 #define CONF_WORDS_MAX    2048 /* of all actions */
 #define CONF_ENV_MAX      512  /* variables */
+#define CONF_PASS_MAX     128  /* names of variables */
 #define CONF_LINE_WORDS   256
 #define CONF_NAME_MAX     32 /* of an account: it is a directory's name too */
 
@@ -45,6 +46,7 @@ enum keyword {
 	KEYWORD_BARE_LF,
 	KEYWORD_USER,
 	KEYWORD_ENV,
+	KEYWORD_PASS,
 	KEYWORD_CONFINE,
 	KEYWORD_ISOLATE,
 	KEYWORD_ACTION,
@@ -56,13 +58,22 @@ struct slice {
 	unsigned start, count;
 };
 
+/* Where a word was said, for messages. */
+struct place {
+	const char *file;
+	unsigned line; /* 0: the whole file */
+};
+
 struct account {
 	const char *name;
 	unsigned line;       /* where it begins, for messages */
 	const char *file;    /* likewise */
 	struct slice from;   /* of conf.networks */
 	struct slice to;     /* likewise; empty: any local address */
+	unsigned from_word;  /* of conf.network_words: where the words of `from` begin */
+	unsigned to_word;    /* likewise */
 	struct slice action; /* of conf.words; a NULL follows the last */
+	struct place action_place, user_place;
 	struct rate limit;
 	struct span interval, timeout, read_timeout;
 	bool bare_lf;
@@ -73,20 +84,34 @@ struct account {
 	bool pinned[KEYWORDS]; /* defaults only: said on the command line */
 };
 
-/* `env NAME=value`, and the block that says it. */
+/* `env NAME=value`, or `pass NAME`, and the block that says it. */
 struct variable {
 	const struct account *block;
 	char *text;
 };
 
-/* Is told of each thing that is wrong. `line` is 0 where a message is about the whole file. */
-typedef void conf_report(void *context, const char *file, unsigned line, const char *message);
+/* A network as it was written, for messages. */
+struct network_word {
+	const char *text, *file;
+	unsigned line;
+};
+
+enum severity {
+	SEVERITY_ERROR,   /* it is wrong, and nothing runs */
+	SEVERITY_WARNING, /* it is probably not meant */
+};
+
+/* Is told of each thing that is wrong. `line` is 0 where a message is about the whole file. The
+ * message is one line, but its words can have any bytes. */
+typedef void conf_report(void *context, enum severity severity, const char *file, unsigned line,
+	const char *message);
 
 struct conf {
 	const char *state; /* base directory; NULL: state_base_path() */
+	struct place state_place;
 	enum log_target log;
 	struct span idle; /* nmnotifyd ends after this long without work; 0: never */
-	unsigned accounts_count, networks_count, words_count, variables_count;
+	unsigned accounts_count, networks_count, words_count, variables_count, passes_count;
 	size_t text_length, pool_used; /* bytes */
 
 	/* While reading. */
@@ -94,7 +119,8 @@ struct conf {
 	unsigned line;
 	struct account *block;
 	bool command_line;
-	unsigned wrong; /* how many messages were reported */
+	unsigned wrong; /* how many errors were reported */
+	bool advises;   /* to be set after conf_begin(): warnings are wanted, too */
 	conf_report *report;
 	void *context;
 
@@ -103,6 +129,8 @@ struct conf {
 	struct account defaults;
 	struct account accounts[CONF_ACCOUNTS_MAX];
 	struct variable variables[CONF_ENV_MAX];
+	struct variable passes[CONF_PASS_MAX];
+	struct network_word network_words[CONF_NETWORKS_MAX]; /* only if `advises` */
 	/* One piece of memory for text, networks and words, in the order in which they come: a
 	 * common configuration fills a page of it. */
 	union {
@@ -136,9 +164,13 @@ const struct account *conf_account(
 bool conf_takes(
 	const struct conf *conf, const struct account *account, const struct source *source);
 
-/* Is a variable of an account's environment: the defaults' or its own? */
+/* Is a variable, or a name to pass, of an account's environment: the defaults' or its own? */
 bool conf_variable_is_of(
 	const struct conf *conf, const struct variable *variable, const struct account *account);
+
+/* Reports something about a line, as the reading does. */
+__attribute__((format(printf, 5, 6))) void conf_tell(struct conf *conf, enum severity severity,
+	const char *file, unsigned line, const char *format, ...);
 
 /* Does any account look at the local address? If not, nobody needs to find it out. */
 bool conf_needs_to(const struct conf *conf);

@@ -14,21 +14,22 @@
 #include "text.h"
 
 #define FIELDS_MAX      8
-#define VALUE_MAX       256
+#define VALUES_MAX      768 /* of a record together */
 #define RECORD_TEXT_MAX 2048
 
 /* Ten lines of a kind at once, then one in ten seconds. */
 static const struct rate log_rate = { .emission = { .ms = 10000 }, .burst = 10 };
 
 struct field {
-	const char *key;
-	char value[VALUE_MAX];
+	const char *key, *value;
 };
 
 struct record {
 	int priority; /* syslog(3) */
 	unsigned count;
 	struct field field[FIELDS_MAX];
+	size_t used; /* of `values` */
+	char values[VALUES_MAX];
 };
 
 static bool is_plain(char c)
@@ -36,13 +37,15 @@ static bool is_plain(char c)
 	return c > ' ' && c <= '~' && c != '\\' && c != '"';
 }
 
-/* The text that a person and a program can both read back: what is not printable ASCII as \xHH. */
-static void value_escape(char value[static VALUE_MAX], const char *from)
+/* The text that a person and a program can both read back: what is not printable ASCII as \xHH.
+ * Goes behind the values before it. */
+static const char *value_escape(struct record *record, const char *from)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t length = 0;
+	char *value = record->values + record->used;
+	size_t length = 0, room = VALUES_MAX - record->used;
 
-	for (; *from != '\0' && length + 5 < VALUE_MAX; from++) {
+	for (; *from != '\0' && length + 5 < room; from++) {
 		unsigned char c = (unsigned char)*from;
 
 		if (is_plain(*from) || c == ' ') {
@@ -55,17 +58,19 @@ static void value_escape(char value[static VALUE_MAX], const char *from)
 		value[length++] = hex[c & 15];
 	}
 	value[length] = '\0';
+	record->used += length + 1;
+	return value;
 }
 
 static void field_add(struct record *record, const char *key, const char *value)
 {
 	struct field *field = &record->field[record->count];
 
-	if (value == NULL || record->count == FIELDS_MAX)
+	if (value == NULL || record->count == FIELDS_MAX || record->used == VALUES_MAX)
 		return;
 	record->count++;
 	field->key = key;
-	value_escape(field->value, value);
+	field->value = value_escape(record, value);
 }
 
 static void field_add_number(struct record *record, const char *key, unsigned number)
@@ -149,7 +154,7 @@ static void stderr_send(struct log *log, const struct record *record)
 	char bytes[RECORD_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	if (!log->stderr_usable || !stderr_is_ready())
+	if (!log->stderr_usable || log->stderr_told || !stderr_is_ready())
 		return;
 	text_add(&text, "%s[%d]: ", log->program, getpid());
 	text_add_record(&text, record);
@@ -234,7 +239,7 @@ void log_verdict(struct log *log, enum verdict verdict, const char *reason)
 
 void log_error(struct log *log, const char *format, ...)
 {
-	char reason[VALUE_MAX];
+	char reason[VALUES_MAX];
 	struct text text = TEXT_IN(reason);
 	va_list arguments;
 
@@ -263,13 +268,10 @@ void log_run_ended(
 	record_send(log, &record);
 }
 
-void log_run_failed(struct log *log, int status, const char *path, int code)
+void log_run_failed(struct log *log, int status, const char *reason)
 {
 	struct record record = { .priority = LOG_ERR };
-	char reason[VALUE_MAX];
-	struct text text = TEXT_IN(reason);
 
-	text_add(&text, "%s: %s", path, strerror(code));
 	field_add(&record, "run", "failed");
 	record_add_place(&record, log);
 	field_add_number(&record, "status", (unsigned)status);

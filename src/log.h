@@ -19,6 +19,7 @@ struct log {
 	const char *program;
 	enum log_target target;
 	bool stderr_usable;  /* it does not lead to the other end */
+	bool stderr_told;    /* it is a terminal where the next line was said already */
 	struct state *state; /* where to count and limit; NULL before it is known, or if it cannot
 			      * be had: then errors alone are written */
 	bool is_mute;        /* without state: not even those */
@@ -50,7 +51,7 @@ __attribute__((format(printf, 2, 3))) void log_error(struct log *log, const char
 void log_run_ended(
 	struct log *log, int status, uint64_t milliseconds, const char *reason, bool has_left);
 
-/* `run=failed`: the action could not be executed, errno value `code`. */
-void log_run_failed(struct log *log, int status, const char *path, int code);
+/* `run=failed`: the action could not be executed. */
+void log_run_failed(struct log *log, int status, const char *reason);
 
 #endif

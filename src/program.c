@@ -12,11 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "confine.h"
 #include "text.h"
 #include "users.h"
 
-#define MESSAGE_MAX 1024
+/* A message, each of whose bytes is escaped. */
+#define MESSAGE_MAX 4096
 
 /* ---- Ends ---- */
 
@@ -143,21 +145,65 @@ static void limit_errors(struct program *program)
 		limit_elsewhere(&program->log, getenv("XDG_RUNTIME_DIR"));
 }
 
-_Noreturn void program_fail(struct program *program, const char *what)
+/* Does somebody sit at standard error? Not at a terminal that a super-server has made for the other
+ * end, as socat can. */
+static bool is_typed(const struct program *program)
 {
-	int error = errno;
+	static const char *const remote[] = { "SOCAT_PEERADDR", "REMOTE_ADDR", "REMOTE_HOST" };
+
+	for (unsigned i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
+		if (getenv(remote[i]) != NULL)
+			return false;
+	return program->log.stderr_usable && isatty(STDERR_FILENO) == 1;
+}
+
+/* A line on standard error. If that fails, nowhere is left to say it. */
+static void say_line(const char *line)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add_escaped(&text, line);
+	if (text.cut)
+		text.length--;
+	text_add(&text, "\n");
+	(void)text_write(&text, STDERR_FILENO);
+}
+
+/* An error, for the log, and for a terminal once. `is_said`: it is on the terminal already. */
+static void tell_error(struct program *program, const char *message, bool is_said)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
 
 	limit_errors(program);
-	log_error(&program->log, "%s: %s", what, strerror(error));
+	program->log.stderr_told = is_typed(program);
+	if (program->log.stderr_told && !is_said) {
+		text_add(&text, "%s: %s", program->name, message);
+		say_line(bytes);
+	}
+	log_error(&program->log, "%s", message);
+	program->log.stderr_told = false;
+}
+
+_Noreturn void program_fail(struct program *program, const char *what)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "%s: %s", what, strerror(errno));
+	tell_error(program, bytes, false);
 	program_end(program, EX_OSERR);
 }
 
 void program_tell_state(struct program *program, const struct state_error *error)
 {
-	limit_errors(program);
-	log_error(&program->log, "state %s: %s %s%s%s", program->base_path, error->what,
-		error->name, error->code != 0 ? ": " : "",
-		error->code != 0 ? strerror(error->code) : "");
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "state %s: %s %s%s%s", program->base_path, error->what, error->name,
+		error->code != 0 ? ": " : "", error->code != 0 ? strerror(error->code) : "");
+	tell_error(program, bytes, false);
 }
 
 _Noreturn void program_fail_state(struct program *program, const struct state_error *error)
@@ -168,62 +214,70 @@ _Noreturn void program_fail_state(struct program *program, const struct state_er
 
 _Noreturn void program_fail_configuration(struct program *program, const char *wrong)
 {
-	limit_errors(program);
-	log_error(&program->log, "%s", wrong);
+	tell_error(program, wrong, false);
 	program_end(program, EX_CONFIG);
 }
 
 /* ---- Options and configuration ---- */
 
-static void report(void *context, const char *file, unsigned line, const char *message)
+/*
+ * -t and a terminal are told everything. One line is enough for the log: the first, when all has
+ * been read, since a later line can say where the log is.
+ */
+static void report(
+	void *context, enum severity severity, const char *file, unsigned line, const char *message)
 {
 	struct program *program = context;
-	char bytes[MESSAGE_MAX];
+	char bytes[MISTAKE_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
 
 	text_add(&text, "%s:", file);
 	if (line != 0)
 		text_add(&text, "%u:", line);
-	text_add(&text, " %s", message);
-	program->log.target = program->conf.log;
-	if (!program->check_only && program->conf.wrong == 1) { /* one line is enough for the log */
-		limit_errors(program);
-		log_error(&program->log, "%s", bytes);
-	}
-	text_add(&text, "\n");
-	if (program->check_only)
-		(void)text_write(&text, STDERR_FILENO); /* -t has nobody else to tell */
+	text_add(&text, " %s%s", severity == SEVERITY_WARNING ? "warning: " : "", message);
+	if (program->check_only || is_typed(program))
+		say_line(bytes);
+	if (program->conf.wrong == 1)
+		memcpy(program->mistake, bytes, sizeof(bytes));
 }
 
-static void report_account(
-	struct program *program, const struct account *account, const char *what, const char *wrong)
+_Noreturn static void fail_mistake(struct program *program)
 {
+	program->log.target = program->conf.log;
+	tell_error(program, program->mistake, true);
+	program_end(program, EX_CONFIG);
+}
+
+/* Which state it is depends on who starts us, and is the first that people look for. */
+static void say_state(const struct program *program)
+{
+	const char *runtime = getenv("RUNTIME_DIRECTORY"), *user = getenv("XDG_RUNTIME_DIR");
+	const char *base = program->base_path, *from = "the default";
 	char bytes[MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	program->conf.wrong++;
-	text_add(&text, "%s %s", what, wrong);
-	report(program, account->file, account->line, bytes);
-}
-
-/* What only the machine can tell: do the users and programs exist? */
-static void check_account(struct program *program, const struct account *account)
-{
-	const char *path = program->conf.words[account->action.start];
-	struct user user;
-	const char *wrong = account->user == NULL ? NULL : user_by_name(account->user, &user);
-
-	if (wrong != NULL)
-		report_account(program, account, account->user, wrong);
-	if (access(path, X_OK) != 0)
-		report_account(program, account, path, strerror(errno));
+	if (program->conf.state != NULL)
+		from = "from the configuration";
+	else if (runtime != NULL && *runtime == '/')
+		from = "from RUNTIME_DIRECTORY";
+	else if (user != NULL && strncmp(base, user, strlen(user)) == 0)
+		from = "from XDG_RUNTIME_DIR";
+	text_add(&text, "state ");
+	text_add_escaped(&text, base);
+	text_add(&text, " (%s)\n", from);
+	if (program->stdout_usable)
+		(void)text_write(&text, STDOUT_FILENO); /* nobody may want to know it */
 }
 
 _Noreturn static void check(struct program *program)
 {
-	if (conf_end(&program->conf))
-		for (unsigned i = 0; i < program->conf.accounts_count; i++)
-			check_account(program, &program->conf.accounts[i]);
+	bool is_whole = conf_end(&program->conf);
+
+	(void)find_base(program);
+	if (is_whole)
+		check_machine(&program->conf, program->self, program->base_path);
+	if (program->conf.wrong == 0)
+		say_state(program);
 	exit(program->conf.wrong == 0 ? EX_OK : EX_CONFIG);
 }
 
@@ -280,14 +334,18 @@ _Noreturn static void say_version(const struct program *program)
 
 _Noreturn static void fail_usage(struct program *program, const char *wrong, const char *argument)
 {
-	char bytes[MESSAGE_MAX];
-	struct text text = TEXT_IN(bytes);
+	char bytes[MISTAKE_TEXT_MAX], lines[MESSAGE_MAX + 1024];
+	struct text text = TEXT_IN(bytes), say_usage;
 
-	limit_errors(program);
-	log_error(&program->log, "%s '%s'", wrong, argument);
-	text_add(&text, "%s: %s '%s'\n%s", program->name, wrong, argument, program->usage);
-	if (program->log.stderr_usable)
-		(void)text_write(&text, STDERR_FILENO); /* the log was told */
+	text_add(&text, "%s '%s'", wrong, argument);
+	if (program->log.stderr_usable) {
+		say_usage = TEXT_IN(lines);
+		text_add(&say_usage, "%s: ", program->name);
+		text_add_escaped(&say_usage, bytes);
+		text_add(&say_usage, "\n%s", program->usage);
+		(void)text_write(&say_usage, STDERR_FILENO); /* the log is told */
+	}
+	tell_error(program, bytes, true);
 	program_end(program, EX_CONFIG);
 }
 
@@ -335,6 +393,15 @@ bool program_only_tells(char **arguments)
 	return false;
 }
 
+/* Known before the first line is read, which -o can bring before -t. */
+static bool is_check(char **arguments)
+{
+	for (; *arguments != NULL; arguments++)
+		if (strcmp(*arguments, "-t") == 0)
+			return true;
+	return false;
+}
+
 /*
  * Started with some ids of one user and some of another: by a super-server that gave up only the
  * effective ones, or as a set-user-ID program, whose environment is a stranger's. Either could
@@ -360,12 +427,14 @@ void program_configure(struct program *program, char **arguments)
 
 	refuse_borrowed_privileges(program);
 	conf_begin(&program->conf, report, program);
+	program->check_only = is_check(arguments);
+	program->conf.advises = program->check_only;
 	read_options(program, arguments, &file, &lines);
 	conf_file(&program->conf, file != NULL ? file : CONF_FILE, file == NULL && lines != 0);
 	if (program->check_only)
 		check(program);
 	if (!conf_end(&program->conf))
-		program_end(program, EX_CONFIG);
+		fail_mistake(program);
 	program->log.target = program->conf.log;
 }
 
@@ -409,6 +478,8 @@ void program_choose_user(
 	struct program *program, const struct account *account, bool by_number, struct user *user)
 {
 	const char *name = account->user, *wrong = NULL;
+	char bytes[MISTAKE_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
 
 	if (program->self == 0) {
 		wrong = user_by_name(name, user);
@@ -421,7 +492,6 @@ void program_choose_user(
 	}
 	if (wrong == NULL)
 		return;
-	limit_errors(program);
-	log_error(&program->log, "user %s %s", name, wrong);
-	program_end(program, EX_CONFIG);
+	text_add(&text, "user %s %s", name, wrong);
+	program_fail_configuration(program, bytes);
 }

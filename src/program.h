@@ -14,7 +14,8 @@
 #include "state.h"
 #include "users.h"
 
-#define PATH_TEXT_MAX 4096
+#define PATH_TEXT_MAX    4096
+#define MISTAKE_TEXT_MAX 1024
 
 struct program {
 	const char *name;
@@ -29,6 +30,7 @@ struct program {
 	struct log log;
 	struct conf conf;
 	char base_buffer[PATH_TEXT_MAX]; /* for a name that has to be put together */
+	char mistake[MISTAKE_TEXT_MAX];  /* the first in the configuration; or empty */
 };
 
 /* Do the arguments ask for nothing but an answer: -h, -V or -t? */

@@ -174,51 +174,47 @@ static bool host_bits_zero(const uint8_t *address, unsigned bits, unsigned total
 	return true;
 }
 
-static const char *prefix_parse(const char *text, unsigned total, unsigned *bits)
+/* ADDRESS or ADDRESS/BITS; *written: how many bits an address has that is written so. */
+static bool address_parse(
+	const char *text, struct source *address, unsigned *written, unsigned *bits)
 {
-	uint64_t value;
+	const char *slash = strchr(text, '/');
+	char before[SOURCE_TEXT_MAX];
+	uint64_t number;
 
-	if (!number_parse(text, total, &value))
-		return total == 32 ? "the prefix length is not a number from 0 to 32"
-				   : "the prefix length is not a number from 0 to 128";
-	*bits = (unsigned)value;
-	return NULL;
+	/* ::ffff:192.0.2.0/120 is written in IPv6's bits and means IPv4's last 32. */
+	*written = strchr(text, ':') != NULL ? 128 : 32;
+	*bits = *written;
+	if (slash == NULL)
+		return source_parse(text, address);
+	if ((size_t)(slash - text) >= sizeof(before) || !number_parse(slash + 1, *written, &number))
+		return false;
+	memcpy(before, text, (size_t)(slash - text));
+	before[slash - text] = '\0';
+	*bits = (unsigned)number;
+	return source_parse(before, address);
 }
 
-const char *network_parse(char *text, struct network *network)
+bool network_parse(const char *text, struct network *network)
 {
-	char *slash = strchr(text, '/');
 	unsigned total, written;
-	const char *wrong;
 
 	*network = (struct network){ .kind = NETWORK_ADDRESS };
 	if (strcmp(text, "any") == 0) {
 		network->kind = NETWORK_ANY;
-		return NULL;
+		return true;
 	}
 	if (strcmp(text, "local") == 0) {
 		network->kind = NETWORK_LOCAL;
-		return NULL;
+		return true;
 	}
-	if (slash != NULL)
-		*slash = '\0';
-	if (!source_parse(text, &network->base))
-		return "not an address, network, 'any' or 'local'";
+	if (!address_parse(text, &network->base, &written, &network->bits))
+		return false;
 	total = network->base.kind == SOURCE_IPV4 ? 32 : 128;
-	/* ::ffff:192.0.2.0/120 is written in IPv6's bits and means IPv4's last 32. */
-	written = strchr(text, ':') != NULL ? 128 : 32;
-	network->bits = written;
-	if (slash != NULL) {
-		wrong = prefix_parse(slash + 1, written, &network->bits);
-		if (wrong != NULL)
-			return wrong;
-	}
 	if (network->bits < written - total)
-		return "the prefix length is out of range";
+		return false;
 	network->bits -= written - total;
-	if (!host_bits_zero(network->base.address, network->bits, total))
-		return "the address has bits beyond its prefix length";
-	return NULL;
+	return host_bits_zero(network->base.address, network->bits, total);
 }
 
 bool network_holds(const struct network *network, const struct source *source)
@@ -238,4 +234,15 @@ bool network_holds(const struct network *network, const struct source *source)
 		return false;
 	return rest == 0 || ((source->address[bytes] ^ base->address[bytes]) &
 				    (0xffu << (8 - rest)) & 0xff) == 0;
+}
+
+bool network_covers(const struct network *network, const struct network *other)
+{
+	if (network->kind == NETWORK_ANY)
+		return true;
+	if (network->kind != other->kind)
+		return false;
+	if (network->kind == NETWORK_LOCAL)
+		return true;
+	return network->bits <= other->bits && network_holds(network, &other->base);
 }

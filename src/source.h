@@ -53,9 +53,12 @@ const char *source_text(const struct source *source, char text[static SOURCE_TEX
  */
 size_t source_identity(const struct source *source, uint8_t identity[static SOURCE_IDENTITY_MAX]);
 
-/* A word of `from` or `to`. Returns NULL, or what is wrong with it (a constant). */
-const char *network_parse(char *text, struct network *network);
+/* A word of `from` or `to`; false if it is none. advice_network() says why. */
+bool network_parse(const char *text, struct network *network);
 
 bool network_holds(const struct network *network, const struct source *source);
+
+/* Does it hold every source that the other one holds? */
+bool network_covers(const struct network *network, const struct network *other);
 
 #endif

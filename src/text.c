@@ -4,6 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Longer than what people write, and short enough to leave room for what is said about it. */
+#define WORD_SHOWN_MAX 160
+
 static void add_char(struct text *text, char c)
 {
 	if (text->length + 1 >= text->size) {
@@ -66,6 +69,30 @@ void text_add(struct text *text, const char *format, ...)
 	va_start(arguments, format);
 	text_add_list(text, format, arguments);
 	va_end(arguments);
+}
+
+void text_add_escaped(struct text *text, const char *string)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (; *string != '\0'; string++) {
+		unsigned char c = (unsigned char)*string;
+
+		if (c >= ' ' && c <= '~')
+			add_char(text, *string);
+		else
+			text_add(text, "\\x%c%c", hex[c >> 4], hex[c & 15]);
+	}
+}
+
+void text_add_word(struct text *text, const char *word)
+{
+	add_char(text, '\'');
+	for (unsigned i = 0; *word != '\0' && i < WORD_SHOWN_MAX; i++)
+		add_char(text, *word++);
+	if (*word != '\0')
+		add_string(text, "...");
+	add_char(text, '\'');
 }
 
 bool number_take(const char **from, uint64_t most, uint64_t *number)

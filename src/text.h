@@ -25,6 +25,13 @@ __attribute__((format(printf, 2, 3))) void text_add(struct text *text, const cha
 __attribute__((format(printf, 2, 0))) void text_add_list(
 	struct text *text, const char *format, va_list arguments);
 
+/* Appends a string with each byte that is not printable ASCII as \xHH: for people's eyes, and for
+ * terminals, which would obey some of them. */
+void text_add_escaped(struct text *text, const char *string);
+
+/* Appends a word between quotes, as it is; of a very long one the beginning and "...". */
+void text_add_word(struct text *text, const char *word);
+
 /* Reads digits at *from, a number of at most `most`, and moves *from behind them. False if there
  * are none or it is more. */
 bool number_take(const char **from, uint64_t most, uint64_t *number);

@@ -24,11 +24,12 @@ struct reading {
 	unsigned reports;
 };
 
-static void report(void *context, const char *file, unsigned line, const char *message)
+static void report(
+	void *context, enum severity severity, const char *file, unsigned line, const char *message)
 {
 	struct reading *reading = context;
 
-	reading->reports++;
+	reading->reports += severity == SEVERITY_ERROR;
 	must(message != NULL && *message != '\0');
 	if (file == reading->path)
 		must(line <= reading->lines);
@@ -201,6 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	memset(&conf, 0, sizeof(conf));
 	conf_begin(&conf, report, &reading);
+	conf.advises = true;
 	read_options(&conf, &input, &reading);
 	file_fill(fd, input.bytes, input.length);
 	reading.lines = count_lines(input.bytes, input.length);

@@ -402,9 +402,11 @@ static int nap_of_loop(const struct timespec *time)
 
 /* ---- What is made once ---- */
 
-static void refuse_report(void *context, const char *file, unsigned line, const char *message)
+static void refuse_report(void *context, enum severity severity, const char *file, unsigned line,
+	const char *message)
 {
 	(void)context;
+	(void)severity;
 	(void)fprintf(stderr, "%s:%u: %s\n", file, line, message);
 	abort();
 }

@@ -345,9 +345,11 @@ static int wait_for_input(struct pollfd *pollfd, nfds_t count, int timeout)
 
 /* ---- What is made once ---- */
 
-static void refuse_report(void *context, const char *file, unsigned line, const char *message)
+static void refuse_report(void *context, enum severity severity, const char *file, unsigned line,
+	const char *message)
 {
 	(void)context;
+	(void)severity;
 	(void)fprintf(stderr, "%s:%u: %s\n", file, line, message);
 	abort();
 }

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "advice.h"
 #include "fuzz.h"
 #include "source.h"
 
@@ -129,20 +130,23 @@ static void check_members(const struct network *network, const struct source *ot
 
 static void check_network(const char *text, const struct source *other)
 {
-	char copy[TEXT_MAX];
 	struct network network;
 	struct source source;
-	const char *wrong;
+	char bytes[256];
+	struct text advice = TEXT_IN(bytes);
+	bool is_network = network_parse(text, &network);
 
-	(void)strcpy(copy, text);
-	wrong = network_parse(copy, &network);
-	must(wrong == NULL || *wrong != '\0');
-	if (wrong == NULL)
+	if (is_network) {
 		check_members(&network, other);
+		must(network_covers(&network, &network));
+	} else {
+		advice_network(&advice, text, false);
+		must(advice.length != 0);
+	}
 	/* An address is a network of its own. (Linux looks for an interface by what is before a
 	 * colon, so that a scope may have anything behind one.) */
 	if (strchr(text, '/') == NULL && source_parse(text, &source)) {
-		must(wrong == NULL && network.kind == NETWORK_ADDRESS);
+		must(is_network && network.kind == NETWORK_ADDRESS);
 		must(network.bits == (source.kind == SOURCE_IPV4 ? 32 : 128));
 		must(network_holds(&network, &source));
 	}

@@ -38,6 +38,11 @@ def sh(command, user=None, check=True, timeout=60):
     return result.stdout + result.stderr
 
 
+def checked(command, **how):
+    """What `nmnotify -t` says, but for the line that says which state it is."""
+    return [line for line in sh(command, **how).splitlines() if not line.startswith("state /")]
+
+
 def on_terminal(command):
     return sh(f"script -qec {subprocess.list2cmdline([command])} /dev/null </dev/null", timeout=30)
 
@@ -265,7 +270,7 @@ def readme_first_setup():
     begin()
     deliver("mbsync", "first set-up")
     configure(docs.take("README.md", "from    192.0.2.25 127.0.0.1"))
-    equal(sh(commands(docs.take("README.md", "nmnotify -t"))[0]), "", "README: nmnotify -t says nothing")
+    equal(checked(commands(docs.take("README.md", "nmnotify -t"))[0]), [], "README: nmnotify -t finds nothing wrong")
     edit(*commands(docs.take("README.md", "edit nmnotify@.service")), docs.take("README.md", "User=alice"))
     edit(*commands(docs.take("README.md", "edit nmnotify.socket")), docs.take("README.md", "IPAddressDeny=any"))
     type_all(docs.take("README.md", "enable --now nmnotify.socket"))
@@ -465,7 +470,7 @@ def pages_try():
     check, first = commands(docs.take(page, "nmnotify -t -f try.conf"), "$")
     sh("rm -f /etc/nmnotify.conf")  # some of it needs no file at all
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    equal(sh(f"{path} {check}", user="alice"), "", f"{page}: typed: {check}")
+    equal(checked(f"{path} {check}", user="alice"), [], f"{page}: typed: {check}")
     send = commands(docs.take(page, "> /dev/tcp/127.0.0.1/7979"), "$")[0]
     others = commands(docs.take(page, "tcpsvd"), "$")
     alone = commands(docs.take(page, "-o 'state /tmp/nmnotify-try'"), "$")
@@ -516,8 +521,7 @@ def pages_configurations():
     for part in ("account work", "account alice", "mbsync -q -a", "notify-send", "isolate   no"):
         text = docs.take(page, part)
         configure(text)
-        said = sh("nmnotify -t", check=False)
-        lines = [line for line in said.splitlines() if "notify-send" not in line]
+        lines = [line for line in checked("nmnotify -t", check=False) if "notify-send" not in line]
         equal(lines, [], f"{page}: typed: nmnotify -t, for '{part}'")
 
 

@@ -19,12 +19,14 @@ static struct {
 	unsigned count;
 } reports;
 
-static void report(void *context, const char *file, unsigned line, const char *message)
+static void report(
+	void *context, enum severity severity, const char *file, unsigned line, const char *message)
 {
 	const char *name = strrchr(file, '/');
 	size_t room = sizeof(reports.text) - reports.length;
 
 	assert_ptr_equal(context, &reports);
+	assert_int_equal(severity, SEVERITY_ERROR); /* advice is only for who asks for it */
 	reports.count++;
 	reports.length += (size_t)snprintf(reports.text + reports.length, room, "%s:%u: %s\n",
 		name != NULL ? name + 1 : file, line, message);
@@ -269,7 +271,8 @@ static void conf_times_have_a_unit_and_bounds(void **state)
 			"f:1: interval: '%s' is not a time such as 500ms, 10s, 5m, 2h or 1d\n",
 			strcmp(no_time[i], "''") == 0 ? "" : no_time[i]);
 		if (strcmp(no_time[i], "1 s") == 0)
-			(void)strcpy(message, "f:1: interval: too many words\n");
+			(void)strcpy(message,
+				"f:1: interval: too many words: nothing can be behind '1'\n");
 		bad(state, text, message);
 	}
 	for (unsigned i = 0; i < COUNT(out); i++) {
@@ -325,31 +328,33 @@ static void conf_limit_that_is_none_is_refused(void **state)
 		"12/m burst", "12/m burst 0", "12/m burst x", "12/m burst 6x", "12/m burst -1",
 		"12/m BURST 6", "12/m 6", "12m", "-1/m", "4294967296/m", "12/m burst 4294967296",
 		"1/604800001d", "12 / m", "12/ m", "1.5/m" };
-	char text[256];
+	char text[256], message[256];
 
 	for (unsigned i = 0; i < COUNT(table); i++) {
 		(void)snprintf(text, sizeof(text), "limit %s\n", table[i]);
-		bad(state, text,
-			"f:1: limit: expected COUNT/PERIOD, such as 12/m, and perhaps burst "
-			"NUMBER\n");
+		(void)snprintf(message, sizeof(message),
+			"f:1: limit: '%s' is not COUNT/PERIOD, such as 12/m, and perhaps burst "
+			"NUMBER\n",
+			table[i]);
+		bad(state, text, message);
 	}
-	bad(state, "limit 12/m burst 6 7\n", "f:1: limit: too many words\n");
+	bad(state, "limit 12/m burst 6 7\n", "f:1: limit: too many words: nothing can be behind '6'\n");
 }
 
 /* (burst + 1) * T must fit the span that moments can be compared within. */
 static void G3_conf_limit_with_too_long_a_window_is_refused(void **state)
 {
 	bad(state, "limit 1/7d\n",
-		"f:1: limit: burst 1 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/7d': burst 1 at this rate takes more than 7d to recover\n");
 	bad(state, "limit 1/ms burst 604800000\n",
-		"f:1: limit: burst 604800000 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/ms burst 604800000': burst 604800000 at this rate takes more than 7d to recover\n");
 	bad(state, "limit 1/604800000d\n",
-		"f:1: limit: burst 1 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/604800000d': burst 1 at this rate takes more than 7d to recover\n");
 	bad(state, "limit 1/604800000d burst 4294967295\n",
-		"f:1: limit: burst 4294967295 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/604800000d burst 4294967295': burst 4294967295 at this rate takes more than 7d to recover\n");
 	/* T * (burst + 1) is a multiple of 2^64 here. */
 	bad(state, "limit 1/536870912d burst 33554431\n",
-		"f:1: limit: burst 33554431 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/536870912d burst 33554431': burst 33554431 at this rate takes more than 7d to recover\n");
 }
 
 static void conf_values_that_are_wrong_are_told(void **state)
@@ -361,15 +366,15 @@ static void conf_values_that_are_wrong_are_told(void **state)
 		{ "isolate maybe\n", "f:1: isolate: 'maybe' is not yes or no\n" },
 		{ "bare-lf maybe\n", "f:1: bare-lf: 'maybe' is not yes or no\n" },
 		{ "bare-lf YES\n", "f:1: bare-lf: 'YES' is not yes or no\n" },
-		{ "confine much\n", "f:1: confine: there is no policy 'much'\n" },
+		{ "confine much\n", "f:1: confine: 'much' is no policy: write mail, local or none\n" },
 		{ "action mbsync -a\n", "f:1: action: 'mbsync' is not an absolute path\n" },
 		{ "action ''\n", "f:1: action: '' is not an absolute path\n" },
 		{ "from 192.0.2.1/33\n",
-			"f:1: from: '192.0.2.1': the prefix length is not a number from 0 to "
+			"f:1: from: '192.0.2.1/33': the prefix length is not a number from 0 to "
 			"32\n" },
 		{ "from example.org any\n",
-			"f:1: from: 'example.org': not an address, network, 'any' or 'local'\n" },
-		{ "to any\n", "f:1: to: 'any': not an address or network\n" },
+			"f:1: from: 'example.org': names are not looked up: write the address that 'getent hosts example.org' shows, because an answer of the name service could change or be forged\n" },
+		{ "to any\n", "f:1: to: 'any': not an address or network: without 'to' every local address counts\n" },
 		{ "to local\n", "f:1: to: 'local': not an address or network\n" },
 		{ "env A\n", "f:1: env: 'A' is not NAME=value\n" },
 		{ "env =1\n", "f:1: env: '=1' is not NAME=value\n" },
@@ -430,9 +435,11 @@ static void conf_lines_out_of_order_are_told(void **state)
 {
 	static const char *const table[][2] = {
 		{ "interval\n", "f:1: interval: a value is missing\n" },
-		{ "interval 1s 2s\n", "f:1: interval: too many words\n" },
+		{ "interval 1s 2s\n",
+			"f:1: interval: too many words: nothing can be behind '1s'\n" },
 		{ "account\n", "f:1: account: a value is missing\n" },
-		{ "account a b\n", "f:1: account: too many words\n" },
+		{ "account a b\n",
+			"f:1: account: too many words: nothing can be behind 'a'\n" },
 		{ "from\n", "f:1: from: a value is missing\n" },
 		{ "interval 1s\ninterval 2s\n", "f:2: interval is said twice\n" },
 		{ "from any\nfrom local\n", "f:2: from is said twice\n" },
@@ -441,12 +448,13 @@ static void conf_lines_out_of_order_are_told(void **state)
 		{ "account a\nstate /s\n", "f:2: state belongs before the first account\n" },
 		{ "account a\nidle 1s\n", "f:2: idle belongs before the first account\n" },
 		{ ACCOUNT "account a\n", "f:5: account: 'a' is there already\n" },
-		{ "Interval 1s\n", "f:1: there is no keyword 'Interval'\n" },
-		{ "interval=1s\n", "f:1: there is no keyword 'interval=1s'\n" },
+		{ "Interval 1s\n", "f:1: there is no keyword 'Interval': write 'interval' and a space\n" },
+		{ "interval=1s\n", "f:1: there is no keyword 'interval=1s': write 'interval' and a space\n" },
 		{ "''\n", "f:1: there is no keyword ''\n" },
-		{ "interval 1s\r\n", "f:1: a control character\n" },
-		{ "log \x1b[1m\n", "f:1: a control character\n" },
-		{ "\f\n", "f:1: a control character\n" },
+		{ "interval 1s\r\n",
+			"f:1: lines end in CR LF, as on Windows: save the file with LF alone, or convert it with dos2unix\n" },
+		{ "log \x1b[1m\n", "f:1: a control character, '\x1b'\n" },
+		{ "\f\n", "f:1: a control character, '\f'\n" },
 		{ "interval 1s\nbad\n\n# bad\nbad 2\n",
 			"f:2: there is no keyword 'bad'\nf:5: there is no keyword 'bad'\n" },
 	};
@@ -454,7 +462,7 @@ static void conf_lines_out_of_order_are_told(void **state)
 	for (unsigned i = 0; i < COUNT(table); i++)
 		bad(state, table[i][0], table[i][1]);
 	assert_false(read_bytes(state, REST "\0interval 1s\n", sizeof(REST) + 12));
-	assert_string_equal(reports.text, "f:0: a NUL byte\n");
+	assert_string_equal(reports.text, "f:4: a NUL byte: save the file as text, in UTF-8\n");
 }
 
 static void conf_account_that_is_not_whole_is_told(void **state)
@@ -538,13 +546,13 @@ static void conf_quotes_are_those_of_a_shell(void **state)
 		{ "a#b", "|a#b" },
 		{ "\\#a '#b' \"#c\"", "|#a|#b|#c" },
 		{ "\xc3\xa9\xff", "|\xc3\xa9\xff" },
-		{ "'a", "f:3: a quote is not closed\n" },
-		{ "\"a", "f:3: a quote is not closed\n" },
-		{ "a'", "f:3: a quote is not closed\n" },
-		{ "\"a\\\"", "f:3: a quote is not closed\n" },
-		{ "a\\", "f:3: a backslash ends the line\n" },
-		{ "\"a\\", "f:3: a backslash ends the line\n" },
-		{ "'a\\", "f:3: a quote is not closed\n" },
+		{ "'a", "f:3: a quote is not closed: there is no second '\n" },
+		{ "\"a", "f:3: a quote is not closed: there is no second \"\n" },
+		{ "a'", "f:3: a quote is not closed: there is no second '\n" },
+		{ "\"a\\\"", "f:3: a quote is not closed: there is no second \"\n" },
+		{ "a\\", "f:3: a backslash ends the line, which cannot go on on the next one\n" },
+		{ "\"a\\", "f:3: a backslash ends the line, which cannot go on on the next one\n" },
+		{ "'a\\", "f:3: a quote is not closed: there is no second '\n" },
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++)
@@ -636,7 +644,7 @@ static void conf_options_are_numbered_and_checked(void **state)
 		state, OPTIONS("interval 1s", "interval 2s", "bad", "log a\nlog b"), REST));
 	assert_string_equal(reports.text, "-o:2: interval is said twice\n"
 					  "-o:3: there is no keyword 'bad'\n"
-					  "-o:4: a control character\n");
+					  "-o:4: a control character, '\n'\n");
 }
 
 static void conf_options_alone_can_be_an_account(void **state)
