@@ -184,6 +184,15 @@ static bool is_any(enum kind kind)
 	return false;
 }
 
+/* Whoever was killed is not dead at once, least of all on a busy machine. */
+static bool is_anybody_dying(void)
+{
+	for (unsigned i = 0; i < PEOPLE_MAX; i++)
+		if (people[i].kind != NOBODY && people[i].is_killed)
+			return true;
+	return false;
+}
+
 static void person_gone(struct person *person)
 {
 	if (person->fd >= 0)
@@ -544,14 +553,27 @@ static void count_sleepers(void)
 	note("alive %u %llu\n", count, (unsigned long long)now_ns());
 }
 
+/* A child that was killed with its supervisor can be waited for before we hear that it was made. */
+static void forget_the_gone(void)
+{
+	for (unsigned i = 0; i < PEOPLE_MAX; i++) {
+		if (people[i].kind != CHILD || state_of(people[i].pid) != '-')
+			continue;
+		note("died %d %llu\n", people[i].pid, (unsigned long long)now_ns());
+		person_gone(&people[i]);
+	}
+}
+
 /* False: something is left. */
 static bool come_to_rest(int signals)
 {
 	uint64_t deadline = now_ns() + MOST_MS * 1000000ull;
 
 	while (is_anybody() && now_ns() < deadline)
-		if (!turn(signals, now_ns() + IDLE_MS * 1000000u))
+		if (!turn(signals, now_ns() + IDLE_MS * 1000000u)) {
+			forget_the_gone();
 			count_sleepers();
+		}
 	for (unsigned i = 0; i < PEOPLE_MAX; i++)
 		if (people[i].kind != NOBODY)
 			fprintf(stderr, "killer: left: process %d, kind %d, state %c\n", (int)people[i].pid,
@@ -574,10 +596,11 @@ static bool rounds(int signals, unsigned count, unsigned sources)
 			continue;
 		pass(signals, now_ns() + below(50) * 1000000u);
 		pardon();
-		/* A killed supervisor's child holds the turn until it is gone, too: who comes before,
-		 * and has no line, is right to leave it alone. */
-		while (is_any(CHILD))
-			(void)turn(signals, now_ns() + IDLE_MS * 1000000u);
+		/* Who dies holds the turn until he is gone, and so does a killed supervisor's child:
+		 * who comes before, and has no line, is right to leave it alone. */
+		while (is_any(CHILD) || is_anybody_dying())
+			if (!turn(signals, now_ns() + IDLE_MS * 1000000u))
+				forget_the_gone();
 
 		note("last %u %llu\n", handler_start(below(3) == 0, below(sources)),
 			(unsigned long long)now_ns());
