@@ -518,18 +518,14 @@ static bool has_tilde(const char *word)
 
 bool advice_shell(struct text *text, const char *word)
 {
-	static const char script[] = "only a shell understands that: write /bin/sh -c '...', or "
-				     "quote it if it is meant as it is";
-
 	if (has_tilde(word))
 		text_add(text, "only a shell understands '~': write the absolute path");
-	else if (advice_is_operator(word) || strpbrk(word, "|&;<>") != NULL || has_braces(word))
-		text_add(text, "%s", script);
-	else if (has_dollar(word))
+	else if (has_dollar(word) && strpbrk(word, "|&;<>") == NULL)
 		text_add(text, "only a shell understands '$': write the value itself, or /bin/sh "
 			       "-c '...', or quote it");
-	else if (strpbrk(word, "`*?") != NULL)
-		text_add(text, "%s", script);
+	else if (advice_is_operator(word) || strpbrk(word, "|&;<>`*?") != NULL || has_braces(word))
+		text_add(text, "only a shell understands that: write /bin/sh -c '...', or quote it "
+			       "if it is meant as it is");
 	else
 		return false;
 	return true;

@@ -31,6 +31,7 @@ struct header {
 };
 
 /* Our own beginning, which says what this machine's programs are like. From the linker. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): it is ld(1)'s. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 static enum executable explain(const char *path, unsigned depth, struct text *text);

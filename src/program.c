@@ -352,10 +352,10 @@ _Noreturn static void fail_usage(struct program *program, const char *wrong, con
 /* The value of an option: the rest of its argument, or the next one. */
 static const char *option_value(struct program *program, char ***argument)
 {
-	const char *rest = **argument + 2;
+	const char *value = **argument + 2;
 
-	if (*rest != '\0')
-		return rest;
+	if (*value != '\0')
+		return value;
 	if (*++*argument == NULL)
 		fail_usage(program, "a value is missing behind", (*argument)[-1]);
 	return **argument;
