@@ -13,6 +13,7 @@
 #include "confine.h"
 #include "shadow.h"
 #include "text.h"
+#include "users.h"
 #include "variable.h"
 
 #define MESSAGE_MAX 1024
@@ -770,6 +771,9 @@ static bool file_is_trusted(struct conf *conf, int fd, size_t *size)
 		wrong(conf, "cannot examine: %s", strerror(errno));
 	else if (!S_ISREG(st.st_mode))
 		wrong(conf, "not a regular file");
+	else if (st.st_uid != 0 && st.st_uid != geteuid() && user_is_unknown(st.st_uid))
+		wrong(conf, "its owner is not known in this user namespace, so it is not trusted: "
+			    "start nmnotify outside, or give it a file of the running user's");
 	else if (st.st_uid != 0 && st.st_uid != geteuid())
 		wrong(conf, "owned by neither root nor the running user");
 	else if (st.st_mode & (S_IWGRP | S_IWOTH))
@@ -825,7 +829,8 @@ static void line_end(struct conf *conf, char *line, const char *end, bool *said)
 {
 	size_t length = (size_t)(end - line);
 
-	if (length == 0 || line[length - 1] != '\r')
+	/* With another one inside it is no line's end: as a control character it is told. */
+	if (length == 0 || strchr(line, '\r') != line + length - 1)
 		return;
 	line[length - 1] = '\0';
 	if (!*said)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "text.h"
+#include "users.h"
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -35,6 +36,12 @@ static int directory_open(int parent, const char *name, struct state_error *erro
 	if (fd < 0)
 		return fail(error, "cannot open directory", name, errno);
 	return fd;
+}
+
+static const char *owner_wrong(uid_t owner)
+{
+	return user_is_unknown(owner) ? "somebody who is not known in this user namespace owns"
+				      : "somebody else owns";
 }
 
 static int directory_refuse(int fd, struct state_error *error, const char *what, const char *name)
@@ -85,7 +92,7 @@ int state_base_open(const char *base, uid_t self, struct state_error *error)
 	if (fstat(fd, &st) != 0)
 		return directory_refuse(fd, error, "cannot examine", base);
 	if (st.st_uid != 0 && st.st_uid != self)
-		return directory_refuse(fd, error, "somebody else owns", base);
+		return directory_refuse(fd, error, owner_wrong(st.st_uid), base);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return directory_refuse(fd, error, "others may write to", base);
 	return fd;
@@ -190,7 +197,7 @@ int state_account_open(int base, const char *account, uid_t self, uid_t owner, g
 			return directory_refuse(fd, error, "cannot examine", account);
 	}
 	if (st.st_uid != owner)
-		return directory_refuse(fd, error, "somebody else owns", account);
+		return directory_refuse(fd, error, owner_wrong(st.st_uid), account);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return directory_refuse(fd, error, "others may write to", account);
 	return fd;
@@ -220,7 +227,7 @@ static int file_check(int fd, const char *name, uid_t owner, size_t size, struct
 	if (!S_ISREG(st.st_mode))
 		return fail(error, "not a regular file:", name, 0);
 	if (st.st_uid != owner)
-		return fail(error, "somebody else owns", name, 0);
+		return fail(error, owner_wrong(st.st_uid), name, 0);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return fail(error, "others may write to", name, 0);
 	if (file_grow(fd, &st, size) != 0)

@@ -233,3 +233,38 @@ void user_running(struct user *user)
 	if (shell == NULL || *shell != '/' || !text_set(user->shell, shell))
 		(void)text_set(user->shell, "/bin/sh");
 }
+
+/* The numbers at the beginning of a small file; returns how many. */
+static unsigned numbers_read(const char *path, uint64_t *number, unsigned most)
+{
+	char bytes[128];
+	int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes) - 1);
+	const char *at = bytes;
+	unsigned count = 0;
+
+	if (fd >= 0)
+		(void)close(fd); /* was only read */
+	if (got < 0)
+		return 0;
+	bytes[got] = '\0';
+	while (count < most) {
+		at += strspn(at, " ");
+		if (!number_take(&at, UINT32_MAX, &number[count]))
+			break;
+		count++;
+	}
+	return count;
+}
+
+bool user_is_unknown(uid_t uid)
+{
+	enum map { MAP_INSIDE, MAP_OUTSIDE, MAP_LENGTH, MAP_FIELDS };
+	uint64_t overflow, map[MAP_FIELDS];
+
+	if (numbers_read("/proc/sys/kernel/overflowuid", &overflow, 1) != 1 || overflow != uid)
+		return false;
+	/* Where all numbers are mapped, it is an ordinary user, nobody. */
+	return numbers_read("/proc/self/uid_map", map, MAP_FIELDS) != MAP_FIELDS ||
+	       map[MAP_LENGTH] != UINT32_MAX;
+}

@@ -32,4 +32,8 @@ const char *user_by_name(const char *name, struct user *user);
  */
 void user_running(struct user *user);
 
+/* Is it the number that files have in this user namespace whose owner has none here
+ * (user_namespaces(7))? */
+bool user_is_unknown(uid_t uid);
+
 #endif
