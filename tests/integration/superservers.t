@@ -589,7 +589,7 @@ def example():
         status, _, wrong = box.check("-f", conf, "-t")
         nmtest.equal((status, wrong), (0, ""), "the example configuration is one")
         shown = set(re.findall(r"^\s*([a-z-]+)\s", text, re.MULTILINE))
-        wanted = {"from", "action", "user", "env", "interval", "timeout", "limit", "account"}
+        wanted = {"from", "action", "user", "env", "pass", "interval", "timeout", "limit", "account"}
         nmtest.equal(shown - {"state", "log"}, wanted, "and shows what it should")
 
 
