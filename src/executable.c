@@ -69,7 +69,7 @@ static void explain_missing(const char *path, int error, struct text *text)
 	struct stat st;
 
 	text_add(text, "%s: %s", path, strerror(error));
-	if (way_is_barred(path, prefix))
+	if (error != ENOENT && way_is_barred(path, prefix))
 		text_add(text, " (at %s)", prefix);
 	else if (error == ENOENT && lstat(path, &st) == 0)
 		text_add(text, " (it is a symlink to nothing)");
@@ -98,9 +98,10 @@ static void explain_permission(const char *path, int error, struct text *text)
 /* ---- binfmt_misc ---- */
 
 struct entry {
-	uint64_t inode, offset;
+	uint64_t inode;  /* cppcheck-suppress unusedStructMember */
+	uint64_t offset; /* cppcheck-suppress unusedStructMember */
 	unsigned short length;
-	unsigned char type;
+	unsigned char type; /* cppcheck-suppress unusedStructMember */
 	char name[];
 };
 
