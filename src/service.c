@@ -3,9 +3,9 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "text.h"
 
 static int socket_option(int fd, int option)
@@ -93,9 +93,13 @@ void service_ready(void)
 
 void service_reloading(void)
 {
-	/* systemd asks for the time to tell this from what was said before (sd_notify(3)). */
+	struct timespec now = { 0 };
+
+	/* systemd asks for the time, and takes no notice of one that is before its signal, be it by
+	 * less than a millisecond (sd_notify(3)). */
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* fails for no clock that there is */
 	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-		(unsigned long long)clock_milliseconds(CLOCK_MONOTONIC) * 1000);
+		(unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
 }
 
 void service_status(const char *status)

@@ -567,6 +567,50 @@ def user_manager():
     return until(lambda: box.run("test", "-S", f"/run/user/{uid}/systemd/private", check=False).returncode == 0, 8)
 
 
+# ---- The configuration anew ----
+
+
+def reload():
+    """systemctl reload, which 252 does by ExecReload= and 257 by Type=notify-reload."""
+    begin()
+    unit = "nmnotifyd.service"
+    configure(often("from 127.0.0.1\naction /bin/echo first configuration\n"))
+    sh(f"systemctl start nmnotifyd.socket")
+    after = time.time()
+    line()
+    ok(said("first configuration", after), "reload: before it, the first configuration")
+    pid = box.show(unit, "MainPID")
+    configure(often("from 127.0.0.1\naction /bin/echo second configuration\n"))
+    sh(f"systemctl reload {unit}")
+    until(lambda: len(box.pids(unit)) == 2, 5)
+
+    def runs_the_second():
+        line()
+        return said("second configuration", after)
+
+    ok(until(runs_the_second, 20, 1), "reload: after it, the second one")
+    equal(box.show(unit, "MainPID"), pid, "reload: in the same service")
+    ok(box.is_active(unit), "reload: which is active")
+    configure("from 127.0.0.1\nactoin /bin/true\n")
+    after = time.time()
+    sh(f"systemctl reload {unit}", check=False)
+    ok(said("actoin", after), "reload: a mistake is in the journal")
+    refused = lambda: "was not read again" in sh(f"systemctl status {unit}", check=False)
+    ok(until(refused, 10, 0.5), "reload: and systemctl status says that it was refused")
+    ok(until(runs_the_second, 20, 1), "reload: the second configuration stays")
+    ok(box.is_active(unit), "reload: the service is active")
+    begin()
+
+
+def line():
+    sh("bash -c \"printf 'nm_notifyuser\\r\\n' >/dev/tcp/127.0.0.1/79\"", check=False)
+
+
+def said(text, after):
+    """In the journal, of ours."""
+    return until(lambda: any(text in str(r.get("MESSAGE")) for r in box.journal(after=after)), 10)
+
+
 # ---- An upgrade ----
 
 
@@ -599,6 +643,7 @@ TESTS = (
     pages_systemd,
     pages_configurations,
     user_instances,
+    reload,
     upgrade,
 )
 
