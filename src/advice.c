@@ -31,7 +31,8 @@ static bool is_one_of(const char *word, const char *const *list)
 const char *advice_character(const char *word)
 {
 	static const struct {
-		const char *bytes, *name;
+		char bytes[4];
+		const char *name;
 	} table[] = {
 		{ "\xef\xbb\xbf", "a byte order mark: save the file without" },
 		{ "\xc2\xa0", "a no-break space, where a space is meant" },

@@ -710,8 +710,8 @@ static void wrong_keyword(struct conf *conf, const char *word)
 
 static void line_apply(struct conf *conf, char *text)
 {
+	static struct words words; /* as a variable of its own it would be zeroed for each line */
 	char control = control_find(text);
-	struct words words;
 	enum keyword keyword;
 
 	if (control != '\0') {

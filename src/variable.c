@@ -3,13 +3,7 @@
 
 #include <string.h>
 
-#define OTHER_END                                                                                  \
-	"the other end can have a say in it, as in its name in the DNS: NMNOTIFY_SOURCE is its "   \
-	"address"
-#define LOADER      "the loader or the C library obeys it, whoever set it: if it is meant, say it by env"
-#define INTERPRETER "an interpreter obeys it, whoever set it: if it is meant, say it by env"
-#define STARTER     "it is about our own process, not about the action"
-#define USER        "it is set from the user's line in /etc/passwd: say another value by env"
+enum reason { OTHER_END, LOADER, INTERPRETER, STARTER, USER, PROGRAMS, OURS };
 
 size_t variable_name_length(const char *text)
 {
@@ -22,8 +16,23 @@ size_t variable_name_length(const char *text)
 const char *variable_refusal(const char *name)
 {
 	/* A name that ends in '*' is all that begin so. */
+	static const char *const reasons[] = {
+		[OTHER_END] = "the other end can have a say in it, as in its name in the DNS: "
+			      "NMNOTIFY_SOURCE is its address",
+		[LOADER] =
+			"the loader or the C library obeys it, whoever set it: if it is meant, say "
+			"it by env",
+		[INTERPRETER] =
+			"an interpreter obeys it, whoever set it: if it is meant, say it by env",
+		[STARTER] = "it is about our own process, not about the action",
+		[USER] = "it is set from the user's line in /etc/passwd: say another value by env",
+		[PROGRAMS] = "it decides which programs run: say it by env",
+		[OURS] = "NMNOTIFY_ is ours to set",
+	};
+	/* No pointers: each would have to be relocated at every start. */
 	static const struct {
-		const char *name, *reason;
+		char name[20];
+		unsigned char reason;
 	} refused[] = {
 		/* UCSPI's and its kin's, systemd's and xinetd's, and what wrappers make of a
 		 * client's certificate. */
@@ -78,12 +87,12 @@ const char *variable_refusal(const char *name)
 		{ "JOURNAL_STREAM", STARTER },
 		{ "FDSTORE", STARTER },
 		/* Ours. Where root starts us, these are root's. */
-		{ "PATH", "it decides which programs run: say it by env" },
+		{ "PATH", PROGRAMS },
 		{ "HOME", USER },
 		{ "USER", USER },
 		{ "LOGNAME", USER },
 		{ "SHELL", USER },
-		{ "NMNOTIFY_*", "NMNOTIFY_ is ours to set" },
+		{ "NMNOTIFY_*", OURS },
 	};
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -92,7 +101,7 @@ const char *variable_refusal(const char *name)
 
 		/* Without '*' the NUL counts, too. */
 		if (strncmp(name, one, length + (one[length] == '\0')) == 0)
-			return refused[i].reason;
+			return reasons[refused[i].reason];
 	}
 	return NULL;
 }
