@@ -504,15 +504,30 @@ HAND_WRITTEN = [
     *((("network",), name, (2, 1, 0), EPERM) for name in ("socket", "execve", "openat", "open", "connect",
       "bind", "write", "writev", "sendmsg", "sendmmsg", "fork", "vfork", "clone", "kill", "mmap", "mmap2",
       "mprotect", "dup2", "dup3", "ioctl", "accept", "getpeername", "shutdown", "prctl", "socketcall")),
-    *((("network",), name, (4, 0, 0, 0), ALLOW) for name in ("accept4", "recvfrom", "recvmmsg", "close",
-      "epoll_wait", "epoll_pwait", "epoll_ctl", "nanosleep", "clock_nanosleep", "exit_group", "getsockname")),
-    (("network",), "sendto", (3, 0, 0, 0, 0, 0), ALLOW),
-    (("network",), "sendto", (3, 0, 0, 0, 1, 0), EPERM),
-    (("network",), "sendto", (3, 0, 0, 0, 1 << 32, 0), EPERM),
-    (("network",), "sendto", (3, 0, 0, 0, 1 << 63, 0), EPERM),
-    *((("network",), "sendto", (fd, 0, 0, 0, 0, 0), EPERM) for fd in (0, 1, 2, 4, 1023, 0xFFFFFFFF)),
-    (("network",), "send", (3,), ALLOW),
-    (("network",), "send", (4,), EPERM),
+    *((("network",), name, (4, 0, 0, 0), ALLOW) for name in ("accept4", "close", "epoll_wait", "epoll_pwait",
+      "nanosleep", "clock_nanosleep", "exit_group", "getsockname")),
+    # The socket pair stays what it is.
+    (("network",), "close", (3,), EPERM),
+    *((("network",), "close", (fd,), ALLOW) for fd in (0, 2, 1023)),
+    # MSG_DONTWAIT and nothing else.
+    *((("network",), name, (4, 0, 0, 0x40), ALLOW) for name in ("recvfrom", "recv", "recvmmsg", "recvmmsg_time64")),
+    *((("network",), name, (4, 0, 0, flags), EPERM) for name in ("recvfrom", "recv", "recvmmsg", "recvmmsg_time64")
+      for flags in (0, 1, 0x41)),
+    *((("network",), name, (4, 0, 0, 0x40, 1), EPERM) for name in ("recvmmsg", "recvmmsg_time64")),
+    # EPOLL_CTL_ADD, _DEL, _MOD.
+    *((("network",), "epoll_ctl", (4, what), ALLOW) for what in (1, 2)),
+    *((("network",), "epoll_ctl", (4, what), EPERM) for what in (0, 3)),
+    *((("network",), name, (0, what), EPERM) for name in ("futex", "futex_time64") for what in (0, 1, 129)),
+    (("network",), "mremap", (0, 65536, 65536, 3), ALLOW),
+    *((("network",), "mremap", (0, old, new, flags), EPERM) for old, new, flags in
+      ((4096, 65536, 3), (65536, 131072, 3), (65536, 65536, 1), (65536, 65536, 7))),
+    # MSG_DONTWAIT and MSG_NOSIGNAL.
+    (("network",), "sendto", (3, 0, 0, 0x4040, 0, 0), ALLOW),
+    *((("network",), "sendto", (3, 0, 0, flags, 0, 0), EPERM) for flags in (0, 1, 0x4041)),
+    *((("network",), "sendto", (3, 0, 0, 0x4040, address, 0), EPERM) for address in (1, 1 << 32, 1 << 63)),
+    *((("network",), "sendto", (fd, 0, 0, 0x4040, 0, 0), EPERM) for fd in (0, 1, 2, 4, 1023, 0xFFFFFFFF)),
+    (("network",), "send", (3, 0, 0, 0x4040), ALLOW),
+    (("network",), "send", (4, 0, 0, 0x4040), EPERM),
     (("network",), "fcntl", (4, 36), ALLOW),
     (("network",), "fcntl64", (4, 36), ALLOW),
     *((("network",), name, (4, command), EPERM) for name in ("fcntl", "fcntl64") for command in
@@ -533,7 +548,8 @@ def truths_hold():
             values += [0] * (6 - len(values))
             if target.is_s390 and name == "clone":
                 values[0], values[1] = values[1], values[0]
-            whole = name == "sendto"  # rubbish above its address makes it another one
+            # Rubbish above an address makes it another one.
+            whole = name == "sendto" or (name.startswith("recvmmsg") and policies == ("network",))
             for high in (0,) if whole else (0, 0xDEAD << 32, 0xFFFFFFFF << 32):
                 words = call_words(target, numbers[name], [v | high for v in values])
                 for policy in policies:
@@ -675,6 +691,7 @@ BREAKS = [
     ("none.policy", "others allow", "others refuse", "none"),
     ("programs.policy", "allow execveat\n", "", "mail"),
     ("network.policy", " and arg4 == NULL", " and arg4 == 0", "network"),
+    ("network.policy", "allow close arg0 != 3", "allow close", "network"),
     ("network.policy", "allow fcntl arg1 == 36", "allow fcntl arg1 == 36|37", "network"),
 ]
 
