@@ -110,7 +110,7 @@ struct entry {
 static bool has_binfmt_misc(void)
 {
 	static const char *const usual[] = { ".", "..", "register", "status" };
-	_Alignas(struct entry) char bytes[1024];
+	_Alignas(struct entry) char bytes[1024] = { 0 }; /* as in state.c */
 	int fd = open("/proc/sys/fs/binfmt_misc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	long got = fd < 0 ? 0 : syscall(SYS_getdents64, fd, bytes, sizeof(bytes));
 	bool found = false;

@@ -117,7 +117,9 @@ static bool is_ours(const char *name)
  * which would bring malloc(3) into the handler. */
 static bool directory_holds_state_only(int fd)
 {
-	_Alignas(struct entry) char buffer[512];
+	_Alignas(struct entry) char buffer[512] = {
+		0
+	}; /* no sanitizer knows what the call writes */
 	long size;
 
 	while ((size = syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
