@@ -224,11 +224,14 @@ static void check_owner(struct conf *conf, uid_t self, const char *base, uid_t o
 {
 	if (owner == 0 || owner == self)
 		return;
+	/* systemd gives the default to whomever it starts us as (RuntimeDirectory=). */
+	if (conf->state == NULL && self == 0)
+		return;
 	if (!owner_may_start(conf, owner))
 		tell_state(conf, SEVERITY_ERROR,
 			"user %u owns %s, who is neither root nor the accounts' user",
 			(unsigned)owner, base);
-	else if (conf->state != NULL || self != 0)
+	else
 		tell_state(conf, SEVERITY_WARNING,
 			"user %u owns %s: a handler that anybody else starts, even root, does not "
 			"use it",

@@ -110,13 +110,14 @@ def secrets():
     with Sandbox() as box:
         conf = configuration(box)
         with Taken(box, conf) as service:
+            network = service.network()
             # The search finds what is there: the runner has it.
             ok(SECRET.encode() in memory_of(service.pid), "the runner knows the configuration")
-            memory = memory_of(service.network())
+            memory = memory_of(network)
             ok(len(memory) > 100000, "the network process's memory can be read")
             count = memory.count(SECRET.encode()) + memory.count(str(conf).encode()) + memory.count(b"/recorder")
             equal(count, bound("bytes of actions"), "the network process knows no word of an action")
-            equal(Path(f"/proc/{service.network()}/environ").read_bytes(), b"", "and has no environment")
+            equal(Path(f"/proc/{network}/environ").read_bytes(), b"", "and has no environment")
 
 
 def starts():
