@@ -261,7 +261,9 @@ def tell(history, rounds, least, name):
     killed = {victim: len(kills) for victim, kills in history.kills_of.items()}
     text = ", ".join(f"{count} x {victim}" for victim, count in killed.items())
     diag(f"{name}: SEED={SEED}, {rounds} rounds, killed: {text}; {len(history.starts)} starts, {len(history.rests)} rests")
-    ok(min(killed.values()) >= least, f"{name}: processes of all kinds were killed")
+    # Actions are short: in a short storm it may be that none is met.
+    actions = killed.pop("action")
+    ok(min(killed.values()) >= least and actions >= rounds // 1000, f"{name}: processes of all kinds were killed")
 
 
 def place(box, words):
