@@ -22,7 +22,7 @@ static bool is_internet(int family)
 	return family == AF_INET || family == AF_INET6;
 }
 
-static int socket_option(int fd, int option)
+int socket_option(int fd, int option)
 {
 	int value = -1;
 	socklen_t length = sizeof(value);

@@ -38,6 +38,9 @@ const char *connection_identify(struct connection *connection, bool needs_to);
  * errno set. */
 bool connection_close(const struct connection *connection);
 
+/* A number that is an option of a socket (socket(7)); -1: it has none. */
+int socket_option(int fd, int option);
+
 /* Closes this descriptor and all above it. */
 void connection_close_from(int first);
 

@@ -98,10 +98,10 @@ static void explain_permission(const char *path, int error, struct text *text)
 /* ---- binfmt_misc ---- */
 
 struct entry {
-	uint64_t inode;  /* cppcheck-suppress unusedStructMember */
-	uint64_t offset; /* cppcheck-suppress unusedStructMember */
+	uint64_t inode;
+	uint64_t offset;
 	unsigned short length;
-	unsigned char type; /* cppcheck-suppress unusedStructMember */
+	unsigned char type;
 	char name[];
 };
 

@@ -39,8 +39,8 @@ struct generation {
 	int limits[CONF_ACCOUNTS_MAX]; /* likewise: a state file */
 	int requests;                  /* the runner's end of the socket pair */
 	pid_t network;
-	bool is_ready, is_draining, is_ended; /* of the network process */
-	int status;                           /* wait(2)'s */
+	bool is_ready, is_ended; /* of the network process */
+	int status;              /* wait(2)'s */
 	unsigned children;
 	/* What the runner believes of it. */
 	uint64_t last_alive; /* CLOCK_MONOTONIC, ms */

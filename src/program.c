@@ -14,6 +14,7 @@
 
 #include "check.h"
 #include "confine.h"
+#include "connection.h"
 #include "text.h"
 #include "users.h"
 
@@ -24,14 +25,6 @@
 
 /* Whoever was handed something that waits lives at least so long, be it at rest. */
 #define REST_MS 10000
-
-static int socket_option(int fd, int option)
-{
-	int value = -1;
-	socklen_t length = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
-}
 
 /* Is descriptor 0 something that waits, a listening socket or a datagram, with which a super-server
  * starts another process as soon as we end? */

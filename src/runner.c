@@ -340,7 +340,6 @@ static void take_over(void)
 	room.next = NULL;
 	room.current->program.serving_since = before->program.serving_since;
 	room.is_reload_refused = false;
-	before->is_draining = true;
 	if (!before->is_ended && send(before->requests, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
 		(void)shutdown(before->requests, SHUT_RDWR);
 	service_ready();
@@ -407,7 +406,8 @@ static void make_place(void)
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
 		struct generation *generation = room.generation[i];
 
-		if (generation->is_draining && !generation->is_ended) {
+		if (generation != room.current && generation != room.next &&
+			!generation->is_ended) {
 			(void)shutdown(generation->requests, SHUT_RDWR);
 			return;
 		}

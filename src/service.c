@@ -6,15 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "connection.h"
 #include "text.h"
-
-static int socket_option(int fd, int option)
-{
-	int value = -1;
-	socklen_t length = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
-}
 
 /* NULL, or what is wrong with it. */
 static const char *listener_examine(struct listener *listener, int fd)

@@ -209,7 +209,7 @@ int state_account_open(int base, const char *account, uid_t self, uid_t owner, g
  * Gives a file that is too short or has holes its whole space now: a store into a hole of a full
  * file system would be a SIGBUS later. Neither call changes a byte that is there.
  */
-static int file_grow(int fd, const struct stat *st, size_t size)
+int state_grow(int fd, const struct stat *st, size_t size)
 {
 	if (st->st_size >= (off_t)size && st->st_blocks >= (blkcnt_t)(size / 512))
 		return 0;
@@ -232,7 +232,7 @@ static int file_check(int fd, const char *name, uid_t owner, size_t size, struct
 		return fail(error, owner_wrong(st.st_uid), name, 0);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return fail(error, "others may write to", name, 0);
-	if (file_grow(fd, &st, size) != 0)
+	if (state_grow(fd, &st, size) != 0)
 		return fail(error, "no room for", name, errno);
 	return 0;
 }

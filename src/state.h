@@ -116,6 +116,11 @@ int state_open(
 	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
 struct state *state_of(int fd, size_t size);
 
+/* Gives a file that has `st` as much real disk space, and changes no byte that is there. 0, or -1
+ * with errno set. */
+struct stat;
+int state_grow(int fd, const struct stat *st, size_t size);
+
 #define STATE_LIMITS "limits"
 #define STATE_TURN   "turn"
 #define STATE_DENIED                                                                               \

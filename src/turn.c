@@ -122,7 +122,7 @@ bool turn_open(struct turn *turn, int directory, struct state_error *error)
 		/* Whoever may only read it can put a lock for readers on it, which keeps ours out.
 		 */
 		*error = (struct state_error){ .what = "others may open", .name = STATE_TURN };
-	else if (st.st_size == 0 && !word_write(turn, 0)) /* no room now: none for a start either */
+	else if (state_grow(turn->fd, &st, sizeof(uint32_t)) != 0) /* for its word */
 		*error = (struct state_error){
 			.what = "no room for", .name = STATE_TURN, .code = errno
 		};
