@@ -479,10 +479,13 @@ def openbsd_inetd():
 
 def inetd_nmnotifyd():
     """The lines that are shipped as comments, instead of the others."""
-    with sandbox("user") as (box, _):
+
+    def of_nmnotifyd(box):
         text = re.sub(r"^finger.*\n", "", entry("inetd.conf", box), flags=re.MULTILINE)
-        text = re.sub(r"^#(finger\t|79\t)", r"\1", text, flags=re.MULTILINE)
-        with inetd(box, text):
+        return re.sub(r"^#(finger\t|79\t)", r"\1", text, flags=re.MULTILINE)
+
+    with sandbox("user") as (box, _):
+        with inetd(box, of_nmnotifyd(box)):
             for family in FAMILIES:
                 check_lines(box, "inetd and nmnotifyd", family)
                 kind = socket.AF_INET6 if family == "IPv6" else socket.AF_INET
@@ -493,14 +496,15 @@ def inetd_nmnotifyd():
                 ok(has_started(box, before), f"inetd and nmnotifyd, {family}: a datagram, too")
             for family in FAMILIES:
                 check_flood(box, "inetd and nmnotifyd", family)
-            nmtest.until(lambda: not box.is_in_run() and not box.has_waiter())
-            journal.lines.clear()
-            before = nmtest.boottime_ms() * 1000000
-            with connect("IPv4") as s:
-                s.sendall(LINE)
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            is_logged("G1: inetd and nmnotifyd: a line whose connection was reset", SENDERS["IPv4"], "accepted", "deferred")
-            ok(has_started(box, before), "G1: inetd and nmnotifyd: it runs the action")
+    # Where no line waits for a start: behind a flood this one could be covered by it, and not be logged.
+    with sandbox("user") as (box, _), inetd(box, of_nmnotifyd(box)):
+        nmtest.until(lambda: answers("IPv4"), 10)
+        journal.lines.clear()
+        with connect("IPv4") as s:
+            s.sendall(LINE)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        is_logged("G1: inetd and nmnotifyd: a line whose connection was reset", SENDERS["IPv4"], "accepted", "deferred")
+        ok(has_started(box, 0), "G1: inetd and nmnotifyd: it runs the action")
 
 
 def inetd_rests():
