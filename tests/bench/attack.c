@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "limiter.h"
+#include "state/limiter.h"
 
 #define HOSTILE_MOST 1000000u
 #define PROBES       5000u

@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "limiter.h"
-#include "siphash.h"
+#include "state/limiter.h"
+#include "lib/siphash.h"
 
 #define DECISIONS 300000u /* of a batch */
 #define SOURCES   4096u

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <seccomp.h>
 
-#include "confine.h"
+#include "policy/confine.h"
 
 /* The linker's names (ld(1), --wrap). */
 bool __wrap_confine(const struct policy *policy);

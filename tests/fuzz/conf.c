@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "conf.h"
-#include "confine.h"
+#include "conf/conf.h"
+#include "policy/confine.h"
 #include "fuzz.h"
 
 #define OPTION_MAX  512

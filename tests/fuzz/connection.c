@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "connection.h"
+#include "handler/connection.h"
 #include "fuzz.h"
-#include "state.h"
-#include "users.h"
+#include "state/state.h"
+#include "lib/users.h"
 
 #define LINE_MAX_BYTES 600
 #define PATH_MAX_BYTES 256
@@ -71,7 +71,7 @@ static void check_source(const struct source *got, const struct source *wanted)
 
 static void check_identity(bool is_socket)
 {
-	struct connection connection = { .is_socket = is_socket };
+	struct connection connection = { .streams.is_socket = is_socket };
 	const char *local = getenv("TCPLOCALIP"), *wrong;
 	struct source source, to;
 	bool good = wanted_source(remote_text(), &source);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "line.h"
+#include "lib/line.h"
 
 #define BYTES_MAX  40
 #define PIPE_BYTES (256 * 1024)

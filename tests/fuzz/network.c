@@ -34,7 +34,7 @@ static int nap_of_loop(const struct timespec *time);
 #define send(fd, bytes, length, flags)          request_take(bytes, length)
 #define clock_gettime(clock, now)               clock_of_input(clock, now)
 #define nanosleep(time, rest)                   nap_of_loop(time)
-#include "../../src/network.c"
+#include "../../src/daemon/network.c"
 #undef epoll_wait
 #undef send
 #undef clock_gettime

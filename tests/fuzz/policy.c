@@ -35,7 +35,7 @@ __attribute__((format(printf, 2, 3))) static int complain(FILE *to, const char *
 #define vfprintf(to, format, args) ((void)(to), (void)(format))
 #define fputc(c, to)              ((void)(to))
 #undef _GNU_SOURCE /* it says so itself */
-#include "../../src/policy/compile.c"
+#include "../../src/policy/compile/compile.c"
 #undef main
 #undef exit
 #undef fopen

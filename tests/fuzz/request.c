@@ -28,11 +28,11 @@ static int wait_for_input(struct pollfd *pollfd, nfds_t count, int timeout);
 static int clock_of_input(clockid_t clock, struct timespec *now);
 #define clock_gettime(clock, now) clock_of_input(clock, now)
 
-#include "action.h"
-#include "confine.h"
-#include "log.h"
-#include "runner.h"
-#include "service.h"
+#include "run/action.h"
+#include "policy/confine.h"
+#include "lib/log.h"
+#include "daemon/runner.h"
+#include "lib/service.h"
 
 static pid_t child_begin(const struct request *request);
 static pid_t child_reaped(int *status);
@@ -52,10 +52,10 @@ __attribute__((format(printf, 2, 3))) static void said_wrong(
 #define confine(policy)                           is_confined()
 #define privileges_become(user)                   true
 #define action_run(action, decision)              child_acts(action, decision)
-#define log_error(log, ...)                       said_wrong(log, __VA_ARGS__)
-#define log_verdict(log, verdict, reason)         said(log, verdict)
-#define log_admitted(log, verdict, reason, count) said(log, verdict)
-#include "../../src/runner.c"
+#define tally_error(tally, ...)                   said_wrong((tally)->log, __VA_ARGS__)
+#define tally_verdict(tally, verdict, reason)     said((tally)->log, verdict)
+#define log_verdict(log, verdict, reason, count)  said(log, verdict)
+#include "../../src/daemon/runner.c"
 #undef fork
 #undef waitpid
 #undef kill

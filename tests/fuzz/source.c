@@ -9,9 +9,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include "advice.h"
+#include "conf/advice.h"
 #include "fuzz.h"
-#include "source.h"
+#include "lib/source.h"
 
 #define TEXT_MAX 160
 

@@ -28,8 +28,8 @@
 #include <unistd.h>
 
 #include "../random.h"
-#include "decision.h"
-#include "state.h"
+#include "run/decision.h"
+#include "state/state.h"
 
 #define WORKERS       6
 #define INTERVAL_MS   20

@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "users.h"
+#include "lib/users.h"
 
 /* The real files are out of reach. */
 #define openat(directory, path, flags) table_of(path)
 static int table_of(const char *path);
-#include "../../src/users.c"
+#include "../../src/lib/users.c"
 #undef openat
 
 #define NAME_MAX_BYTES 400

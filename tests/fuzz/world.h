@@ -45,9 +45,9 @@ static int world_close(int fd);
 #define fcntl(fd, command, range)      world_lock(fd, command, range)
 #define close(fd)                      world_close(fd)
 #define sigaction(number, action, old) ((void)(action), 0)
-#include "../../src/limiter.c"
-#include "../../src/turn.c"
-#include "../../src/decision.c"
+#include "../../src/state/limiter.c"
+#include "../../src/state/turn.c"
+#include "../../src/run/decision.c"
 #undef clock_gettime
 #undef syscall
 #undef poll

@@ -23,9 +23,9 @@ from nmtest import BUILD, LINE, PATIENCE, PROJECT, Sandbox, boottime_ms, diag, e
 
 INETD = PROJECT / "build" / "packages" / "openbsd-inetd/usr/sbin/inetd"
 FREE = "limit 1000/s burst 10000\n"
-# src/network.h
+# src/daemon/network.h
 CONNECTIONS_MAX = 1024
-# src/share.h: struct request is ten words and a source, of six words.
+# src/daemon/share.h: struct request is ten words and a source, of six words.
 REQUEST_BYTES = 4 * (10 + 6)
 
 

@@ -331,7 +331,7 @@ VERDICTS = ("accepted", "deferred", "coalesced", "denied", "malformed", "timeout
 
 
 class State:
-    """STATE/ACCOUNT/limits; the layout is in src/state.h."""
+    """STATE/ACCOUNT/limits; the layout is in src/state/state.h."""
 
     SIZE = 65536
     HEADER = 256

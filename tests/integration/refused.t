@@ -18,7 +18,7 @@ from nmtest import BUILD, EX_CONFIG, EX_OSERR, LINE, NMNOTIFY, Sandbox, diag, is
 
 REFUSE = BUILD / "tests" / "refuse"
 NMNOTIFYD = BUILD / "nmnotifyd"
-LISTENERS_MAX = 32  # src/service.h
+LISTENERS_MAX = 32  # src/lib/service.h
 ERRORS = (errno.EPERM, errno.ENOMEM)
 
 # What the programs and their libcs call, on any architecture. Not exit_group(2), without which nothing ends,

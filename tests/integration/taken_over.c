@@ -8,7 +8,7 @@
  * it adds up in a word of the counters that it may write to, `denied`.
  */
 #define network_serve honest_network_serve
-#include "../../src/network.c"
+#include "../../src/daemon/network.c"
 #undef network_serve
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The limiter's cells (src/limiter.c): processes of two sources, which share two cells of three,
+ * The limiter's cells (src/state/limiter.c): processes of two sources, which share two cells of three,
  * charge them at the same time. A step is one load, one compare-and-swap, or one look at the clock,
  * which may go on between any two. A kill needs no step: nobody waits for anybody here, so a killed
  * process is one that never goes on, and that is checked at every step. Checked: G3 at every charge

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * G3 for starts: the turn and the limiter together (src/turn.c, src/decision.c), without kills. A
+ * G3 for starts: the turn and the limiter together (src/state/turn.c, src/run/decision.c), without kills. A
  * source's TAT is one word here and a charge one step (cells.pml has the cells). `granted` is the
  * TAT of the starts that really were, against which each is checked: with SOURCES=1 all are that
  * source's; with 2, where one may bring forward a start that the other is charged for, both limits

@@ -445,7 +445,7 @@ def relacy(directory, text, define):
 
 
 def limiter_holds_by_the_memory_model():
-    text = (nmtest.PROJECT / "src/limiter.c").read_text()
+    text = (nmtest.PROJECT / "src/state/limiter.c").read_text()
     if not RELACY.exists() or not shutil.which("g++"):
         skip("relacy: the limiter's source", "relacy or g++ is missing")
         return

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The limiter's own source (src/limiter.c) under Relacy: threads of two sources, which share two
+ * The limiter's own source (src/state/limiter.c) under Relacy: threads of two sources, which share two
  * cells of three, charge them at the same time. Every interleaving is tried, every value that a
  * load may return by C11, and the clock may go on whenever it is looked at. Checked: G3 at every
  * charge.
@@ -21,7 +21,7 @@
 #include <time.h>
 
 #ifndef LIMITER
-#define LIMITER "../../src/limiter.c"
+#define LIMITER "../../src/state/limiter.c"
 #endif
 #ifndef TICKS
 #define TICKS 3

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "unit.h"
 
-#include "clock.h"
+#include "lib/clock.h"
 
 static const uint32_t edges[] = { 0, 1, 2, 999, 0x7ffffffe, 0x7fffffff, 0x80000000, 0x80000001,
 	0xfffffffe, 0xffffffff };

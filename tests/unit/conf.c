@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "unit.h"
 
-#include "conf.h"
+#include "conf/conf.h"
 
 /* What makes an account whole. */
 #define REST    "from any\nuser nobody\naction /bin/true\n"

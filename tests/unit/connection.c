@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "connection.h"
+#include "handler/connection.h"
 
 /* ---- Descriptors of all kinds ---- */
 
@@ -108,7 +108,7 @@ struct guard {
 	bool result;
 	int error;
 	struct connection connection;
-	enum fate guarded[3], closed[3]; /* behind connection_guard(), and connection_close() */
+	enum fate guarded[3], closed[3]; /* behind streams_guard(), and connection_close() */
 	unsigned left_open;              /* above 2 */
 };
 
@@ -138,7 +138,7 @@ static int guard_in_child(void *context)
 		else if (dup2(fd[guard->kind[i]], i) != i || fstat(i, &before[i]) != 0)
 			return 1;
 	}
-	guard->result = connection_guard(&guard->connection, guard->tell, guard->close_rest);
+	guard->result = streams_guard(&guard->connection.streams, guard->tell, guard->close_rest);
 	guard->error = errno;
 	if (!guard->result)
 		return 0;
@@ -178,7 +178,7 @@ static void is_usable(const struct usable *row, bool tell)
 	enum fate error = row->error && row->kind[2] != NULL_DEVICE ? KEPT : IS_NULL;
 
 	assert_true(g->result);
-	if (g->connection.stdout_usable != row->out || g->connection.stderr_usable != row->error)
+	if (g->connection.streams.stdout_usable != row->out || g->connection.streams.stderr_usable != row->error)
 		fail_msg("%d %d %d", row->kind[0], row->kind[1], row->kind[2]);
 	assert_int_equal(g->guarded[0], row->kind[0] == NULL_DEVICE ? IS_NULL : KEPT);
 	assert_int_equal(g->guarded[1], out);
@@ -255,7 +255,7 @@ static void G7_answers_go_into_pipes_but_never_into_the_network(void **state)
 		is_usable(&table[i], true);
 }
 
-static void connection_guard_tells_sockets_from_others(void **state)
+static void streams_guard_tells_sockets_from_others(void **state)
 {
 	(void)state;
 	for (enum kind kind = 0; kind < CLOSED; kind++) {
@@ -263,13 +263,13 @@ static void connection_guard_tells_sockets_from_others(void **state)
 			guard((struct guard){ .kind = { kind, NULL_DEVICE, NULL_DEVICE } });
 
 		assert_true(g->result);
-		assert_int_equal(g->connection.is_socket, kind == TCP || kind == TCP_OTHER ||
+		assert_int_equal(g->connection.streams.is_socket, kind == TCP || kind == TCP_OTHER ||
 								  kind == UDP || kind == UNIX ||
 								  kind == UNIX_OTHER);
 	}
 }
 
-static void connection_guard_fails_without_descriptor_0(void **state)
+static void streams_guard_fails_without_descriptor_0(void **state)
 {
 	const struct guard *g =
 		guard((struct guard){ .kind = { CLOSED, NULL_DEVICE, NULL_DEVICE } });
@@ -280,7 +280,7 @@ static void connection_guard_fails_without_descriptor_0(void **state)
 }
 
 /* What was left open by whoever started us is not for the action, nor for us. */
-static void connection_guard_closes_all_other_descriptors(void **state)
+static void streams_guard_closes_all_other_descriptors(void **state)
 {
 	(void)state;
 	assert_int_equal(
@@ -383,7 +383,7 @@ static int identify_in_child(void *context)
 		return UNIT_CANNOT;
 	if (dup2(fd[0], STDIN_FILENO) < 0)
 		return 1;
-	identity->connection.is_socket =
+	identity->connection.streams.is_socket =
 		identity->scene != SCENE_PIPE && identity->scene < SCENE_TERMINAL;
 	identity->wrong = connection_identify(&identity->connection, identity->needs_to);
 	if (identity->wrong != NULL) /* it is in the child's memory */
@@ -633,7 +633,7 @@ struct closing {
 static int close_in_child(void *context)
 {
 	struct closing *closing = context;
-	const struct connection connection = { .is_socket = true };
+	const struct connection connection = { .streams.is_socket = true };
 	struct stat st, null;
 
 	/* The other descriptor stays open, as systemd's does. */
@@ -669,9 +669,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(G7_nothing_is_written_where_the_other_end_is),
 		cmocka_unit_test(G7_answers_go_into_pipes_but_never_into_the_network),
-		cmocka_unit_test(connection_guard_tells_sockets_from_others),
-		cmocka_unit_test(connection_guard_fails_without_descriptor_0),
-		cmocka_unit_test(connection_guard_closes_all_other_descriptors),
+		cmocka_unit_test(streams_guard_tells_sockets_from_others),
+		cmocka_unit_test(streams_guard_fails_without_descriptor_0),
+		cmocka_unit_test(streams_guard_closes_all_other_descriptors),
 		cmocka_unit_test(connection_source_is_the_kernel_s_word),
 		cmocka_unit_test(connection_mapped_source_is_ipv4),
 		cmocka_unit_test(connection_ipv6_source_is_known),

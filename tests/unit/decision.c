@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "unit.h"
 
-#include "decision.h"
+#include "run/decision.h"
 
 /* ---- A desk: an account with its state, and connections to it ---- */
 

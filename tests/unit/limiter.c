@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "unit.h"
 
-#include "limiter.h"
+#include "state/limiter.h"
 
 /* ---- Time that passes when we say so: cells are moved into the past ---- */
 

@@ -9,7 +9,7 @@
 #include <sys/time.h>
 #include <termios.h>
 
-#include "line.h"
+#include "lib/line.h"
 
 #define LINE     "nm_notifyuser\r\n"
 #define LENGTH   15

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "unit.h"
 
-#include "siphash.h"
+#include "lib/siphash.h"
 
 /*
  * SipHash-2-4 of the bytes 00 01 02 and so on, of lengths 0 to 63, under the key 00 01 to 0f: the

@@ -6,9 +6,9 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-#include "advice.h"
-#include "source.h"
-#include "text.h"
+#include "conf/advice.h"
+#include "lib/source.h"
+#include "lib/text.h"
 
 static struct source parse(const char *text)
 {

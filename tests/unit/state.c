@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <sys/statfs.h>
 
-#include "state.h"
+#include "state/state.h"
 
 /* A user that is neither root nor us. */
 #define STRANGER 54321

@@ -3,7 +3,7 @@
 
 #include <limits.h>
 
-#include "text.h"
+#include "lib/text.h"
 
 static void text_knows_its_conversions(void **state)
 {

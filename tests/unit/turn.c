@@ -4,7 +4,7 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-#include "turn.h"
+#include "state/turn.h"
 
 /* Later than any test waits. */
 #define NEVER_MS 3600000

@@ -5,7 +5,7 @@
 #include <pwd.h>
 #include <sys/mount.h>
 
-#include "users.h"
+#include "lib/users.h"
 
 static const char unknown[] = "is not in /etc/passwd";
 static const char is_root[] = "is root, whom no action may run as";

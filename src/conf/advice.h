@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What to write instead: for words that are usual in other programs' configurations, or that an
+ * editor has changed, and that mean nothing here. Only for messages: nothing here decides.
+ */
+#ifndef NMNOTIFY_ADVICE_H
+#define NMNOTIFY_ADVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/text.h"
+
+/* Adds what is wrong with a word of `from`, or of `to`, that network_parse() does not take, and
+ * what to write instead. */
+void advice_network(struct text *text, const char *word, bool is_to);
+
+/*
+ * The first character of a word that is not what it looks like: a byte order mark, a space that is
+ * none, a quote or dash of a word processor. Returns its name, or NULL.
+ */
+const char *advice_character(const char *word);
+
+/* Adds what a shell would make of an unquoted word, which nothing here does, and what to write
+ * instead. False if it is an ordinary word. */
+bool advice_shell(struct text *text, const char *word);
+
+/* Would the word, alone and unquoted, end a command or open a file, such as && or >? */
+bool advice_is_operator(const char *word);
+
+/* Is it a shell, or another program whose option -c is followed by a script? */
+bool advice_is_interpreter(const char *path);
+
+#endif

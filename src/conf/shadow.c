@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf/shadow.h"
+
+#include <stddef.h>
+
+/* A word of an account's `from` together with one of its `to`, or with every local address. */
+struct pair {
+	const struct network *from, *to; /* `to` NULL: every one */
+};
+
+static const struct network *from_at(
+	const struct conf *conf, const struct account *account, unsigned i)
+{
+	return &conf->networks[account->from.start + i];
+}
+
+static unsigned to_count(const struct account *account)
+{
+	return account->to.count == 0 ? 1 : account->to.count;
+}
+
+static const struct network *to_at(
+	const struct conf *conf, const struct account *account, unsigned i)
+{
+	return account->to.count == 0 ? NULL : &conf->networks[account->to.start + i];
+}
+
+static bool pair_is_covered(
+	const struct conf *conf, const struct account *account, const struct pair *pair)
+{
+	for (unsigned t = 0; t < to_count(account); t++) {
+		const struct network *to = to_at(conf, account, t);
+
+		if (to != NULL && (pair->to == NULL || !network_covers(to, pair->to)))
+			continue;
+		for (unsigned f = 0; f < account->from.count; f++)
+			if (network_covers(from_at(conf, account, f), pair->from))
+				return true;
+	}
+	return false;
+}
+
+/* The first account before it that takes all of the pair. */
+static const struct account *pair_shadow(
+	const struct conf *conf, const struct account *account, const struct pair *pair)
+{
+	for (const struct account *one = conf->accounts; one < account; one++)
+		if (pair_is_covered(conf, one, pair))
+			return one;
+	return NULL;
+}
+
+/* The account that takes the first pair of a word, if all its pairs are taken. */
+static const struct account *from_shadow(
+	const struct conf *conf, const struct account *account, unsigned f)
+{
+	const struct account *first = NULL;
+
+	for (unsigned t = 0; t < to_count(account); t++) {
+		const struct pair pair = { from_at(conf, account, f), to_at(conf, account, t) };
+		const struct account *shadow = pair_shadow(conf, account, &pair);
+
+		if (shadow == NULL)
+			return NULL;
+		if (first == NULL)
+			first = shadow;
+	}
+	return first;
+}
+
+static const struct account *to_shadow(
+	const struct conf *conf, const struct account *account, unsigned t)
+{
+	const struct account *first = NULL;
+
+	for (unsigned f = 0; f < account->from.count; f++) {
+		const struct pair pair = { from_at(conf, account, f), to_at(conf, account, t) };
+		const struct account *shadow = pair_shadow(conf, account, &pair);
+
+		if (shadow == NULL)
+			return NULL;
+		if (first == NULL)
+			first = shadow;
+	}
+	return first;
+}
+
+static const struct account *account_shadow(const struct conf *conf, const struct account *account)
+{
+	const struct account *first = NULL;
+
+	for (unsigned f = 0; f < account->from.count; f++) {
+		const struct account *shadow = from_shadow(conf, account, f);
+
+		if (shadow == NULL)
+			return NULL;
+		if (first == NULL)
+			first = shadow;
+	}
+	return first;
+}
+
+static void warn(struct conf *conf, const char *keyword, const struct network_word *word,
+	const struct account *account, const struct account *shadow)
+{
+	conf_tell(conf, SEVERITY_WARNING, word->file, word->line,
+		"%s: '%s' of account %s is never reached: account %s (line %u) takes it first",
+		keyword, word->text, account->name, shadow->name, shadow->line);
+}
+
+/* A word that another one of the same line takes, too; of two that are the same, the later. */
+static void warn_twice(struct conf *conf, const char *keyword, const struct slice *slice,
+	const struct network_word *words)
+{
+	const struct network *network = &conf->networks[slice->start];
+
+	for (unsigned i = 0; i < slice->count; i++) {
+		for (unsigned k = 0; k < slice->count; k++) {
+			if (k == i || !network_covers(&network[k], &network[i]) ||
+				(k > i && network_covers(&network[i], &network[k])))
+				continue;
+			conf_tell(conf, SEVERITY_WARNING, words[i].file, words[i].line,
+				"%s: '%s' says nothing new: '%s' on the same line takes it",
+				keyword, words[i].text, words[k].text);
+			break;
+		}
+	}
+}
+
+static void account_check(struct conf *conf, const struct account *account)
+{
+	const struct account *shadow = account_shadow(conf, account);
+
+	if (shadow != NULL) {
+		conf_tell(conf, SEVERITY_WARNING, account->file, account->line,
+			"account %s is never reached: account %s (line %u) takes all of it first",
+			account->name, shadow->name, shadow->line);
+		return;
+	}
+	for (unsigned f = 0; f < account->from.count; f++) {
+		shadow = from_shadow(conf, account, f);
+		if (shadow != NULL)
+			warn(conf, "from", &conf->network_words[account->from_word + f], account,
+				shadow);
+	}
+	for (unsigned t = 0; t < account->to.count; t++) {
+		shadow = to_shadow(conf, account, t);
+		if (shadow != NULL)
+			warn(conf, "to", &conf->network_words[account->to_word + t], account,
+				shadow);
+	}
+}
+
+void shadow_check(struct conf *conf)
+{
+	const struct slice *from = NULL, *to = NULL;
+
+	for (unsigned i = 0; i < conf->accounts_count; i++) {
+		const struct account *account = &conf->accounts[i];
+
+		account_check(conf, account);
+		/* What is inherited is said once. */
+		if (from == NULL || account->from.start != from->start)
+			warn_twice(conf, "from", &account->from,
+				&conf->network_words[account->from_word]);
+		if (to == NULL || account->to.start != to->start)
+			warn_twice(
+				conf, "to", &account->to, &conf->network_words[account->to_word]);
+		from = &account->from;
+		to = &account->to;
+	}
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A generation of nmnotifyd: one reading of the configuration, the accounts' state as it is kept
+ * open for it, and the network process that serves it. When the configuration is read again, a new
+ * generation takes the sockets over, and the old one ends with what it still has to do.
+ */
+#ifndef NMNOTIFY_GENERATION_H
+#define NMNOTIFY_GENERATION_H
+
+#include <sys/types.h>
+
+#include "run/program.h"
+#include "daemon/network.h"
+#include "daemon/share.h"
+
+/* At a time: one that serves, one that is about to, and those that end. */
+#define GENERATIONS_MAX 4
+
+/* What all generations have in common: how the program was started. */
+struct launch {
+	const char *usage;
+	char **arguments; /* without the program's name */
+	bool stdout_usable, stderr_usable;
+	int image; /* this program's own file, or its successor would be executed after an upgrade
+		    */
+	struct listener listener[LISTENERS_MAX];
+	unsigned listeners_count;
+	uint64_t alive_every; /* ms; 0: nobody watches */
+};
+
+struct generation {
+	struct program program;
+	struct desks desks;
+	struct board *board;
+	int memory;                    /* the board's file, until the network process has it */
+	int denied;                    /* likewise, of the counters of sources without account */
+	int asking[CONF_ACCOUNTS_MAX]; /* likewise: a turn file with the lock `asking` */
+	int limits[CONF_ACCOUNTS_MAX]; /* likewise: a state file */
+	int requests;                  /* the runner's end of the socket pair */
+	pid_t network;
+	bool is_ready, is_ended; /* of the network process */
+	int status;              /* wait(2)'s */
+	unsigned children;
+	/* What the runner believes of it. */
+	uint64_t last_alive; /* CLOCK_MONOTONIC, ms */
+	bool is_rubbish_told;
+	atomic_word log_tat[CONF_ACCOUNTS_MAX + 1][VERDICTS];
+};
+
+/* An empty one; NULL with errno set. It ends the process if the configuration is wrong. */
+struct generation *generation_new(const struct launch *launch);
+void generation_free(struct generation *generation);
+
+/* Opens the state of all accounts; ends the process if that cannot be used, unless the accounts may
+ * have several users: then only such an account is shut. */
+void generation_open(struct generation *generation);
+
+/* Is the configuration good, and can the state be opened? A process that finds out, and says in the
+ * log what is wrong; it ends with EX_OK if nothing is. -1: errno. */
+pid_t generation_try(const struct launch *launch);
+
+/* Starts the network process. */
+void generation_serve(struct generation *generation, const struct launch *launch);
+
+#endif

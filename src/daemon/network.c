@@ -1,0 +1,686 @@
+/* SPDX-License-Identifier: ISC */
+#include "daemon/network.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/line.h"
+#include "state/tally.h"
+
+/* From one listening socket before the others are looked at again. */
+#define ACCEPTS_MOST 64
+
+/* Datagrams a system call. */
+#define DATAGRAMS_MOST 32
+
+#define EVENTS_MOST    64
+
+/* In a flood a nap of this length follows each round of the loop: falling asleep and being woken
+ * for each connection would cost as much as half of all else that is done for it. */
+#define NAP_MS 1
+
+/* Descriptors that are kept for other things than connections. */
+#define DESCRIPTORS_KEPT 200
+
+/* How soon a request is sent again that the runner had no room for. */
+#define RESEND_MS 10
+
+/* epoll's data: an index into the connections, or one of these. */
+#define EVENT_LISTENER 0x10000u
+#define EVENT_RUNNER   0x20000u
+
+#define NOBODY         UINT32_MAX
+
+/* A connection whose line is not whole. In a list by age. */
+struct pending {
+	int fd;
+	struct line line;
+	struct source source;
+	unsigned desk;
+	uint64_t deadline;
+	uint32_t older, newer;
+};
+
+/* What the runner was last asked for an account, until it is settled. */
+struct errand {
+	struct request request;
+	bool is_unsent;
+};
+
+/* What happens round the loop. One to a process. */
+static struct {
+	struct network_process *network;
+	int epoll;
+	struct pending pending[NETWORK_CONNECTIONS_MAX];
+	uint32_t pending_most, oldest, newest, free; /* free: list through `newer` */
+	struct errand errand[CONF_ACCOUNTS_MAX];
+	uint64_t now, last_work, last_alive;
+	uint64_t next_deadline; /* no pending connection's time is up before */
+	bool is_runner_gone, is_draining, has_unsent, had_children;
+	bool is_behind; /* this round has left something that had come */
+	bool may_nap;   /* the machine can sleep for so short a time */
+} loop;
+
+/* ---- The runner ---- */
+
+/* True if it was sent, or never can be. */
+static bool runner_send(const struct request *request)
+{
+	if (send(RUNNER_FD, request, sizeof(*request), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return true;
+	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EINTR)
+		return false;
+	loop.is_runner_gone = true;
+	return true;
+}
+
+static bool errand_is_open(unsigned desk)
+{
+	return !board_is_settled(loop.network->board, desk, loop.errand[desk].request.number);
+}
+
+/*
+ * Is a line that is allowed at `allowed` covered by what the runner has been asked already? It is
+ * if the process that it starts looks for its turn later than now, and is not overtaken by a
+ * start that has been already (tests/model/board.pml: network).
+ */
+static bool errand_covers(unsigned desk, struct moment allowed)
+{
+	const struct network_process *network = loop.network;
+	const struct request *request = &loop.errand[desk].request;
+
+	return request->has_line && !moment_later(moment_of_word(request->allowed), allowed) &&
+	       request->noted == atomic_load(&network->desks->desk[desk].state->starts) &&
+	       !board_is_looking(network->board, desk, request->number);
+}
+
+static void errand_send(unsigned desk, const struct decision *decision, const struct source *source)
+{
+	/* tests/model/board.pml: errand_send(). */
+	struct errand *errand = &loop.errand[desk];
+	struct moment allowed = decision->allowed;
+
+	/* This one takes the place of one whose process may yet die; but not of one that a start
+	 * has overtaken, and whose time is not this line's. */
+	if (decision->has_line && errand->request.has_line && errand_is_open(desk) &&
+		errand->request.noted == decision->turn->noted)
+		allowed = moment_earliest(allowed, moment_of_word(errand->request.allowed));
+	errand->request = (struct request){
+		.kind = REQUEST_TURN,
+		.account = desk,
+		.number = errand->request.number + 1,
+		.has_line = decision->has_line,
+		.allowed = moment_to_word(allowed),
+		.is_charged = decision->is_charged,
+		.noted = decision->turn->noted,
+		.source = *source,
+	};
+	/* Before anybody can know of it: from here on it outlives us both. */
+	if (decision->has_line)
+		turn_ask(decision->turn, errand->request.number, allowed);
+	errand->is_unsent = !runner_send(&errand->request);
+	loop.has_unsent |= errand->is_unsent;
+}
+
+static void errands_resend(void)
+{
+	/* tests/model/board.pml: errands_resend(). */
+	if (!loop.has_unsent)
+		return;
+	loop.has_unsent = false;
+	for (unsigned i = 0; i < loop.network->desks->count; i++) {
+		struct errand *errand = &loop.errand[i];
+
+		if (errand->is_unsent)
+			errand->is_unsent = !runner_send(&errand->request);
+		loop.has_unsent |= errand->is_unsent;
+	}
+}
+
+static void tell_verdict(struct state *state, uint32_t account, enum verdict verdict,
+	enum line_reason reason, const struct source *source)
+{
+	struct request request = { .kind = REQUEST_LOG,
+		.account = account,
+		.verdict = verdict,
+		.reason = reason,
+		.source = *source };
+
+	if (state == NULL || !tally_admit(state, verdict, &request.suppressed))
+		return;
+	/* No room: the line is lost, but not its count. */
+	if (!runner_send(&request))
+		atomic_fetch_add_explicit(
+			&state->suppressed[verdict], request.suppressed + 1, memory_order_relaxed);
+}
+
+/* The pair is empty at the beginning: there is room. */
+static void tell_ready(void)
+{
+	const struct request request = { .kind = REQUEST_READY };
+
+	(void)runner_send(&request);
+}
+
+static void tell_alive(void)
+{
+	const struct request request = { .kind = REQUEST_ALIVE };
+	uint64_t every = loop.network->alive_every;
+
+	if (every == 0 || loop.now - loop.last_alive < every)
+		return;
+	loop.last_alive = loop.now;
+	(void)runner_send(&request); /* a runner without room will be told next time */
+}
+
+/* ---- Decisions ---- */
+
+static struct decision decision_of(unsigned desk, const struct source *source)
+{
+	struct desk *d = &loop.network->desks->desk[desk];
+
+	return (struct decision){
+		.account = d->account,
+		.turn = &d->turn,
+		.cells = limiter_locate(d->state, source),
+	};
+}
+
+/* Would even a valid line change nothing? */
+static bool is_covered(unsigned desk, const struct decision *decision)
+{
+	return errand_covers(desk, limiter_peek(&decision->cells, decision->account->limit)) ||
+	       decision_is_covered(decision);
+}
+
+/* The index of the account that takes the connection; NOBODY: none does, or can, and said so. */
+static unsigned desk_find(const struct source *source, const struct source *to)
+{
+	struct network_process *network = loop.network;
+	const struct account *account = conf_account(network->conf, source, to);
+	unsigned desk;
+
+	if (account == NULL) {
+		tell_verdict(network->desks->denied, ACCOUNT_NONE, VERDICT_DENIED, LINE_REASON_NONE,
+			source);
+		return NOBODY;
+	}
+	desk = (unsigned)(account - network->conf->accounts);
+	if (!network->desks->desk[desk].is_shut)
+		return desk;
+	tell_verdict(
+		network->desks->desk[desk].state, desk, VERDICT_ERROR, LINE_REASON_NONE, source);
+	return NOBODY;
+}
+
+/* A line, or what is not one: the verdict, and the runner if somebody must take a turn. */
+static void conclude(unsigned desk, const struct source *source, const struct line *line,
+	enum line_state line_state)
+{
+	/* tests/model/board.pml: network. */
+	struct decision decision = decision_of(desk, source);
+	struct state *state = loop.network->desks->desk[desk].state;
+	bool needs_turn;
+
+	decision_line(&decision, line_state);
+	needs_turn = !(decision.has_line ? errand_covers(desk, decision.allowed)
+					 : errand_is_open(desk)) &&
+		     decision_needs_turn(&decision);
+	if (needs_turn)
+		errand_send(desk, &decision, source);
+	/* The process that takes the turn for a line knows, and tells, its verdict. */
+	if (!needs_turn || !decision.has_line)
+		tell_verdict(state, desk, decision.verdict,
+			decision.has_line || line_state == LINE_FAILED
+				? LINE_REASON_NONE
+				: line_malformed_reason(line),
+			source);
+}
+
+/* ---- Connections whose line is not whole ---- */
+
+static void pending_prepare(void)
+{
+	struct rlimit limit = { .rlim_cur = NETWORK_CONNECTIONS_MAX };
+
+	loop.pending_most = NETWORK_CONNECTIONS_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+		limit.rlim_cur < NETWORK_CONNECTIONS_MAX + DESCRIPTORS_KEPT)
+		loop.pending_most = limit.rlim_cur > 2 * DESCRIPTORS_KEPT
+					    ? (uint32_t)limit.rlim_cur - DESCRIPTORS_KEPT
+					    : 1 + (uint32_t)limit.rlim_cur / 4;
+	for (uint32_t i = 0; i < loop.pending_most; i++) {
+		loop.pending[i].fd = -1;
+		loop.pending[i].newer = i + 1 < loop.pending_most ? i + 1 : NOBODY;
+	}
+	loop.next_deadline = UINT64_MAX;
+	loop.free = 0;
+	loop.oldest = loop.newest = NOBODY;
+}
+
+static void pending_remove(struct pending *pending)
+{
+	uint32_t index = (uint32_t)(pending - loop.pending);
+
+	if (pending->older == NOBODY)
+		loop.oldest = pending->newer;
+	else
+		loop.pending[pending->older].newer = pending->newer;
+	if (pending->newer == NOBODY)
+		loop.newest = pending->older;
+	else
+		loop.pending[pending->newer].older = pending->older;
+	pending->fd = -1; /* an event that was fetched already may still name it */
+	pending->newer = loop.free;
+	loop.free = index;
+}
+
+static void pending_end(struct pending *pending, enum line_state line)
+{
+	/* Closed first: the verdict takes longer, and the sender need not wait for it. */
+	(void)close(pending->fd); /* which also takes it out of the poll set */
+	conclude(pending->desk, &pending->source, &pending->line, line);
+	pending_remove(pending);
+}
+
+/* There is always room: for the oldest silent one the time is up when another comes. */
+static void pending_add(int fd, const struct line *line, const struct source *source, unsigned desk)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	struct pending *pending;
+	uint32_t index;
+
+	if (loop.free == NOBODY)
+		pending_end(&loop.pending[loop.oldest], LINE_TIMEOUT);
+	index = loop.free;
+	pending = &loop.pending[index];
+	event.data.u32 = index;
+	if (epoll_ctl(loop.epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+		(void)close(fd);
+		conclude(desk, source, line, LINE_FAILED);
+		return;
+	}
+	loop.free = pending->newer;
+	*pending = (struct pending){
+		.fd = fd,
+		.line = *line,
+		.source = *source,
+		.desk = desk,
+		.deadline = loop.now + loop.network->desks->desk[desk].account->read_timeout.ms,
+		.older = loop.newest,
+		.newer = NOBODY,
+	};
+	if (pending->deadline < loop.next_deadline)
+		loop.next_deadline = pending->deadline;
+	if (loop.newest == NOBODY)
+		loop.oldest = index;
+	else
+		loop.pending[loop.newest].newer = index;
+	loop.newest = index;
+}
+
+/* Ends those whose time is up. Accounts may differ in their read-timeout, so all are looked at,
+ * but only when the first of them may be due. */
+static void pending_expire(void)
+{
+	uint32_t index = loop.oldest;
+
+	if (loop.now < loop.next_deadline)
+		return;
+	loop.next_deadline = UINT64_MAX;
+	while (index != NOBODY) {
+		struct pending *pending = &loop.pending[index];
+
+		index = pending->newer;
+		if (pending->deadline <= loop.now)
+			pending_end(pending, LINE_TIMEOUT);
+		else if (pending->deadline < loop.next_deadline)
+			loop.next_deadline = pending->deadline;
+	}
+}
+
+/* ---- What comes ---- */
+
+/* Reads what is there. LINE_INCOMPLETE: nothing more for now. */
+static enum line_state line_receive(int fd, struct line *line, bool bare_lf)
+{
+	ssize_t got =
+		recv(fd, line->bytes + line->length, LINE_READ_MAX - line->length, MSG_DONTWAIT);
+
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return LINE_INCOMPLETE;
+	if (got > 0)
+		line->length += (size_t)got;
+	return line_judge(line, got <= 0, bare_lf);
+}
+
+static void pending_read(struct pending *pending)
+{
+	const struct account *account = loop.network->desks->desk[pending->desk].account;
+	enum line_state state = line_receive(pending->fd, &pending->line, account->bare_lf);
+
+	if (state != LINE_INCOMPLETE)
+		pending_end(pending, state);
+}
+
+static struct source local_address(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+		return (struct source){ .kind = SOURCE_UNKNOWN };
+	return source_of_sockaddr(&address);
+}
+
+static void connection_take(int fd, const struct sockaddr_storage *address)
+{
+	struct source source = source_of_sockaddr(address), to = { .kind = SOURCE_UNKNOWN };
+	struct line line = { .length = 0 };
+	struct decision decision;
+	enum line_state state;
+	unsigned desk;
+
+	if (conf_needs_to(loop.network->conf))
+		to = local_address(fd);
+	desk = desk_find(&source, &to);
+	if (desk == NOBODY) {
+		(void)close(fd);
+		return;
+	}
+	decision = decision_of(desk, &source);
+	if (is_covered(desk, &decision)) {
+		(void)close(fd);
+		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
+			LINE_REASON_NONE, &source);
+		return;
+	}
+	state = line_receive(fd, &line, decision.account->bare_lf);
+	if (state == LINE_INCOMPLETE) {
+		pending_add(fd, &line, &source, desk);
+		return;
+	}
+	(void)close(fd);
+	conclude(desk, &source, &line, state);
+}
+
+/* Errors of accept(2) that concern one connection, or are over when one is given up. */
+static bool accept_goes_on(int error)
+{
+	if ((error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) &&
+		loop.oldest != NOBODY) {
+		pending_end(&loop.pending[loop.oldest], LINE_TIMEOUT);
+		return true;
+	}
+	return error != EAGAIN && error != EWOULDBLOCK && error != EMFILE && error != ENFILE &&
+	       error != ENOMEM && error != ENOBUFS && error != EBADF && error != EINVAL;
+}
+
+static void connections_accept(const struct listener *listener)
+{
+	for (unsigned i = 0; i < ACCEPTS_MOST; i++) {
+		struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+		socklen_t length = sizeof(address);
+		int fd = accept4(listener->fd, (struct sockaddr *)&address, &length,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			connection_take(fd, &address);
+		else if (!accept_goes_on(errno))
+			return;
+	}
+	loop.is_behind = true;
+}
+
+/* One datagram, one line, whole. */
+static void datagram_take(
+	const struct line *line, const struct source *source, const struct source *to)
+{
+	unsigned desk = desk_find(source, to);
+	struct decision decision;
+
+	if (desk == NOBODY)
+		return;
+	decision = decision_of(desk, source);
+	if (is_covered(desk, &decision))
+		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
+			LINE_REASON_NONE, source);
+	else
+		conclude(desk, source, line, line_judge(line, true, decision.account->bare_lf));
+}
+
+/* musl's CMSG_NXTHDR() makes unsigned of a negative mask. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
+/* The local address that a datagram came to (ip(7), ipv6(7)). */
+static struct source datagram_to(struct msghdr *message)
+{
+	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+	struct cmsghdr *c;
+
+	for (c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct sockaddr_in *ipv4 = (struct sockaddr_in *)&address;
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			*ipv4 = (struct sockaddr_in){ .sin_family = AF_INET,
+				.sin_addr = info.ipi_addr };
+			return source_of_sockaddr(&address);
+		}
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)&address;
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			*ipv6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+				.sin6_addr = info.ipi6_addr,
+				.sin6_scope_id = info.ipi6_ifindex };
+			return source_of_sockaddr(&address);
+		}
+	}
+	return (struct source){ .kind = SOURCE_UNKNOWN };
+}
+
+#pragma GCC diagnostic pop
+
+union control {
+	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo))];
+	struct cmsghdr align;
+};
+
+static void datagrams_receive(const struct listener *listener)
+{
+	static struct line line[DATAGRAMS_MOST];
+	static struct sockaddr_storage address[DATAGRAMS_MOST];
+	static union control control[DATAGRAMS_MOST];
+	static struct iovec iov[DATAGRAMS_MOST];
+	static struct mmsghdr message[DATAGRAMS_MOST];
+	int count;
+
+	for (unsigned i = 0; i < DATAGRAMS_MOST; i++) {
+		/* Not for a Unix socket, whose messages could bring descriptors (unix(7)): without
+		 * room for them the kernel closes them. */
+		void *room = listener->is_internet ? &control[i] : NULL;
+
+		/* A 16th byte tells of more; what is beyond is never copied. */
+		iov[i] = (struct iovec){ .iov_base = line[i].bytes, .iov_len = LINE_READ_MAX };
+		address[i].ss_family = AF_UNSPEC;
+		message[i].msg_hdr = (struct msghdr){
+			.msg_name = &address[i],
+			.msg_namelen = sizeof(address[i]),
+			.msg_iov = &iov[i],
+			.msg_iovlen = 1,
+			.msg_control = room,
+			.msg_controllen = room == NULL ? 0 : sizeof(control[i]),
+		};
+	}
+	count = recvmmsg(listener->fd, message, DATAGRAMS_MOST, MSG_DONTWAIT, NULL);
+	loop.is_behind |= count == DATAGRAMS_MOST;
+	for (int i = 0; i < count; i++) {
+		struct source source = source_of_sockaddr(&address[i]);
+		struct source to = datagram_to(&message[i].msg_hdr);
+
+		line[i].length = message[i].msg_len;
+		datagram_take(&line[i], &source, &to);
+	}
+}
+
+/* ---- The loop ---- */
+
+static bool listener_add(unsigned index)
+{
+	const struct listener *listener = &loop.network->listener[index];
+	struct epoll_event event = { .events = EPOLLIN, .data = { .u32 = EVENT_LISTENER | index } };
+	int on = 1;
+
+	/* Where each datagram was sent to: a socket of all addresses does not say it by itself. An
+	 * IPv6 socket may be given IPv4's datagrams too. */
+	if (listener->is_datagram && listener->is_internet &&
+		(setsockopt(listener->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) != 0 ||
+			(listener->is_ipv6 && setsockopt(listener->fd, IPPROTO_IPV6,
+						      IPV6_RECVPKTINFO, &on, sizeof(on)) != 0)))
+		return false;
+	return epoll_ctl(loop.epoll, EPOLL_CTL_ADD, listener->fd, &event) == 0;
+}
+
+bool network_prepare(struct network_process *network)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data = { .u32 = EVENT_RUNNER } };
+	struct timespec tick;
+
+	loop.network = network;
+	/* Without high-resolution timers every sleep lasts a tick or two, 20 ms. */
+	loop.may_nap = clock_getres(CLOCK_MONOTONIC, &tick) == 0 && tick.tv_sec == 0 &&
+		       tick.tv_nsec <= NAP_MS * 1000000L;
+	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (loop.epoll < 0 || epoll_ctl(loop.epoll, EPOLL_CTL_ADD, RUNNER_FD, &event) != 0)
+		return false;
+	for (unsigned i = 0; i < network->listeners_count; i++)
+		if (!listener_add(i))
+			return false;
+	for (unsigned i = 0; i < network->desks->count; i++)
+		loop.errand[i].request.number = atomic_load(&network->board->settled[i]);
+	pending_prepare();
+	return true;
+}
+
+/* Takes nothing new, and ends when what it has is ended. The sockets are another's now. */
+static void drain(void)
+{
+	struct epoll_event none = { .events = 0 };
+
+	for (unsigned i = 0; i < loop.network->listeners_count; i++)
+		(void)epoll_ctl(loop.epoll, EPOLL_CTL_DEL, loop.network->listener[i].fd, &none);
+	loop.is_draining = true;
+}
+
+/* The runner says one thing only, by any byte; or it has ended. */
+static void runner_hear(void)
+{
+	char byte;
+	ssize_t got = recv(RUNNER_FD, &byte, sizeof(byte), MSG_DONTWAIT);
+
+	if (got > 0)
+		drain();
+	else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+		loop.is_runner_gone = true;
+}
+
+static void event_handle(const struct epoll_event *event)
+{
+	uint32_t data = event->data.u32;
+	const struct listener *listener;
+
+	if (data == EVENT_RUNNER) {
+		runner_hear();
+	} else if (data & EVENT_LISTENER) {
+		if (loop.is_draining)
+			return; /* an event that was fetched before */
+		listener = &loop.network->listener[data & ~EVENT_LISTENER];
+		if (listener->is_datagram)
+			datagrams_receive(listener);
+		else
+			connections_accept(listener);
+	} else if (loop.pending[data].fd >= 0) {
+		pending_read(&loop.pending[data]);
+	}
+}
+
+/* Is there nothing to do, and has there been nothing for the time that was configured? */
+static bool is_idle(void)
+{
+	uint64_t idle = loop.network->conf->idle.ms;
+
+	if (loop.oldest != NOBODY)
+		return false;
+	if (!loop.is_draining &&
+		(idle == 0 || loop.now - loop.last_work < idle || loop.had_children))
+		return false;
+	for (unsigned i = 0; i < loop.network->desks->count; i++)
+		if (errand_is_open(i))
+			return false;
+	return true;
+}
+
+static int wait_most(void)
+{
+	uint64_t most = 60000, idle = loop.network->conf->idle.ms;
+
+	if (loop.next_deadline < loop.now + most)
+		most = loop.next_deadline > loop.now ? loop.next_deadline - loop.now : 0;
+	if (loop.network->alive_every != 0 && loop.network->alive_every < most)
+		most = loop.network->alive_every;
+	if (idle != 0 && loop.last_work + idle < loop.now + most)
+		most = loop.last_work + idle > loop.now ? loop.last_work + idle - loop.now : 0;
+	if ((loop.has_unsent || loop.is_draining) && most > RESEND_MS)
+		most = RESEND_MS;
+	return (int)most;
+}
+
+/* A round came soon after the one before, and has taken all that was there: what comes next can
+ * wait for what comes with it. */
+static void nap_in_flood(uint64_t before)
+{
+	const struct timespec nap = { .tv_nsec = NAP_MS * 1000000L };
+
+	if (loop.may_nap && loop.now - before <= NAP_MS && !loop.is_behind)
+		(void)nanosleep(&nap, NULL); /* cut short: as well */
+}
+
+int network_serve(struct network_process *network)
+{
+	struct epoll_event event[EVENTS_MOST];
+
+	(void)network; /* network_prepare() has it */
+	loop.now = loop.last_work = loop.last_alive = clock_milliseconds(CLOCK_MONOTONIC);
+	tell_ready();
+	while (!loop.is_runner_gone) {
+		int count = epoll_wait(loop.epoll, event, EVENTS_MOST, wait_most());
+		uint64_t before = loop.now;
+
+		loop.now = clock_milliseconds(CLOCK_MONOTONIC);
+		loop.is_behind = count == EVENTS_MOST;
+		for (int i = 0; i < count; i++)
+			event_handle(&event[i]);
+		pending_expire();
+		if (count > 0 || loop.had_children)
+			loop.last_work = loop.now;
+		loop.had_children = atomic_load(&loop.network->board->children) != 0;
+		errands_resend();
+		tell_alive();
+		if (is_idle())
+			return EX_OK;
+		if (count > 0)
+			nap_in_flood(before);
+	}
+	return EX_OSERR; /* what it had not settled is in the state: turn_ask() */
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The network process of nmnotifyd: everything that comes from outside ends here. It runs under
+ * network.policy, and tells the runner by requests (share.h).
+ */
+#ifndef NMNOTIFY_NETWORK_H
+#define NMNOTIFY_NETWORK_H
+
+#include "conf/conf.h"
+#include "lib/service.h"
+#include "daemon/share.h"
+
+/* Connections that have not said their line yet. One more, and the oldest is dropped. */
+#define NETWORK_CONNECTIONS_MAX 1024
+
+struct network_process {
+	const struct conf *conf;
+	struct desks *desks;
+	struct board *board;
+	struct listener *listener;
+	unsigned listeners_count;
+	uint64_t alive_every; /* ms between two REQUEST_ALIVE; 0: none */
+};
+
+/*
+ * Prepares what must be there before the filter: the poll set, the sockets' options. False with
+ * errno set.
+ */
+bool network_prepare(struct network_process *network);
+
+/*
+ * Serves until there is nothing to do for `idle`, or until what there was is done if the runner has
+ * sent a byte, which means that another serves the sockets (returns EX_OK); or until the runner is
+ * gone (EX_OSERR).
+ */
+int network_serve(struct network_process *network);
+
+/* The name that the network process is executed by. The program then is that process, from its
+ * first step to its end. */
+#define NETWORK_NAME "nmnotifyd-network"
+int network_main(void);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Time as types. A moment is a point of CLOCK_BOOTTIME in milliseconds modulo 2^32: it goes on
+ * while the machine sleeps, cannot be set back, and fits the one atomic word that every
+ * architecture has. A span is a length of time, at most SPAN_MAX, so that two moments less than
+ * half the circle apart can always be put in order.
+ */
+#ifndef NMNOTIFY_CLOCK_H
+#define NMNOTIFY_CLOCK_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * A process that reads the clock once or twice is better off without the kernel's page that saves
+ * the call: to find it, and its first two page faults, cost more than ten calls. Where libc's and
+ * the kernel's struct timespec may differ, libc knows.
+ */
+#if defined(CLOCK_SELDOM) && defined(SYS_clock_gettime) && LONG_MAX > INT32_MAX
+#define CLOCK_BY_SYSTEM_CALL
+#endif
+
+struct moment {
+	uint32_t ms;
+};
+
+struct span {
+	uint32_t ms;
+};
+
+/* A week: the longest interval, timeout or rate window that a configuration may ask for. */
+#define SPAN_MAX_MS (7u * 24 * 3600 * 1000)
+
+static inline uint64_t clock_milliseconds(clockid_t clock)
+{
+	struct timespec ts = { 0 };
+
+	/* clock_gettime(2) fails only for a clock that the kernel lacks; BOOTTIME is of 2.6.39. */
+#ifdef CLOCK_BY_SYSTEM_CALL
+	(void)syscall(SYS_clock_gettime, clock, &ts);
+#else
+	(void)clock_gettime(clock, &ts);
+#endif
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static inline struct moment moment_now(void)
+{
+	return (struct moment){ .ms = (uint32_t)clock_milliseconds(CLOCK_BOOTTIME) };
+}
+
+static inline struct moment moment_add(struct moment m, struct span s)
+{
+	return (struct moment){ .ms = m.ms + s.ms };
+}
+
+static inline struct moment moment_sub(struct moment m, struct span s)
+{
+	return (struct moment){ .ms = m.ms - s.ms };
+}
+
+/* Is a later than b? Right as long as they are less than 24.8 days apart. */
+static inline bool moment_later(struct moment a, struct moment b)
+{
+	return (int32_t)(a.ms - b.ms) > 0;
+}
+
+static inline struct moment moment_latest(struct moment a, struct moment b)
+{
+	return moment_later(a, b) ? a : b;
+}
+
+static inline struct moment moment_earliest(struct moment a, struct moment b)
+{
+	return moment_later(a, b) ? b : a;
+}
+
+/* How long from a until b: nothing if b is not later. */
+static inline struct span moment_until(struct moment a, struct moment b)
+{
+	return (struct span){ .ms = moment_later(b, a) ? b.ms - a.ms : 0 };
+}
+
+/* Is m in (now, now + window]? */
+static inline bool moment_within(struct moment m, struct moment now, struct span window)
+{
+	return m.ms - now.ms - 1 < window.ms;
+}
+
+/*
+ * A moment in a word of the state file, where 0 means "none". The one moment in 49.7 days that
+ * is 0 itself is written a millisecond late.
+ */
+static inline uint32_t moment_to_word(struct moment m)
+{
+	return m.ms ? m.ms : 1;
+}
+
+static inline struct moment moment_of_word(uint32_t word)
+{
+	return (struct moment){ .ms = word };
+}
+
+/* `limit COUNT/PERIOD burst BURST`. */
+struct rate {
+	struct span emission; /* T: period / count, rounded up; at least a millisecond */
+	uint32_t burst;       /* at least 1; (burst + 1) * T is at most SPAN_MAX_MS */
+};
+
+/* How far ahead of now a TAT (state/limiter.h) can be; also how far a deferred start can be. */
+static inline struct span rate_window(struct rate rate)
+{
+	return (struct span){ .ms = (rate.burst + 1) * rate.emission.ms };
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: ISC */
+#include "lib/fd.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_FALLBACK_MAX 65536
+
+int fd_socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
+}
+
+static bool is_internet(int family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool is_stream(const struct stat *st)
+{
+	return S_ISSOCK(st->st_mode) || S_ISFIFO(st->st_mode);
+}
+
+/*
+ * May what is written to fd reach the other end? Surely if it is the connection itself or any
+ * internet socket. Where descriptor 0 is no internet socket but a stream, a wrapper may have the
+ * other end on descriptor 1, too; `tell` says that there is none.
+ */
+static bool leads_out(int fd, const struct stat st[3], bool tell)
+{
+	if (!is_stream(&st[fd]))
+		return false;
+	if (S_ISSOCK(st[fd].st_mode) &&
+		(is_same_file(&st[fd], &st[0]) || fd_socket_option(fd, SO_DOMAIN) != AF_UNIX))
+		return true;
+	if (tell || !is_stream(&st[0]) || is_internet(fd_socket_option(STDIN_FILENO, SO_DOMAIN)))
+		return false;
+	return fd == STDOUT_FILENO || is_same_file(&st[fd], &st[1]) ||
+	       is_same_file(&st[fd], &st[0]);
+}
+
+bool fd_void(int fd)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0)
+		return false;
+	if (null == fd)
+		return true;
+	if (dup2(null, fd) < 0)
+		return false;
+	(void)close(null); /* /dev/null has nothing to lose */
+	return true;
+}
+
+void fd_close_from(int first)
+{
+	struct rlimit limit = { .rlim_cur = DESCRIPTORS_FALLBACK_MAX };
+
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, first, ~0U, 0) == 0)
+		return;
+#endif
+	/* Before Linux 5.9. getrlimit cannot fail here; if it did, the bound above stands. */
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	for (int fd = first; fd < DESCRIPTORS_FALLBACK_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
+		(void)close(fd);
+}
+
+bool streams_guard(struct streams *streams, bool tell, bool close_rest)
+{
+	struct stat st[3];
+	bool is_open[3] = { true, true, true };
+
+	if (fstat(STDIN_FILENO, &st[0]) != 0)
+		return false;
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+		is_open[fd] = fstat(fd, &st[fd]) == 0;
+		if (!is_open[fd]) {
+			st[fd] = (struct stat){ .st_mode = S_IFCHR };
+			if (!fd_void(fd))
+				return false;
+		}
+	}
+	streams->is_socket = S_ISSOCK(st[0].st_mode);
+	streams->stdout_usable = is_open[1] && !leads_out(STDOUT_FILENO, st, tell);
+	streams->stderr_usable = is_open[2] && !leads_out(STDERR_FILENO, st, tell);
+	if (!streams->stderr_usable && !fd_void(STDERR_FILENO))
+		return false;
+	if (close_rest)
+		fd_close_from(STDERR_FILENO + 1);
+	return true;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Descriptors: what 0 to 2 lead to, and the closing of what nobody wants.
+ */
+#ifndef NMNOTIFY_FD_H
+#define NMNOTIFY_FD_H
+
+#include <stdbool.h>
+
+/* What the standard streams are: under inetd all three are the network. */
+struct streams {
+	bool is_socket;     /* descriptor 0 is a socket of any kind */
+	bool stdout_usable; /* does not lead to the other end, as far as can be told */
+	bool stderr_usable; /* likewise */
+};
+
+/*
+ * First of all: finds out what descriptors 1 and 2 are. /dev/null takes the place of 2 if that
+ * leads to the other end, and of either if it is not open. Descriptor 1 stays as it is until
+ * connection_close(): a wrapper takes its end for ours. With `tell`, nothing is a connection and
+ * pipes are somebody who wants to read what -h, -V and -t say. Closes all above 2 if `close_rest`.
+ * False with errno set: descriptor 0 is not there, or there is no /dev/null.
+ */
+bool streams_guard(struct streams *streams, bool tell, bool close_rest);
+
+/* A number that is an option of a socket (socket(7)); -1: it has none. */
+int fd_socket_option(int fd, int option);
+
+/* Closes this descriptor and all above it. */
+void fd_close_from(int first);
+
+/* Puts /dev/null in the place of a descriptor. False with errno set. */
+bool fd_void(int fd);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: ISC */
+#include "lib/line.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char word[] = "nm_notifyuser";
+
+/* So much of the word tells it from other text. */
+#define WORD_TELLS 3
+
+static const char *const reasons[LINE_REASONS] = {
+	[LINE_REASON_EMPTY] = "empty",
+	[LINE_REASON_CUT] = "cut",
+	[LINE_REASON_BARE_LF] = "bare-lf",
+	[LINE_REASON_TEXT_AFTER] = "text-after",
+	[LINE_REASON_TEXT_BEFORE] = "text-before",
+	[LINE_REASON_OTHER_TEXT] = "other-text",
+};
+
+static bool equals(const struct line *line, const char *ending)
+{
+	size_t length = strlen(ending);
+
+	return line->length == sizeof(word) - 1 + length &&
+	       memcmp(line->bytes, word, sizeof(word) - 1) == 0 &&
+	       memcmp(line->bytes + sizeof(word) - 1, ending, length) == 0;
+}
+
+/* Is the line from `at` on a beginning of the word, or the word and more? */
+static bool has_word(const struct line *line, size_t at)
+{
+	size_t length = line->length - at;
+
+	if (length > sizeof(word) - 1)
+		length = sizeof(word) - 1;
+	return memcmp(line->bytes + at, word, length) == 0;
+}
+
+enum line_reason line_malformed_reason(const struct line *line)
+{
+	const size_t length = sizeof(word) - 1;
+
+	if (equals(line, "\r\n"))
+		return LINE_REASON_NONE;
+	if (line->length == 0)
+		return LINE_REASON_EMPTY;
+	if (has_word(line, 0) && (line->length <= length || equals(line, "\r")))
+		return LINE_REASON_CUT;
+	if (equals(line, "\n"))
+		return LINE_REASON_BARE_LF;
+	if (has_word(line, 0))
+		return LINE_REASON_TEXT_AFTER;
+	for (size_t at = 1; at + WORD_TELLS <= line->length; at++)
+		if (has_word(line, at))
+			return LINE_REASON_TEXT_BEFORE;
+	return LINE_REASON_OTHER_TEXT;
+}
+
+const char *line_reason_name(enum line_reason reason)
+{
+	return reasons[reason];
+}
+
+enum line_state line_judge(const struct line *line, bool ended, bool bare_lf)
+{
+	if (equals(line, "\r\n") || (bare_lf && equals(line, "\n")))
+		return LINE_VALID;
+	if (ended || line->length == LINE_READ_MAX ||
+		memchr(line->bytes, '\n', line->length) != NULL)
+		return LINE_MALFORMED;
+	return LINE_INCOMPLETE;
+}
+
+static ssize_t receive(int fd, bool is_socket, void *bytes, size_t length)
+{
+	ssize_t got;
+
+	do
+		got = is_socket ? recv(fd, bytes, length, MSG_DONTWAIT) : read(fd, bytes, length);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+/* Waits for more. 1: there may be; 0: the deadline passed; -1: failed. CLOCK_MONOTONIC, as
+ * poll(2) counts: a peer is not to blame for the time that this machine sleeps. */
+static int wait_readable(int fd, uint64_t deadline)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+	uint64_t now;
+	int ready;
+
+	do {
+		now = clock_milliseconds(CLOCK_MONOTONIC);
+		if (now >= deadline)
+			return 0;
+		ready = poll(&pollfd, 1, (int)(deadline - now));
+	} while (ready == 0 || (ready < 0 && errno == EINTR));
+	return ready;
+}
+
+enum line_state line_read(
+	struct line *line, int fd, bool is_socket, struct span timeout, bool bare_lf)
+{
+	enum line_state state;
+	uint64_t deadline = clock_milliseconds(CLOCK_MONOTONIC) + timeout.ms;
+	bool look_first =
+		is_socket; /* a socket can be asked without waiting; usually it is there */
+	ssize_t got;
+
+	do {
+		if (!look_first) {
+			int ready = wait_readable(fd, deadline);
+
+			if (ready <= 0)
+				return ready == 0 ? LINE_TIMEOUT : LINE_FAILED;
+		}
+		look_first = false;
+		got = receive(
+			fd, is_socket, line->bytes + line->length, LINE_READ_MAX - line->length);
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			state = LINE_INCOMPLETE;
+			continue;
+		}
+		if (got < 0 && errno != ECONNRESET && errno != ETIMEDOUT && errno != EPIPE &&
+			errno != EIO)
+			return LINE_FAILED;
+		if (got > 0)
+			line->length += (size_t)got;
+		state = line_judge(line, got <= 0, bare_lf);
+	} while (state == LINE_INCOMPLETE);
+	return state;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: ISC */
+#include "lib/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "lib/text.h"
+
+#define FIELDS_MAX      8
+#define VALUES_MAX      768 /* of a record together */
+#define RECORD_TEXT_MAX 2048
+
+struct field {
+	const char *key, *value;
+};
+
+struct record {
+	int priority; /* syslog(3) */
+	unsigned count;
+	struct field field[FIELDS_MAX];
+	size_t used; /* of `values` */
+	char values[VALUES_MAX];
+};
+
+static bool is_plain(char c)
+{
+	return c > ' ' && c <= '~' && c != '\\' && c != '"';
+}
+
+/* The text that a person and a program can both read back: what is not printable ASCII as \xHH.
+ * Goes behind the values before it. */
+static const char *value_escape(struct record *record, const char *from)
+{
+	static const char hex[] = "0123456789abcdef";
+	char *value = record->values + record->used;
+	size_t length = 0, room = VALUES_MAX - record->used;
+
+	for (; *from != '\0' && length + 5 < room; from++) {
+		unsigned char c = (unsigned char)*from;
+
+		if (is_plain(*from) || c == ' ') {
+			value[length++] = *from;
+			continue;
+		}
+		value[length++] = '\\';
+		value[length++] = 'x';
+		value[length++] = hex[c >> 4];
+		value[length++] = hex[c & 15];
+	}
+	value[length] = '\0';
+	record->used += length + 1;
+	return value;
+}
+
+static void field_add(struct record *record, const char *key, const char *value)
+{
+	struct field *field = &record->field[record->count];
+
+	if (value == NULL || record->count == FIELDS_MAX || record->used == VALUES_MAX)
+		return;
+	record->count++;
+	field->key = key;
+	field->value = value_escape(record, value);
+}
+
+static void field_add_number(struct record *record, const char *key, unsigned number)
+{
+	char digits[16];
+	struct text text = TEXT_IN(digits);
+
+	text_add(&text, "%u", number);
+	field_add(record, key, digits);
+}
+
+/* key=value key="value with spaces" ... */
+static void text_add_record(struct text *text, const struct record *record)
+{
+	for (unsigned i = 0; i < record->count; i++) {
+		const struct field *field = &record->field[i];
+		const char *quote = strpbrk(field->value, " =") != NULL ? "\"" : "";
+
+		text_add(text, "%s%s=%s%s%s", i == 0 ? "" : " ", field->key, quote, field->value,
+			quote);
+	}
+}
+
+static bool datagram_send(struct log *log, const char *path, const struct text *text)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	if (log->socket <= 0)
+		log->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (log->socket < 0)
+		return false;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (sendto(log->socket, text->bytes, text->length, MSG_DONTWAIT | MSG_NOSIGNAL,
+		    (const struct sockaddr *)&address, sizeof(address)) >= 0)
+		return true;
+	/* Full is there all the same: the line is lost, and no other place is tried. */
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+}
+
+/* systemd.io/JOURNAL_NATIVE_PROTOCOL: NAME=value lines; our values have no newline. */
+static bool journal_send(struct log *log, const struct record *record)
+{
+	char bytes[RECORD_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text,
+		"SYSLOG_IDENTIFIER=%s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\nMESSAGE=", log->program,
+		record->priority, LOG_DAEMON >> 3);
+	text_add_record(&text, record);
+	for (unsigned i = 0; i < record->count; i++) {
+		text_add(&text, "\nNMNOTIFY_");
+		for (const char *c = record->field[i].key; *c != '\0'; c++)
+			text_add(&text, "%c", *c - 'a' + 'A');
+		text_add(&text, "=%s", record->field[i].value);
+	}
+	text_add(&text, "\n");
+	return datagram_send(log, "/run/systemd/journal/socket", &text);
+}
+
+/* RFC 3164 without the time, which the daemon adds; ours would need the time zone's file. */
+static bool syslog_send(struct log *log, const struct record *record)
+{
+	char bytes[RECORD_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "<%d>%s[%d]: ", LOG_DAEMON | record->priority, log->program, getpid());
+	text_add_record(&text, record);
+	return datagram_send(log, "/dev/log", &text);
+}
+
+/* Would a write wait? A pipe that is ready has room for a line (pipe(7), PIPE_BUF). */
+static bool stderr_is_ready(void)
+{
+	struct pollfd pollfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&pollfd, 1, 0) == 1 && pollfd.revents == POLLOUT;
+}
+
+static void stderr_send(struct log *log, const struct record *record)
+{
+	char bytes[RECORD_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	if (!log->stderr_usable || log->stderr_told || !stderr_is_ready())
+		return;
+	text_add(&text, "%s[%d]: ", log->program, getpid());
+	text_add_record(&text, record);
+	text_add(&text, "\n");
+	(void)text_write(&text, STDERR_FILENO); /* nowhere is left to say that this failed */
+}
+
+static void record_send(struct log *log, const struct record *record)
+{
+	enum log_target target = log->target;
+
+	if (target == LOG_TARGET_STDERR && !log->stderr_usable)
+		target = LOG_TARGET_AUTO; /* under inetd it is the network */
+	if ((target == LOG_TARGET_AUTO || target == LOG_TARGET_JOURNAL) &&
+		journal_send(log, record))
+		return;
+	if ((target == LOG_TARGET_AUTO || target == LOG_TARGET_SYSLOG) && syslog_send(log, record))
+		return;
+	if (target == LOG_TARGET_AUTO || target == LOG_TARGET_STDERR)
+		stderr_send(log, record);
+}
+
+static void record_add_place(struct record *record, struct log *log)
+{
+	field_add(record, "account", log->account);
+	field_add(record, "source", log->source);
+}
+
+void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed)
+{
+	/* Notice, not info: systemd's own lines about each connection are best cut off there. */
+	struct record record = { .priority = verdict == VERDICT_ERROR ? LOG_ERR : LOG_NOTICE };
+
+	field_add(&record, "verdict", verdict_name(verdict));
+	record_add_place(&record, log);
+	field_add(&record, "reason", reason);
+	if (suppressed != 0)
+		field_add_number(&record, "suppressed", suppressed);
+	record_send(log, &record);
+}
+
+void log_run_ended(
+	struct log *log, int status, uint64_t milliseconds, const char *reason, bool has_left)
+{
+	struct record record = { .priority = status == 0 ? LOG_NOTICE : LOG_WARNING };
+	char seconds[32];
+	struct text text = TEXT_IN(seconds);
+	unsigned hundredths = (unsigned)(milliseconds % 1000 / 10);
+
+	text_add(&text, "%u.%u%u", (unsigned)(milliseconds / 1000), hundredths / 10,
+		hundredths % 10);
+	field_add(&record, "run", "ended");
+	record_add_place(&record, log);
+	field_add_number(&record, "status", (unsigned)status);
+	field_add(&record, "seconds", seconds);
+	field_add(&record, "reason", reason);
+	field_add(&record, "left", has_left ? "running" : NULL);
+	record_send(log, &record);
+}
+
+void log_run_failed(struct log *log, int status, const char *reason)
+{
+	struct record record = { .priority = LOG_ERR };
+
+	field_add(&record, "run", "failed");
+	record_add_place(&record, log);
+	field_add_number(&record, "status", (unsigned)status);
+	field_add(&record, "reason", reason);
+	record_send(log, &record);
+}

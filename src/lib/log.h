@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The log: one line a decision, `key=value`, to the journal (its native protocol, with a field
+ * NMNOTIFY_KEY for each key), to syslog, or to standard error. Never to the other end, and never
+ * waiting: a log that is full loses a line, not a connection. What may be written at all is for the
+ * callers to know: state/tally.h.
+ */
+#ifndef NMNOTIFY_LOG_H
+#define NMNOTIFY_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/source.h"
+#include "lib/verdict.h"
+
+enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
+
+struct log {
+	const char *program;
+	enum log_target target;
+	bool stderr_usable;  /* it does not lead to the other end */
+	bool stderr_told;    /* it is a terminal where the next line was said already */
+	const char *account; /* NULL: not known, left out */
+	const char *source;  /* likewise */
+	char source_text[SOURCE_TEXT_MAX];
+	int socket; /* 0: not opened yet; close-on-exec */
+};
+
+/* `verdict=...`. `reason` may be NULL; `suppressed`: how many such lines were left out since the
+ * last one. */
+void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed);
+
+/* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. `has_left`: processes of
+ * it live on. */
+void log_run_ended(
+	struct log *log, int status, uint64_t milliseconds, const char *reason, bool has_left);
+
+/* `run=failed`: the action could not be executed. */
+void log_run_failed(struct log *log, int status, const char *reason);
+
+#endif

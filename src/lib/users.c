@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: ISC */
+#include "lib/users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/layout.h"
+#include "lib/text.h"
+
+/*
+ * passwd(5) and group(5) are lines of fields between colons. fgetpwent(3) would read them too,
+ * with stdio and an allocator that nothing else here needs. A line longer than this, thousands
+ * of members, cannot be read and is an error, not a group that is quietly left out.
+ */
+#define TABLE_LINE_MAX 65536
+#define FIELDS_MAX     7
+
+enum passwd_field { PASSWD_NAME, PASSWD_UID = 2, PASSWD_GID, PASSWD_HOME = 5, PASSWD_SHELL };
+enum group_field { GROUP_GID = 2, GROUP_MEMBERS };
+
+struct table {
+	int fd;
+	size_t start, end; /* of what was read and not yet taken */
+	char *bytes;
+	bool failed;
+};
+
+static bool text_set(char text[static USER_TEXT_MAX], const char *value)
+{
+	size_t length = strlen(value);
+
+	if (length >= USER_TEXT_MAX)
+		return false;
+	memcpy(text, value, length + 1);
+	return true;
+}
+
+static struct table table_open(const char *path)
+{
+	static LAYOUT_LAST char bytes[TABLE_LINE_MAX + 1]; /* and a NUL */
+	struct table table = { .fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC), .bytes = bytes };
+
+	return table;
+}
+
+static void table_close(struct table *table)
+{
+	if (table->fd >= 0)
+		(void)close(table->fd); /* was only read */
+}
+
+/* Moves the rest to the front and reads more behind it. False at the end, or if that failed. */
+static bool table_fill(struct table *table)
+{
+	size_t rest = table->end - table->start;
+	ssize_t got;
+
+	memmove(table->bytes, table->bytes + table->start, rest);
+	table->start = 0;
+	table->end = rest;
+	do
+		got = read(table->fd, table->bytes + rest, TABLE_LINE_MAX - rest);
+	while (got < 0 && errno == EINTR);
+	table->failed = got < 0 || (got == 0 && rest == TABLE_LINE_MAX);
+	if (got > 0)
+		table->end += (size_t)got;
+	return got > 0;
+}
+
+/* The next line, ended by a NUL; NULL at the end. The last one may lack its newline. */
+static char *table_line(struct table *table)
+{
+	char *line, *newline;
+
+	if (table->fd < 0)
+		return NULL;
+	do {
+		line = table->bytes + table->start;
+		newline = memchr(line, '\n', table->end - table->start);
+	} while (newline == NULL && table_fill(table));
+	if (newline == NULL) {
+		line = table->bytes + table->start;
+		newline = table->bytes + table->end;
+		if (newline == line || table->failed)
+			return NULL;
+	}
+	*newline = '\0';
+	table->start = (size_t)(newline - table->bytes) + 1;
+	if (table->start > table->end)
+		table->start = table->end;
+	return line;
+}
+
+static bool line_fields(char *line, char *field[FIELDS_MAX], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		char *colon = strchr(line, ':');
+
+		field[i] = line;
+		if ((colon == NULL) != (i == count - 1))
+			return false;
+		if (colon != NULL) {
+			*colon = '\0';
+			line = colon + 1;
+		}
+	}
+	return true;
+}
+
+/* A user's or group's number; 2^32 - 1, which is nobody's, is not one. */
+static bool id_parse(const char *text, uint32_t *id)
+{
+	uint64_t number;
+
+	if (!number_parse(text, UINT32_MAX - 1, &number))
+		return false;
+	*id = (uint32_t)number;
+	return true;
+}
+
+/* Could it be an entry of that name, or with that uid if name is NULL? Most lines are not, and need
+ * not be taken apart. */
+static bool may_be(const char *line, const char *name, uid_t uid)
+{
+	uint64_t number;
+
+	if (name != NULL)
+		return strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':';
+	for (unsigned i = PASSWD_NAME; i < PASSWD_UID; i++) {
+		line = strchr(line, ':');
+		if (line == NULL)
+			return false;
+		line++;
+	}
+	return number_take(&line, UINT32_MAX, &number) && number == uid;
+}
+
+/* The first entry of that name, or with that uid if name is NULL. */
+static bool passwd_find(const char *name, uid_t uid, struct user *user)
+{
+	struct table table = table_open("/etc/passwd");
+	char *line, *field[FIELDS_MAX];
+	bool found = false;
+
+	while (!found && (line = table_line(&table)) != NULL) {
+		if (!may_be(line, name, uid) || !line_fields(line, field, FIELDS_MAX) ||
+			!id_parse(field[PASSWD_UID], &user->uid) ||
+			!id_parse(field[PASSWD_GID], &user->gid) ||
+			(name != NULL && strcmp(field[PASSWD_NAME], name) != 0))
+			continue;
+		found = text_set(user->name, field[PASSWD_NAME]) &&
+			text_set(user->home, field[PASSWD_HOME]) &&
+			text_set(user->shell,
+				*field[PASSWD_SHELL] ? field[PASSWD_SHELL] : "/bin/sh");
+	}
+	table_close(&table);
+	return found;
+}
+
+/* Is `name` in a list with commas between its members? */
+static bool is_member(const char *members, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (; *members != '\0'; members += *members == ',') {
+		size_t one = strcspn(members, ",");
+
+		if (one == length && memcmp(members, name, length) == 0)
+			return true;
+		members += one;
+	}
+	return false;
+}
+
+/* Most groups have none, and need not be taken apart. */
+static bool has_members(const char *line)
+{
+	size_t length = strlen(line);
+
+	return length != 0 && line[length - 1] != ':';
+}
+
+static bool groups_find(struct user *user)
+{
+	struct table table = table_open("/etc/group");
+	char *line, *field[FIELDS_MAX];
+	gid_t gid;
+	bool fits = true;
+
+	user->groups[0] = user->gid;
+	user->groups_count = 1;
+	while (fits && (line = table_line(&table)) != NULL) {
+		if (!has_members(line) || !line_fields(line, field, GROUP_MEMBERS + 1) ||
+			!id_parse(field[GROUP_GID], &gid) || gid == user->gid ||
+			!is_member(field[GROUP_MEMBERS], user->name))
+			continue;
+		fits = user->groups_count < USER_GROUPS_MAX;
+		if (fits)
+			user->groups[user->groups_count++] = gid;
+	}
+	table_close(&table);
+	return fits && !table.failed;
+}
+
+const char *user_by_name(const char *name, struct user *user)
+{
+	if (!passwd_find(name, 0, user))
+		return "is not in /etc/passwd";
+	if (user->uid == 0)
+		return "is root, whom no action may run as";
+	if (!groups_find(user))
+		return "has groups that cannot be read, or too many";
+	return NULL;
+}
+
+void user_running(struct user *user)
+{
+	const char *name = getenv("USER"), *home = getenv("HOME"), *shell = getenv("SHELL");
+
+	user->groups_count = 0;
+	if (passwd_find(NULL, getuid(), user))
+		return;
+	user->uid = getuid();
+	user->gid = getgid();
+	if (name == NULL || !text_set(user->name, name))
+		(void)text_set(user->name, "nobody");
+	if (home == NULL || *home != '/' || !text_set(user->home, home))
+		(void)text_set(user->home, "/");
+	if (shell == NULL || *shell != '/' || !text_set(user->shell, shell))
+		(void)text_set(user->shell, "/bin/sh");
+}
+
+/* The numbers at the beginning of a small file; returns how many. */
+static unsigned numbers_read(const char *path, uint64_t *number, unsigned most)
+{
+	char bytes[128];
+	int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes) - 1);
+	const char *at = bytes;
+	unsigned count = 0;
+
+	if (fd >= 0)
+		(void)close(fd); /* was only read */
+	if (got < 0)
+		return 0;
+	bytes[got] = '\0';
+	while (count < most) {
+		at += strspn(at, " ");
+		if (!number_take(&at, UINT32_MAX, &number[count]))
+			break;
+		count++;
+	}
+	return count;
+}
+
+bool user_is_unknown(uid_t uid)
+{
+	enum map { MAP_INSIDE, MAP_OUTSIDE, MAP_LENGTH, MAP_FIELDS };
+	uint64_t overflow, map[MAP_FIELDS];
+
+	if (numbers_read("/proc/sys/kernel/overflowuid", &overflow, 1) != 1 || overflow != uid)
+		return false;
+	/* Where all numbers are mapped, it is an ordinary user, nobody. */
+	return numbers_read("/proc/self/uid_map", map, MAP_FIELDS) != MAP_FIELDS ||
+	       map[MAP_LENGTH] != UINT32_MAX;
+}

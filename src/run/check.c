@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: ISC */
+#include "run/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "policy/confine.h"
+#include "run/executable.h"
+#include "lib/text.h"
+#include "lib/users.h"
+
+#define MESSAGE_MAX 1024
+
+/* Shorter than any program needs that fetches mail, and what 5ms instead of 5m is. */
+#define TIMEOUT_SHORT_MS 1000
+
+struct check {
+	struct conf *conf;
+	const struct account *account;
+	uid_t self;
+	struct user user; /* the account's, or the running one */
+	bool knows_user;  /* it is the account's */
+	bool is_script;   /* its program is, as root sees it */
+};
+
+static const char *program_of(const struct check *check)
+{
+	return check->conf->words[check->account->action.start];
+}
+
+__attribute__((format(printf, 3, 4))) static void tell(
+	const struct check *check, enum severity severity, const char *format, ...)
+{
+	const struct place *place = &check->account->action_place;
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+	va_list arguments;
+
+	va_start(arguments, format);
+	text_add_list(&text, format, arguments);
+	va_end(arguments);
+	conf_tell(check->conf, severity, place->file, place->line, "%s", message);
+}
+
+/* ---- As the account's user ---- */
+
+static void check_program(const struct check *check)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+	enum executable result = executable_explain(program_of(check), &text);
+
+	if (result != EXECUTABLE_FINE)
+		tell(check, result == EXECUTABLE_WRONG ? SEVERITY_ERROR : SEVERITY_WARNING,
+			"action: %s", bytes);
+	else if (check->is_script && access(program_of(check), R_OK) != 0)
+		tell(check, SEVERITY_ERROR, "action: %s: a script that %s may not read",
+			program_of(check), check->user.name);
+}
+
+static void check_home(const struct check *check)
+{
+	/* Debian's system users have none, and say so. */
+	if (strcmp(check->user.home, "/nonexistent") == 0 || chdir(check->user.home) == 0)
+		return;
+	tell(check, SEVERITY_WARNING,
+		"the home of %s, %s, cannot be entered (%s): the action begins in /",
+		check->user.name, check->user.home, strerror(errno));
+	if (chdir("/") != 0)
+		return; /* the programs that are looked for have absolute paths */
+}
+
+/* In a process of its own, since there is no way back to root. Returns how many errors there are.
+ */
+static unsigned check_as_user(const struct check *check)
+{
+	unsigned before = check->conf->wrong;
+
+	if (check->self == 0 && check->knows_user && !privileges_become(&check->user)) {
+		tell(check, SEVERITY_ERROR, "cannot become user %s: %s", check->user.name,
+			strerror(errno));
+		return 1;
+	}
+	if (check->knows_user)
+		check_home(check);
+	check_program(check);
+	return check->conf->wrong - before;
+}
+
+static void check_action(struct check *check)
+{
+	int status = 0;
+	pid_t child;
+
+	check->is_script = executable_is_script(program_of(check));
+	child = fork();
+	if (child == 0)
+		_exit(check_as_user(check) == 0 ? 0 : 1);
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		tell(check, SEVERITY_ERROR, "the action could not be checked: %s", strerror(errno));
+	else if (status != 0)
+		check->conf->wrong++; /* the child has said it */
+}
+
+/* ---- The user ---- */
+
+/* False if no starter could run an action as him: reported. */
+static bool check_user(struct check *check)
+{
+	const char *name = check->account->user, *wrong = NULL;
+	const struct place *place = &check->account->user_place;
+
+	check->knows_user = true;
+	if (name != NULL)
+		wrong = user_by_name(name, &check->user);
+	else if (check->self != 0)
+		user_running(&check->user);
+	else
+		check->knows_user = false; /* conf_end() has warned of it */
+	if (wrong != NULL) {
+		conf_tell(check->conf, SEVERITY_ERROR, place->file, place->line, "user %s %s", name,
+			wrong);
+		return false;
+	}
+	if (name != NULL && check->self != 0 && check->user.uid != check->self) {
+		conf_tell(check->conf, SEVERITY_WARNING, place->file, place->line,
+			"user %s is not the running user: what %s may execute can only root check, "
+			"or %s",
+			name, name, name);
+		check->knows_user = false;
+	}
+	return true;
+}
+
+/* ---- What is probably not meant ---- */
+
+/* A program that talks to a mail server has nothing to talk with under `confine local`. */
+static void check_policy(const struct check *check)
+{
+	static const char *const fetchers[] = { "mbsync", "fetchmail", "getmail", "getmail6",
+		"offlineimap", "mpop", "fdm", "isync", "mra", "imapfilter" };
+	const char *path = program_of(check), *slash = strrchr(path, '/');
+
+	if (strcmp(check->account->confine, "local") != 0)
+		return;
+	for (unsigned i = 0; i < sizeof(fetchers) / sizeof(fetchers[0]); i++)
+		if (strcmp(slash + 1, fetchers[i]) == 0)
+			tell(check, SEVERITY_WARNING,
+				"action: %s reaches no mail server under 'confine local': write "
+				"'confine mail'",
+				path);
+}
+
+static void check_times(const struct check *check)
+{
+	if (check->account->timeout.ms < TIMEOUT_SHORT_MS)
+		tell(check, SEVERITY_WARNING,
+			"account %s: the action is ended after %ums: 5m is five minutes, 5ms is "
+			"not",
+			check->account->name, (unsigned)check->account->timeout.ms);
+}
+
+/* ---- The state ---- */
+
+__attribute__((format(printf, 3, 4))) static void tell_state(
+	struct conf *conf, enum severity severity, const char *format, ...)
+{
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+	va_list arguments;
+
+	va_start(arguments, format);
+	text_add_list(&text, format, arguments);
+	va_end(arguments);
+	/* What the environment says is the starter's, and need not be the service's. */
+	conf_tell(conf, conf->state != NULL ? severity : SEVERITY_WARNING, conf->state_place.file,
+		conf->state_place.line, "state: %s", message);
+}
+
+/* The directory above, which has to be there. */
+static void check_parent(struct conf *conf, uid_t self, const char *base)
+{
+	char parent[PATH_MAX];
+	size_t length = strlen(base);
+	struct stat st;
+
+	while (length > 1 && base[length - 1] == '/')
+		length--;
+	while (length > 1 && base[length - 1] != '/')
+		length--;
+	memcpy(parent, base, length);
+	parent[length] = '\0';
+	if (stat(parent, &st) != 0)
+		tell_state(conf, SEVERITY_ERROR, "%s cannot be made: %s: %s", base, parent,
+			strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		tell_state(conf, SEVERITY_ERROR, "%s cannot be made: %s: %s", base, parent,
+			strerror(ENOTDIR));
+	else if (access(parent, W_OK | X_OK) != 0)
+		tell_state(conf, self == 0 ? SEVERITY_ERROR : SEVERITY_WARNING,
+			"%s cannot be made by this user: %s: %s", base, parent, strerror(errno));
+}
+
+/* Could a starter other than root be meant, who is the directory's owner? */
+static bool owner_may_start(const struct conf *conf, uid_t owner)
+{
+	static struct user user;
+
+	for (unsigned i = 0; i < conf->accounts_count; i++) {
+		const char *name = conf->accounts[i].user;
+
+		if (name != NULL && (user_by_name(name, &user) != NULL || user.uid != owner))
+			return false;
+	}
+	return true;
+}
+
+static void check_owner(struct conf *conf, uid_t self, const char *base, uid_t owner)
+{
+	if (owner == 0 || owner == self)
+		return;
+	/* systemd gives the default to whomever it starts us as (RuntimeDirectory=). */
+	if (conf->state == NULL && self == 0)
+		return;
+	if (!owner_may_start(conf, owner))
+		tell_state(conf, SEVERITY_ERROR,
+			"user %u owns %s, who is neither root nor the accounts' user",
+			(unsigned)owner, base);
+	else
+		tell_state(conf, SEVERITY_WARNING,
+			"user %u owns %s: a handler that anybody else starts, even root, does not "
+			"use it",
+			(unsigned)owner, base);
+}
+
+static void check_state(struct conf *conf, uid_t self, const char *base)
+{
+	struct stat st;
+
+	if (base == NULL || strlen(base) >= PATH_MAX) {
+		tell_state(conf, SEVERITY_ERROR, "the path is too long");
+		return;
+	}
+	if (lstat(base, &st) != 0) {
+		if (errno == ENOENT)
+			check_parent(conf, self, base);
+		else
+			tell_state(conf,
+				self == 0 || errno != EACCES ? SEVERITY_ERROR : SEVERITY_WARNING,
+				"%s: %s", base, strerror(errno));
+	} else if (!S_ISDIR(st.st_mode)) {
+		tell_state(conf, SEVERITY_ERROR, "%s is %s, not a directory", base,
+			S_ISLNK(st.st_mode) ? "a symlink" : "a file");
+	} else if (st.st_mode & (S_IWGRP | S_IWOTH)) {
+		tell_state(conf, SEVERITY_ERROR,
+			"others than its owner may write to %s: chmod go-w", base);
+	} else {
+		check_owner(conf, self, base, st.st_uid);
+	}
+}
+
+/* ---- All of it ---- */
+
+/* Has an account before it the same program and user? What is wrong with both is said once. */
+static bool is_checked(const struct conf *conf, const struct account *account)
+{
+	for (const struct account *one = conf->accounts; one < account; one++)
+		if (one->action.start == account->action.start && one->user == account->user &&
+			strcmp(one->confine, account->confine) == 0 &&
+			one->timeout.ms == account->timeout.ms)
+			return true;
+	return false;
+}
+
+void check_machine(struct conf *conf, uid_t self, const char *base)
+{
+	static struct check check;
+
+	check.conf = conf;
+	check.self = self;
+	for (unsigned i = 0; i < conf->accounts_count; i++) {
+		check.account = &conf->accounts[i];
+		if (is_checked(conf, check.account) || !check_user(&check))
+			continue;
+		check_action(&check);
+		check_policy(&check);
+		check_times(&check);
+	}
+	check_state(conf, self, base);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From what was read to a verdict: the account's limiter and turn put together. Used by whoever
+ * has a connection, one or many.
+ */
+#ifndef NMNOTIFY_DECISION_H
+#define NMNOTIFY_DECISION_H
+
+#include <stdbool.h>
+
+#include "conf/conf.h"
+#include "state/limiter.h"
+#include "lib/line.h"
+#include "state/turn.h"
+#include "lib/verdict.h"
+
+struct decision {
+	const struct account *account;
+	struct turn *turn;
+	struct cells cells; /* of the source */
+	enum verdict verdict;
+	bool has_line;         /* a valid one was read */
+	struct moment allowed; /* with a line: when the source's limit lets it start */
+	bool is_charged;       /* the source, for a start at `allowed` */
+	struct span uncharged; /* of that, what did not fit */
+	bool is_waiter;        /* this process must now call decision_wait() and run the action */
+};
+
+/* The account's turn on a mapped state: `fd` is the turn file. */
+struct turn decision_turn(const struct account *account, struct state *state);
+
+/* Would even a valid line of this source change nothing? Then it need not be read. */
+bool decision_is_covered(const struct decision *decision);
+
+/* Decides on what was read: sets the verdict, for a valid line provisionally VERDICT_COALESCED,
+ * and charges its source. */
+void decision_line(struct decision *decision, enum line_state line);
+
+/*
+ * Does this connection need a process that takes its turn: because of its line, or because of a
+ * debt that a dead process has left? False for a line that a live waiter covers.
+ */
+bool decision_needs_turn(const struct decision *decision);
+
+/*
+ * Becomes the waiter, or makes sure of the one there is, and sets the final verdict. False: errno
+ * says why the turn file failed; the verdict is VERDICT_ERROR.
+ */
+bool decision_join(struct decision *decision);
+
+/* decision_line(), and if need be decision_join(). */
+bool decision_make(struct decision *decision, enum line_state line);
+
+/* For the waiter: sleeps until the action may start. False with errno set. */
+bool decision_wait(struct decision *decision);
+
+/* The action was executed: the debt is paid, and the source's limit counts from now. */
+void decision_executed(struct decision *decision);
+
+#endif

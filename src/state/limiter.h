@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The rate limit of one source (G3): the Generic Cell Rate Algorithm (ITU-T I.371, Annex A) on
+ * cells that all processes share without a lock. A source is not stored; its keyed hash names
+ * LIMITER_CELLS cells of one cache line, and its theoretical arrival time (TAT) is the least of
+ * them. Sources that share cells can only make each other look busier than they are.
+ */
+#ifndef NMNOTIFY_LIMITER_H
+#define NMNOTIFY_LIMITER_H
+
+#include <stdbool.h>
+
+#include "lib/clock.h"
+#include "lib/source.h"
+#include "state/state.h"
+
+#define LIMITER_CELLS 3
+
+/* Where a TAT is kept: a source's in LIMITER_CELLS cells, any other in one. */
+struct cells {
+	unsigned count;
+	atomic_word *cell[LIMITER_CELLS];
+};
+
+/* Sets the hash key if the state has none yet, from getrandom(2). False if that failed. */
+bool limiter_key(struct state *state);
+
+struct cells limiter_locate(struct state *state, const struct source *source);
+
+/* When would the source conform? Now, or later. Charges nothing. */
+struct moment limiter_peek(const struct cells *cells, struct rate rate);
+
+/*
+ * Charges the source if it conforms: true, and *at is now. Else charges nothing, and *at is when
+ * it would conform.
+ */
+bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at);
+
+/* Charges the source for a start that it will cause when it conforms. Returns what did not fit into
+ * the window: limiter_delay() has to make up for it. */
+struct span limiter_charge_ahead(const struct cells *cells, struct rate rate);
+
+/*
+ * A start came `late` after the moment that was charged: moves the TAT by as much, since the
+ * limit is on starts. Otherwise a run in progress could gather charges and release their starts
+ * together.
+ */
+void limiter_delay(const struct cells *cells, struct rate rate, struct span late);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What all processes of an account share: STATE/ACCOUNT/limits, mapped. Every bit pattern of it
+ * is a valid state (G6) and all zeros is a fresh one, so there is no header to check, nothing to
+ * initialise, and nobody to wait for. Each word is changed by hardware atomics alone.
+ *
+ * Times are moments (clock.h); 0 is "none". The layout is private to one machine and one
+ * release: it holds minutes of history, and a file that means nothing reads as a fresh one soon.
+ */
+#ifndef NMNOTIFY_STATE_H
+#define NMNOTIFY_STATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/clock.h"
+#include "lib/verdict.h"
+
+typedef _Atomic uint32_t atomic_word;
+
+/*
+ * A library's fallback for atomics that the hardware lacks takes a lock in the memory of one
+ * process, which does nothing for the others. 2 is "always lock-free" (C11 7.17.1).
+ */
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "32-bit atomics must be done by the hardware");
+_Static_assert(sizeof(atomic_word) == sizeof(uint32_t), "an atomic word is only a word");
+
+#define STATE_LINE_BYTES 64 /* a cache line, nearly everywhere; elsewhere only slower */
+#define STATE_LINE_CELLS 16
+#define STATE_LINES      1020 /* with the header: 64 KiB, 16,320 cells */
+
+struct state_line {
+	_Alignas(STATE_LINE_BYTES) atomic_word cell[STATE_LINE_CELLS];
+};
+
+struct state {
+	/* The turn (turn.c). */
+	_Alignas(STATE_LINE_BYTES) atomic_word due; /* when a start is owed; a futex */
+	atomic_word last_start;
+	atomic_word owed;   /* a start was begun and not yet executed; only `running` writes */
+	atomic_word action; /* process of the run in progress; only `running` writes */
+	/* The limiter (limiter.c). */
+	atomic_word key[4];
+	/* The turn: a line that nmnotifyd has taken, and its time. */
+	atomic_word asked, asked_for;
+
+	/* Counts since the state was fresh, modulo 2^32 (log.c). */
+	_Alignas(STATE_LINE_BYTES) atomic_word verdicts[VERDICTS];
+	atomic_word starts;
+	atomic_word log_tat[VERDICTS]; /* the limit of log lines, by verdict */
+
+	_Alignas(STATE_LINE_BYTES) atomic_word suppressed[VERDICTS]; /* lines since the last one */
+	_Alignas(STATE_LINE_BYTES) atomic_word reserved[STATE_LINE_CELLS];
+
+	struct state_line line[STATE_LINES];
+};
+
+#define STATE_HEADER_BYTES offsetof(struct state, line)
+
+_Static_assert(sizeof(struct state) == 65536, "the state file is 64 KiB");
+
+/* Why state cannot be used: what was done to which file, and errno or a reason. */
+struct state_error {
+	const char *what;
+	const char *name;
+	int code;
+};
+
+/*
+ * The base directory's path: `configured`, or if NULL the super-server's RUNTIME_DIRECTORY (the
+ * first, systemd.exec(5)); else /run/nmnotify, but for an ordinary user whose own that is not
+ * XDG_RUNTIME_DIR/nmnotify. So his shell finds the state that the units have.
+ * It lives as long as all of these and `buffer`, where it is put together if need be. NULL if it
+ * does not fit there.
+ */
+const char *state_base_path(const char *configured, char *buffer, size_t size);
+
+/*
+ * Opens the directory `base`, made with mode 0700 if it is missing. It must be a directory, no
+ * symlink, owned by root or the running user `self`, and writable by its owner alone. Returns a
+ * descriptor that the caller owns, or -1 with *error set.
+ */
+int state_base_open(const char *base, uid_t self, struct state_error *error);
+
+/*
+ * The same for an account's directory below it, which must belong to `owner`. If it is missing
+ * it is made. If `self`, the running user, is root, one that is root's is given to `owner`,
+ * provided that it is a state and nothing else: mode 0700, and empty or with regular files of the
+ * names below.
+ */
+int state_account_open(int base, const char *account, uid_t self, uid_t owner, gid_t group,
+	struct state_error *error);
+
+/*
+ * Maps the file `name` of `owner` in `directory`, made with mode 0600 if missing and grown to
+ * `size` bytes (STATE_HEADER_BYTES or sizeof(struct state)) of real disk space. The mapping lives
+ * as long as the process. NULL with *error set: then nothing may run.
+ */
+struct state *state_map(
+	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
+
+/*
+ * Where state cannot be had, errors must be counted elsewhere, or each connection has a line in the
+ * log: maps a file of STATE_HEADER_BYTES of the running user `self` in `first` (may be NULL) or
+ * another place that is his, or, if all else fails, everybody's. Others cannot spoil it there; they
+ * can only be first to take its name. Then, and if all is full, it is NULL.
+ */
+struct state *state_errors_map(uid_t self, const char *first);
+
+/* The two halves of state_map(): a descriptor that the caller owns, or -1 with *error set; and its
+ * mapping, or NULL with errno set. */
+int state_open(
+	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
+struct state *state_of(int fd, size_t size);
+
+/* Gives a file that has `st` as much real disk space, and changes no byte that is there. 0, or -1
+ * with errno set. */
+struct stat;
+int state_grow(int fd, const struct stat *st, size_t size);
+
+#define STATE_LIMITS "limits"
+#define STATE_TURN   "turn"
+#define STATE_DENIED                                                                               \
+	".denied" /* in the base: counters and log limit of sources without account                \
+		   */
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The turn: who starts the action, and when (G1, G2, G4, G5).
+ *
+ * Two locks say who is alive: open-file-description locks (fcntl(2)) on the turn file, which the
+ * kernel drops when the last descriptor of their holder is gone, however it died. `waiting` is
+ * held by the one process that sleeps until the action may start, `running` by the one whose
+ * action runs. Nobody queues for `waiting`: whoever does not get it is covered by the start that
+ * its holder will make. The words beside them are in the state file: `due`, when a start is owed;
+ * `last_start`, which is in the turn file, too; `owed`, a start that was begun; `action`, the
+ * process of the run. `asked` and `asked_for` are nmnotifyd's: a line that it has taken, for which
+ * it has yet to start a process; its network process holds a third lock, `asking`.
+ */
+#ifndef NMNOTIFY_TURN_H
+#define NMNOTIFY_TURN_H
+
+#include <stdbool.h>
+
+#include "lib/clock.h"
+#include "state/state.h"
+
+struct turn {
+	struct state *state;
+	int fd;               /* the turn file; close-on-exec */
+	struct span interval; /* least time between two starts */
+	struct span reach;    /* furthest that a due time can be ahead: the rate's window */
+	struct moment latest; /* for the waiter: when it starts at the latest, come what may */
+	uint32_t last;        /* likewise: the last start; 0: none within the interval */
+	bool new_debt;        /* for the waiter: nobody owed a start before */
+	bool running;         /* holds `running` */
+	bool has_noted;       /* turn_note() was called */
+	uint32_t noted;       /* how many starts there had been then */
+};
+
+enum turn_place {
+	TURN_WAITER,  /* this process holds `waiting` and will start the action */
+	TURN_COVERED, /* a live waiter will start it, and in time */
+	TURN_FAILED,  /* errno says why */
+};
+
+/* Opens the turn file, and makes room for its word. False with *error set: then nothing may run. */
+bool turn_open(struct turn *turn, int directory, struct state_error *error);
+
+/*
+ * Would a line that is allowed at `allowed` change nothing, because a live waiter will start the
+ * action by then? Cheap; `false` is always safe.
+ */
+bool turn_is_covered(const struct turn *turn, struct moment allowed);
+
+/* Does a dead process owe a start that nobody alive is about to make? */
+bool turn_has_orphan(const struct turn *turn);
+
+/*
+ * A line was read: a start from here on covers it. Before its source is charged, so that a line
+ * which is held up cannot cause a start on a charge that belongs to an earlier one.
+ */
+void turn_note(struct turn *turn);
+
+/*
+ * A valid line, allowed at *allowed: becomes the waiter, or makes sure of the one there is. NULL:
+ * no line, only to pay what a dead process owes.
+ */
+enum turn_place turn_join(struct turn *turn, const struct moment *allowed);
+
+/* Takes the lock `asking`, for as long as the turn file's descriptor is open anywhere. Several can
+ * have it. False with errno set. */
+bool turn_asks(const struct turn *turn);
+
+/* A line was taken that is allowed at `allowed`; the request for it has this number. Should the
+ * process that asked die before it is answered, the line is a debt. */
+void turn_ask(const struct turn *turn, uint32_t number, struct moment allowed);
+
+/* Whoever the request was for has found its place in the turn. */
+void turn_answer(const struct turn *turn, uint32_t number);
+
+/*
+ * Leaves a debt for a line whose waiter cannot be started: the next connection pays it. If a
+ * waiter is alive after all, it pays; at worst there is a start too many, never one too few.
+ */
+void turn_owe(const struct turn *turn, struct moment allowed);
+
+/* A process that may have asked has died, and another holds `asking`: what is not answered is owed.
+ */
+void turn_adopt(const struct turn *turn);
+
+/*
+ * For the waiter: takes `running` if it is free. True if the action may start now; else
+ * turn_wait() must be called.
+ */
+bool turn_ready(struct turn *turn);
+
+/* For the waiter: takes `running`, and sleeps until the start is due. False with errno set. */
+bool turn_wait(struct turn *turn);
+
+/*
+ * For the waiter, just before it forks: the start is now. Releases `waiting`; the debt is in
+ * `owed` from here on.
+ */
+void turn_start(struct turn *turn);
+
+/* The action was executed: the debt is paid. Returns the moment that the interval counts from. */
+struct moment turn_executed(struct turn *turn);
+
+/* In the child, before it executes the action: `self` is the process of the run. */
+void turn_action_is(struct turn *turn, pid_t self);
+
+/* The run has ended; releases `running`. */
+void turn_ended(struct turn *turn);
+
+#endif

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: ISC
+#
+# make check-unit      the unit tests alone
+# make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
+# make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools
+
+# ---- Tests ----
+
+# What runs on the machine that tests is dynamic and of the host's libc: cmocka, the sanitizers and
+# valgrind want it so. When cross compiling, unit tests are for the target.
+TEST_CC := $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
+TEST_FLAGS = -std=c11 -O1 -g $(WARNINGS) $(DEFINES) $(EXTRA) $(CFLAGS)
+# What tests are linked with: all but the programs' own files.
+TESTED := $(filter-out %/nmnotify,$(HANDLER))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
+HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
+	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
+	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
+SCRIPTS := $(wildcard tests/integration/*.t tests/fuzz/*.t tests/model/*.t tests/systemd/*.t tests/bench/*.t)
+# With LONG=1 these go on for as long as it is worth while.
+LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/model/model.t
+QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)
+PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
+
+demo:
+	$(Q)tests/demo
+
+# Packages first: what they bring changes what this file finds out when it is read.
+check:
+	$(Q)tests/packages build test
+	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
+	$(Q)$(PROVE) --exec tests/tap $(UNIT_TESTS) $(SCRIPTS)
+
+check-long:
+	$(Q)tests/packages build test fuzz
+	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
+	$(Q)LONG=1 $(PROVE) $(LONG_SCRIPTS)
+
+# Under something else: make check-unit UNDER='valgrind --quiet'
+check-unit: $(UNIT_TESTS)
+	$(Q)$(PROVE) --exec 'tests/tap $(UNDER)' $(UNIT_TESTS)
+
+test-programs: $(UNIT_TESTS) $(HELPERS)
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/core.a $(LDFLAGS) -lcmocka -pthread
+
+$(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(HOSTCC) -std=c11 -O1 -g $(WARNINGS) -o $@ $< $(HELPER_FLAGS)
+
+$(BUILD)/tests/syscalls $(BUILD)/tests/refuse: HELPER_FLAGS = -lseccomp
+$(BUILD)/tests/newer.so: HELPER_FLAGS = -shared -fPIC -ldl
+
+# The real service, but for its network process.
+$(BUILD)/tests/taken_over: tests/integration/taken_over.c $(BUILD)/nmnotifyd
+	$(call say,TEST,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -MMD -MP -Wno-nonnull $(DAEMON_PIE) $(LINK_FLAGS) -o $@ $< \
+		$(filter-out %/network.o,$(DAEMON_OBJECTS)) $(DAEMON_END)
+
+$(BUILD)/tests/%: tests/systemd/%.c | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(HOSTCC) -std=c11 -O2 -g $(WARNINGS) -static -o $@ $<
+
+$(BUILD)/tests/corrupt $(BUILD)/tests/storm: $(BUILD)/tests/%: tests/fuzz/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/core.a $(LDFLAGS)
+
+# An archive, so that a test that includes a source file gets its functions from there alone.
+$(BUILD)/host/core.a: $(TESTED:%=$(BUILD)/host/%.o)
+	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
+
+$(eval $(call objects,host,$$(TEST_CC),$$(TEST_FLAGS)))
+
+$(BUILD)/tests/unit:
+	$(Q)mkdir -p $@
+
+# ---- Coverage ----
+
+# clang's counters, because they can be a mapped file: they outlive SIGKILL and _exit(2), a confined
+# process needs no system call for them, and processes of all users add up.
+COVERAGE := $(abspath $(BUILD))/coverage
+COVERAGE_FLAGS := -fprofile-instr-generate=$(COVERAGE)/profile/%m%c -fcoverage-mapping -mllvm -runtime-counter-relocation \
+	-Wno-unused-command-line-argument
+
+# Tests that fail, for the programs' size or slowness, do not end it.
+coverage:
+	$(Q)tests/packages build test fuzz
+	$(Q)rm -rf $(COVERAGE)/profile && mkdir -p $(COVERAGE)/profile && chmod 1777 $(COVERAGE)/profile
+	$(Q)$(MAKE) --no-print-directory BUILD=$(COVERAGE) CC=clang HOSTCC=clang STATIC=no OPTIMISE=-O0 EXTRA='$(COVERAGE_FLAGS)' \
+		all test-programs fuzz-programs
+	$(Q)clang -std=c11 -O0 -g $(COVERAGE_FLAGS) -o $(COVERAGE)/policy-compile -Isrc src/policy/compile/*.c -lseccomp
+	$(Q)umask 0 && $(COVERAGE)/nmnotify -V >/dev/null && $(COVERAGE)/nmnotifyd -V >/dev/null
+	-$(Q)BUILD=$(COVERAGE) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS) --exec tests/tap \
+		$(UNIT_TESTS:$(BUILD)/%=$(COVERAGE)/%) $(filter-out tests/systemd/% tests/bench/%,$(SCRIPTS))
+	$(Q)tests/coverage $(COVERAGE) | tee $(COVERAGE)/report
+
+.PHONY: demo check check-long check-unit test-programs coverage

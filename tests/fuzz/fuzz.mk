@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: ISC
+#
+# make fuzz TIME=60    fuzzes each target for so many seconds; needs clang
+
+# The targets need clang's libFuzzer. Where it is missing they are not built, and not run.
+FUZZ_CC ?= clang
+FUZZ := line conf source connection users network request state policy
+FUZZ_FLAGS = -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(WARNINGS) $(DEFINES) $(EXTRA)
+FUZZ_CORE := $(TESTED) lib/service $(filter-out %/nmnotifyd,$(call sources,daemon))
+FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); \
+	int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long s) { return d == 0 && s; }
+
+# make fuzz TIME=600: for so many seconds each
+TIME ?= 60
+
+fuzz:
+	$(Q)tests/packages build test fuzz
+	$(Q)$(MAKE) --no-print-directory fuzz-programs
+	$(Q)FUZZ_TIME=$(TIME) $(PROVE) -v tests/fuzz/fuzz.t
+
+fuzz-programs:
+	$(Q)mkdir -p $(BUILD)/fuzz && if echo '$(FUZZ_PROBE)' | $(FUZZ_CC) -fsanitize=fuzzer,address,undefined -x c -o $(BUILD)/fuzz/probe - \
+		2>/dev/null; then $(MAKE) --no-print-directory $(FUZZ:%=$(BUILD)/fuzz/%); fi
+
+$(FUZZ:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/core.a
+	$(call say,FUZZ,$@)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -o $@ $< \
+		$(BUILD)/fuzz/core.a $(FUZZ_LIBRARIES)
+
+$(BUILD)/fuzz/policy: FUZZ_LIBRARIES = -lseccomp
+
+$(BUILD)/fuzz/core.a: $(FUZZ_CORE:%=$(BUILD)/fuzz/core/%.o)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(eval $(call objects,fuzz/core,$$(FUZZ_CC),$$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link$$(comma)address$$(comma)undefined))
+
+.PHONY: fuzz fuzz-programs
