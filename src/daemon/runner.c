@@ -13,10 +13,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "run/action.h"
 #include "policy/confine.h"
 #include "lib/service.h"
 #include "lib/text.h"
+#include "run/action.h"
+#include "run/waiter.h"
 
 /* An account has at most one waiter and one supervisor; the others are about to find that out. A
  * bound for each, since an action gone bad can stop its account's as they come. */
@@ -68,70 +69,65 @@ static struct tally *runner_tally(void)
 	return &room.current->program.tally;
 }
 
-/* ---- A child: what the handler does once it has read the line ---- */
+/* ---- A child, as the account's user, under the policy that the account names ---- */
 
-static void log_begin(
-	struct log *log, const struct generation *generation, const struct request *request)
+/* The log for one account and one source, whose text goes into `text`. */
+static struct log log_of(const struct generation *generation, const struct request *request,
+	char text[static SOURCE_TEXT_MAX])
 {
-	*log = generation->program.log;
-	log->source = source_text(&request->source, log->source_text);
-	log->account = NULL;
+	struct log log = generation->program.log;
+
+	log.source = source_text(&request->source, text);
+	log.account = NULL;
 	if (request->account != ACCOUNT_NONE)
-		log->account = generation->desks.desk[request->account].account->name;
+		log.account = generation->desks.desk[request->account].account->name;
+	return log;
 }
 
-static int child_refused(struct tally *tally, const char *what)
+static int waiter_refused(struct job *job, const char *what)
 {
-	tally_error(tally, "%s: %s", what, strerror(errno));
+	tally_error(job->tally, "%s: %s", what, strerror(errno));
 	return EX_OSERR;
 }
 
-static int child_main(struct generation *generation, const struct request *request)
+/* As the handler does, once it has read a line. */
+static int waiter_main(struct generation *generation, const struct request *request)
 {
 	/* tests/model/board.pml: turn_child. */
 	const struct desk *desk = &generation->desks.desk[request->account];
 	struct board *board = generation->board;
-	struct log log;
+	char text[SOURCE_TEXT_MAX];
+	struct log log = log_of(generation, request, text);
 	struct tally tally = { .log = &log, .state = desk->state };
-	struct turn turn = decision_turn(desk->account, desk->state);
-	struct decision decision = {
-		.account = desk->account,
-		.turn = &turn,
-		.cells = limiter_locate(desk->state, &request->source),
-		.verdict = VERDICT_COALESCED,
-		.has_line = request->has_line != 0,
-		.allowed = moment_of_word(request->allowed),
-		.is_charged = request->is_charged != 0,
-	};
-	const struct action action = {
+	struct job job = {
 		.conf = &generation->program.conf,
 		.account = desk->account,
 		.user = &desk->user,
-		.source = log.source_text,
+		.source_text = text,
 		.tally = &tally,
 	};
 	struct state_error error;
 
-	turn.has_noted = decision.has_line;
-	turn.noted = request->noted;
-	log_begin(&log, generation, request);
+	job_prepare(&job, desk->state, &request->source);
+	decision_resume(&job.decision, request->has_line != 0, moment_of_word(request->allowed),
+		request->is_charged != 0, request->noted);
 	log.socket = 0;                            /* the runner's own stays the runner's */
 	program_guard_state(&generation->program); /* our own state is another's no longer */
 	if (generation->program.self == 0 && !privileges_become(&desk->user))
-		return child_refused(&tally, "dropping privileges");
-	if (!turn_open(&turn, desk->directory, &error))
-		return child_refused(&tally, "opening the turn file");
+		return waiter_refused(&job, "dropping privileges");
+	if (!turn_open(&job.turn, desk->directory, &error))
+		return waiter_refused(&job, "opening the turn file");
 	if (!confine(policy_find(desk->account->confine)))
-		return child_refused(&tally, "confine");
+		return waiter_refused(&job, "confine");
 	board_look(board, request->account, request->number);
-	if (!decision_join(&decision))
-		return child_refused(&tally, "the turn file");
-	if (decision.has_line)
-		turn_answer(&turn, request->number);
+	if (!decision_join(&job.decision))
+		return waiter_refused(&job, "the turn file");
+	if (request->has_line)
+		turn_answer(&job.turn, request->number);
 	board_settle(board, request->account, request->number);
-	if (decision.has_line)
-		tally_verdict(&tally, decision.verdict, NULL);
-	return decision.is_waiter ? action_run(&action, &decision) : EX_OK;
+	if (request->has_line)
+		tally_verdict(&tally, job.decision.verdict, NULL);
+	return job.decision.is_waiter ? waiter_run(&job) : EX_OK;
 }
 
 /* ---- The runner ---- */
@@ -209,7 +205,7 @@ static void child_fork(struct generation *generation, const struct request *requ
 	if (pid == 0) {
 		signals_default();
 		descriptors_leave();
-		_exit(child_main(generation, request));
+		_exit(waiter_main(generation, request));
 	}
 	if (pid < 0) {
 		if (!room.is_full_told) /* once, until there is room again */
@@ -309,12 +305,12 @@ static void stop(void)
 static void log_request(struct generation *generation, const struct request *request)
 {
 	unsigned account = request->account == ACCOUNT_NONE ? CONF_ACCOUNTS_MAX : request->account;
-	struct log log;
+	char text[SOURCE_TEXT_MAX];
+	struct log log = log_of(generation, request, text);
 
 	/* Admitted already, and by the same limit: whoever has more to say was taken over. */
 	if (!tally_take(&generation->log_tat[account][request->verdict]))
 		return;
-	log_begin(&log, generation, request);
 	log_verdict(&log, (enum verdict)request->verdict,
 		line_reason_name((enum line_reason)request->reason), request->suppressed);
 	generation->program.log.socket = log.socket;

@@ -9,23 +9,21 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "run/action.h"
 #include "policy/confine.h"
 #include "handler/connection.h"
-#include "run/decision.h"
 #include "lib/layout.h"
 #include "lib/line.h"
 #include "run/program.h"
+#include "run/waiter.h"
 #include "state/state.h"
 #include "lib/users.h"
 
 /* What every connection needs comes first, and shares a page. */
 struct handler {
 	struct connection connection;
-	const struct account *account;
-	struct turn turn;
+	struct job job;
 	struct line line;
-	struct decision decision;
+	char source_text[SOURCE_TEXT_MAX];
 	int directory; /* of the account's state */
 	struct program program;
 	struct user user;
@@ -63,16 +61,16 @@ static void identify_source(struct handler *h)
 
 	if (wrong != NULL)
 		program_fail_configuration(&h->program, wrong);
-	h->program.log.source = source_text(&h->connection.source, h->program.log.source_text);
+	h->program.log.source = source_text(&h->connection.source, h->source_text);
 }
 
 static void choose_account(struct handler *h)
 {
 	struct state_error error;
 
-	h->account = conf_account(&h->program.conf, &h->connection.source, &h->connection.to);
-	if (h->account != NULL) {
-		h->program.log.account = h->account->name;
+	h->job.account = conf_account(&h->program.conf, &h->connection.source, &h->connection.to);
+	if (h->job.account != NULL) {
+		h->program.log.account = h->job.account->name;
 		return;
 	}
 	/* Without it nothing is said. */
@@ -85,7 +83,7 @@ static void open_account(struct handler *h)
 {
 	struct state_error error;
 
-	h->directory = state_account_open(h->program.base, h->account->name, h->program.self,
+	h->directory = state_account_open(h->program.base, h->job.account->name, h->program.self,
 		h->user.uid, h->user.gid, &error);
 	if (h->directory < 0)
 		program_fail_state(&h->program, &error);
@@ -107,32 +105,29 @@ static void map_state(struct handler *h)
 	if (state == NULL)
 		program_fail_state(&h->program, &error);
 	h->program.tally.state = state;
-	h->turn = decision_turn(h->account, state);
-	if (!turn_open(&h->turn, h->directory, &error))
-		program_fail_state(&h->program, &error);
 	if (!limiter_key(state))
 		program_fail(&h->program, "getrandom");
-	h->decision.account = h->account;
-	h->decision.turn = &h->turn;
-	h->decision.cells = limiter_locate(state, &h->connection.source);
+	job_prepare(&h->job, state, &h->connection.source);
+	if (!turn_open(&h->job.turn, h->directory, &error))
+		program_fail_state(&h->program, &error);
 }
 
 static void drop_unread_if_covered(struct handler *h)
 {
-	if (decision_is_covered(&h->decision))
+	if (decision_is_covered(&h->job.decision))
 		finish(h, VERDICT_COALESCED);
 }
 
 static void confine_self(struct handler *h)
 {
-	if (!confine(policy_find(h->account->confine)))
+	if (!confine(policy_find(h->job.account->confine)))
 		program_fail(&h->program, "confine");
 }
 
 static enum line_state read_line(struct handler *h)
 {
 	enum line_state state = line_read(&h->line, STDIN_FILENO, h->connection.streams.is_socket,
-		h->account->read_timeout, h->account->bare_lf);
+		h->job.account->read_timeout, h->job.account->bare_lf);
 
 	if (state == LINE_FAILED)
 		tally_error(&h->program.tally, "reading: %s", strerror(errno));
@@ -141,31 +136,27 @@ static enum line_state read_line(struct handler *h)
 
 static void decide(struct handler *h, enum line_state line)
 {
-	if (!decision_make(&h->decision, line))
+	if (!decision_make(&h->job.decision, line))
 		program_fail(&h->program, "the turn file");
 	/* The verdict is known: the sender need not wait, and a waiter must not hold a socket. */
 	if (!connection_close(&h->connection))
 		program_fail(&h->program, "/dev/null");
-	if (h->decision.verdict != VERDICT_ERROR)
-		tally_verdict(&h->program.tally, h->decision.verdict,
+	if (h->job.decision.verdict != VERDICT_ERROR)
+		tally_verdict(&h->program.tally, h->job.decision.verdict,
 			line_reason_name(line_malformed_reason(&h->line)));
-	if (!h->decision.is_waiter)
-		exit(h->decision.verdict == VERDICT_ERROR ? EX_OSERR : EX_OK);
+	if (!h->job.decision.is_waiter)
+		exit(h->job.decision.verdict == VERDICT_ERROR ? EX_OSERR : EX_OK);
 }
 
 static int run_action(struct handler *h)
 {
-	const struct action action = {
-		.conf = &h->program.conf,
-		.account = h->account,
-		.user = &h->user,
-		.source = h->program.log.source,
-		.tally = &h->program.tally,
-	};
-
 	if (h->user.name[0] == '\0')
 		user_running(&h->user);
-	return action_run(&action, &h->decision);
+	h->job.conf = &h->program.conf;
+	h->job.user = &h->user;
+	h->job.source_text = h->source_text;
+	h->job.tally = &h->program.tally;
+	return waiter_run(&h->job);
 }
 
 int main(int argc, char **argv)
@@ -180,7 +171,7 @@ int main(int argc, char **argv)
 	identify_source(&h);
 	program_open_base(&h.program);
 	choose_account(&h);
-	program_choose_user(&h.program, h.account, true, &h.user);
+	program_choose_user(&h.program, h.job.account, true, &h.user);
 	open_account(&h);
 	drop_privileges(&h);
 	map_state(&h);

@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/source.h"
 #include "lib/verdict.h"
 
 enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
@@ -22,9 +21,8 @@ struct log {
 	bool stderr_usable;  /* it does not lead to the other end */
 	bool stderr_told;    /* it is a terminal where the next line was said already */
 	const char *account; /* NULL: not known, left out */
-	const char *source;  /* likewise */
-	char source_text[SOURCE_TEXT_MAX];
-	int socket; /* 0: not opened yet; close-on-exec */
+	const char *source;  /* likewise; both are the caller's */
+	int socket;          /* 0: not opened yet; close-on-exec */
 };
 
 /* `verdict=...`. `reason` may be NULL; `suppressed`: how many such lines were left out since the

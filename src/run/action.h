@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Runs an account's action as a child and supervises it to its end. The child gets no descriptor
- * but 0, 1, 2, an environment made from nothing, default signals, a session of its own, and the
- * confinement that this process is already under. It dies with this process.
+ * One run of an account's action: a child that executes it, and its supervision to the end. The
+ * child gets no descriptor but 0, 1, 2, an environment made from nothing, default signals, a
+ * session of its own, and the confinement that this process is already under. It dies with this
+ * process.
+ *
+ * Everything here is the process of the run, which is the handler, or a child of nmnotifyd's
+ * runner: as the account's user, under the policy that the account names.
  */
 #ifndef NMNOTIFY_ACTION_H
 #define NMNOTIFY_ACTION_H
 
-#include "conf/conf.h"
-#include "run/decision.h"
-#include "state/tally.h"
-#include "lib/users.h"
-
-/* What this process exits with if the system refuses it something (sysexits.h's EX_OSERR). */
-#define STATUS_REFUSED 71
+#include "run/environment.h"
+#include "run/job.h"
 
 /* Exit statuses of sh(1) for what could not be executed, and for a signal. */
 #define STATUS_NOT_EXECUTABLE 126
@@ -21,17 +20,36 @@
 #define STATUS_SIGNAL         128
 
 struct action {
-	const struct conf *conf;
-	const struct account *account;
-	const struct user *user;
-	const char *source; /* as text, for NMNOTIFY_SOURCE */
-	struct tally *tally;
+	const struct job *job;
+	struct turn *turn; /* the job's */
+	struct environment environment;
+	pid_t self;         /* this process */
+	pid_t child;        /* the action; our child, and not waited for while it lives */
+	uint64_t begun;     /* CLOCK_MONOTONIC, ms: a machine that sleeps runs no action */
+	const char *reason; /* why we end it, or NULL */
+	bool has_ended;     /* the child */
+	int status;         /* of it, then: wait(2)'s */
+	bool had_others;    /* a wrapper that executed us may have left us children before */
+	bool has_others;    /* children that are alive: what it has left behind */
+	volatile int error; /* errno of what failed; the child writes it in memory that both have */
 };
 
+/* Before the start: makes an all-zero action ready. False with errno set. */
+bool action_prepare(struct action *action, struct job *job);
+
 /*
- * For the waiter: sleeps until its turn has come, starts the action, waits for its end or its
- * timeout, logs, and returns the exit status of this process. Descriptor 0 must be /dev/null.
+ * Starts the child. True once it has executed the action. False: it has not, `error` says why, and
+ * `child` is negative if there has not even been one.
  */
-int action_run(const struct action *action, struct decision *decision);
+bool action_execute(struct action *action);
+
+/* Waits for the action's end, or its timeout, or a signal to this process, and ends it then. */
+void action_supervise(struct action *action);
+
+/* As sh(1) would say it. */
+int action_exit_status(const struct action *action);
+
+/* Has it left a process behind that lives on? What is only slow to end does not count. */
+bool action_has_left(struct action *action);
 
 #endif

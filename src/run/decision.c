@@ -32,6 +32,16 @@ void decision_line(struct decision *decision, enum line_state line)
 		limiter_take(&decision->cells, decision->account->limit, &decision->allowed);
 }
 
+void decision_resume(struct decision *decision, bool has_line, struct moment allowed,
+	bool is_charged, uint32_t noted)
+{
+	decision->has_line = has_line;
+	decision->allowed = allowed;
+	decision->is_charged = is_charged;
+	decision->turn->has_noted = has_line;
+	decision->turn->noted = noted;
+}
+
 bool decision_needs_turn(const struct decision *decision)
 {
 	return decision->has_line ? !turn_is_covered(decision->turn, decision->allowed)

@@ -37,6 +37,14 @@ bool decision_is_covered(const struct decision *decision);
 void decision_line(struct decision *decision, enum line_state line);
 
 /*
+ * Goes on with what another process has decided by decision_line(): whether there is a line, when
+ * it is allowed, whether its source is charged, and how many starts there had been when it was
+ * read.
+ */
+void decision_resume(struct decision *decision, bool has_line, struct moment allowed,
+	bool is_charged, uint32_t noted);
+
+/*
  * Does this connection need a process that takes its turn: because of its line, or because of a
  * debt that a dead process has left? False for a line that a live waiter covers.
  */

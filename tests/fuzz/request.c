@@ -28,7 +28,7 @@ static int wait_for_input(struct pollfd *pollfd, nfds_t count, int timeout);
 static int clock_of_input(clockid_t clock, struct timespec *now);
 #define clock_gettime(clock, now) clock_of_input(clock, now)
 
-#include "run/action.h"
+#include "run/waiter.h"
 #include "policy/confine.h"
 #include "lib/log.h"
 #include "daemon/runner.h"
@@ -36,7 +36,7 @@ static int clock_of_input(clockid_t clock, struct timespec *now);
 
 static pid_t child_begin(const struct request *request);
 static pid_t child_reaped(int *status);
-static int child_acts(const struct action *action, struct decision *decision);
+static int waiter_acts(const struct job *job);
 static bool turn_file(struct turn *turn, struct state_error *error);
 static bool is_confined(void);
 static void said(const struct log *log, unsigned verdict);
@@ -51,7 +51,7 @@ __attribute__((format(printf, 2, 3))) static void said_wrong(
 #define turn_open(turn, directory, error)         turn_file(turn, error)
 #define confine(policy)                           is_confined()
 #define privileges_become(user)                   true
-#define action_run(action, decision)              child_acts(action, decision)
+#define waiter_run(job)                           waiter_acts(job)
 #define tally_error(tally, ...)                   said_wrong((tally)->log, __VA_ARGS__)
 #define tally_verdict(tally, verdict, reason)     said((tally)->log, verdict)
 #define log_verdict(log, verdict, reason, count)  said(log, verdict)
@@ -111,8 +111,7 @@ static int clock_of_input(clockid_t clock, struct timespec *now)
 static void said(const struct log *log, unsigned verdict)
 {
 	must(verdict < VERDICTS);
-	must(memchr(log->source_text, '\0', sizeof(log->source_text)) != NULL);
-	must(log->source == log->source_text);
+	must(log->source == NULL || strlen(log->source) < SOURCE_TEXT_MAX);
 	must(log->account == NULL || *log->account != '\0');
 }
 
@@ -137,12 +136,13 @@ static bool turn_file(struct turn *turn, struct state_error *error)
 }
 
 /* The child would wait for its turn now. It holds `waiting` until it ends. */
-static int child_acts(const struct action *action, struct decision *decision)
+static int waiter_acts(const struct job *job)
 {
 	struct process *process = run.beginning;
 
-	must(action->account == decision->account && decision->is_waiter);
-	must(action->source == NULL || strlen(action->source) < SOURCE_TEXT_MAX);
+	must(job->account == job->decision.account && job->decision.is_waiter);
+	must(job->decision.turn == &job->turn);
+	must(job->source_text == job->tally->log->source);
 	must(run.waiters[process->account]++ == 0);
 	process->is_waiter = true;
 	return 0;
@@ -159,7 +159,7 @@ static pid_t child_begin(const struct request *request)
 		.turn_fd = -1, .account = request->account };
 	run.processes++;
 	run.beginning = process;
-	process->status = child_main(&made.generation, request) << 8;
+	process->status = waiter_main(&made.generation, request) << 8;
 	/* It has its turn, or found a waiter: the network process need not know when it ends. */
 	if (process->status == EX_OK)
 		must(board_is_settled(&made.board, request->account, request->number));

@@ -83,7 +83,7 @@ inline turn_answer(n)
 	if :: asked == n -> asked = 0 :: else fi
 }
 
-/* runner.c child_main() */
+/* runner.c waiter_main() */
 proctype turn_child(byte me)
 {
 	bool line;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The turn (src/state/turn.c, src/run/decision.c, src/run/action.c): handlers with one connection each, their
+ * The turn (src/state/turn.c, src/run/decision.c, src/run/waiter.c, src/run/action.c): handlers with one connection each, their
  * actions, the kernel's part, a killer, a clock, and one last connection, malformed, that must find
  * and pay whatever dead processes owe.
  *

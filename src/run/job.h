@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A job: one line, or the debt of a dead process, and all that is needed to see to it. Handler and
+ * service make one each in their own way; from there on the way is the same.
+ */
+#ifndef NMNOTIFY_JOB_H
+#define NMNOTIFY_JOB_H
+
+#include "conf/conf.h"
+#include "lib/source.h"
+#include "lib/users.h"
+#include "run/decision.h"
+#include "state/tally.h"
+
+struct job {
+	const struct conf *conf; /* this and what follows are the caller's, and outlive the job */
+	const struct account *account;
+	const struct user *user;  /* whom the action runs as */
+	const char *source_text;  /* NMNOTIFY_SOURCE */
+	struct tally *tally;      /* where it is counted and said */
+	struct turn turn;         /* its file is not yet open */
+	struct decision decision; /* nothing has been decided yet */
+};
+
+/* Sets turn and decision of a job whose account is known. */
+void job_prepare(struct job *job, struct state *state, const struct source *source);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+#include "run/waiter.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/layout.h"
+#include "lib/text.h"
+#include "run/action.h"
+#include "run/executable.h"
+
+#define REASON_MAX 1024
+
+/* What a program expects that was started afresh: default dispositions, empty mask. */
+static bool signals_reset(void)
+{
+	static const char standard[64]; /* the kernel's struct sigaction, with SIG_DFL */
+	sigset_t none;
+
+	/* Not sigaction(3), which will not touch the signals that libc keeps for threads, though
+	 * posix_spawn(3) may have left them ignored. Fails for SIGKILL and SIGSTOP alone. */
+	for (int number = 1; number < _NSIG; number++)
+		if (number != SIGBUS) /* caught while the state is mapped; execve(2) resets it */
+			(void)syscall(SYS_rt_sigaction, number, standard, NULL, _NSIG / 8);
+	(void)sigemptyset(&none); /* sigsetops(3): fails for no valid set */
+	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
+static int not_executed(const struct job *job, int error)
+{
+	const char *path = job->conf->words[job->account->action.start];
+	char reason[REASON_MAX];
+	struct text text = TEXT_IN(reason);
+	int status = error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
+
+	/* One errno has many reasons. */
+	if (executable_explain(path, &text) != EXECUTABLE_WRONG) {
+		text.length = 0;
+		text_add(&text, "%s: %s", path, strerror(error));
+	}
+	log_run_failed(job->tally->log, status, reason);
+	return status;
+}
+
+static int start(struct job *job)
+{
+	/* tests/model/turn.pml: start to ended. */
+	static LAYOUT_LAST struct action action; /* zeros; too large for a stack of one page */
+	uint64_t took;
+	int status;
+
+	if (!action_prepare(&action, job))
+		return not_executed(job, errno);
+	turn_start(&job->turn);
+	if (!action_execute(&action)) {
+		if (action.child > 0)
+			turn_ended(&job->turn);
+		return not_executed(job, action.error);
+	}
+	decision_executed(&job->decision);
+	action_supervise(&action);
+	turn_ended(&job->turn);
+	took = clock_milliseconds(CLOCK_MONOTONIC) - action.begun;
+	status = action_exit_status(&action);
+	log_run_ended(job->tally->log, status, took, action.reason, action_has_left(&action));
+	return status;
+}
+
+int waiter_run(struct job *job)
+{
+	if (signals_reset() && decision_wait(&job->decision))
+		return start(job);
+	tally_error(job->tally, "waiting for the turn: %s", strerror(errno));
+	return STATUS_REFUSED;
+}
