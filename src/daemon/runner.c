@@ -111,7 +111,7 @@ static int waiter_main(struct generation *generation, const struct request *requ
 	job_prepare(&job, desk->state, &request->source);
 	decision_resume(&job.decision, request->has_line != 0, moment_of_word(request->allowed),
 		request->is_charged != 0, request->noted);
-	log.socket = 0;                            /* the runner's own stays the runner's */
+	tally.log->socket = 0;                     /* the runner's own stays the runner's */
 	program_guard_state(&generation->program); /* our own state is another's no longer */
 	if (generation->program.self == 0 && !privileges_become(&desk->user))
 		return waiter_refused(&job, "dropping privileges");

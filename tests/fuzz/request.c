@@ -393,6 +393,7 @@ static void make_all(void)
 	int pair[2], signals[2];
 
 	make_configuration();
+	program_begin(&made.generation.program, "nmnotifyd", "", false, false);
 	made.generation.desks.count = made.generation.program.conf.accounts_count;
 	made.generation.desks.denied = make_state();
 	for (unsigned i = 0; i < made.generation.desks.count; i++)
