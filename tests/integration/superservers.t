@@ -23,7 +23,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "systemd"))
 import nmtest
+from documents import Documents, commands
 from nmtest import BUILD, LINE, PROJECT, diag, ok, skip
 
 PACKAGES = PROJECT / "build" / "packages"  # what tests/packages has unpacked
@@ -367,16 +369,10 @@ def socat_tls():
 # ---- UDP: a process for each datagram ----
 
 
-def page_command(begin):
-    """The command of nmnotify(8) that begins so, in one line."""
-    page = (PROJECT / "man/nmnotify.8").read_text().replace("\\e\n", "\n")
-    found = re.search(rf"^[$#] ({re.escape(begin)}.*(?:\n +.*)*)", page, re.MULTILINE)
-    return re.sub(r"\s+", " ", found[1])
-
-
 def socat_udp():
+    typed = commands(Documents().take("man/nmnotify.8", "UDP4-RECVFROM"), "#")
     for family in FAMILIES:
-        command = page_command(f"socat -u UDP{family[-1]}-RECVFROM")
+        (command,) = (c for c in typed if f"UDP{family[-1]}-RECVFROM" in c)
         with sandbox() as (box, program), running("sh", "-c", command.replace("exec nmnotify", f"exec {program}")):
 
             def says(data, *verdicts):
@@ -403,10 +399,15 @@ def socat_udp():
 
 def entry(name, box):
     """A shipped file, with its program and its user replaced."""
-    text = (PROJECT / "units" / name).read_text().replace("@SBINDIR@", str(box.dir / "bin"))
+    text = in_box((PROJECT / "units" / name).read_text().replace("@SBINDIR@", "/usr/local/sbin"), box)
     assert re.search(r"^finger\b|^service finger$", text, re.MULTILINE)
-    text = re.sub(r"\tnmnotify(\t/)", rf"\t{box.user}\1", text)
     return re.sub(r"(user\s*= )nmnotify", rf"\1{box.user}", text)
+
+
+def in_box(text, box):
+    """Lines for inetd with the sandbox's program and user."""
+    text = text.replace("/usr/local/sbin", str(box.dir / "bin"))
+    return re.sub(r"\tnmnotify(\t/)", rf"\t{box.user}\1", text)
 
 
 @contextmanager
@@ -481,8 +482,7 @@ def inetd_nmnotifyd():
     """The lines that are shipped as comments, instead of the others."""
 
     def of_nmnotifyd(box):
-        text = re.sub(r"^finger.*\n", "", entry("inetd.conf", box), flags=re.MULTILINE)
-        return re.sub(r"^#(finger\t|79\t)", r"\1", text, flags=re.MULTILINE)
+        return in_box(Documents().take("units/inetd.conf", "nmnotifyd"), box)
 
     with sandbox("user") as (box, _):
         with inetd(box, of_nmnotifyd(box)):

@@ -35,12 +35,20 @@ from nmtest import BUILD, PROJECT, until
 PACKAGES = (
     "systemd,systemd-sysv,dbus,libpam-systemd,nftables,iproute2,sudo,netbase,netcat-openbsd,"
     "isync,fetchmail,getmail6,offlineimap3,mpop,maildrop,procmail,dovecot-imapd,dovecot-pop3d,"
-    "openbsd-inetd,ucspi-tcp,ipsvd,socat,polkitd,procps"
+    "openbsd-inetd,ucspi-tcp,ipsvd,socat,openssl,stunnel4,polkitd,procps"
 )
+# It excludes the other inetd, so it is only unpacked, into /opt; what it needs, that one has brought.
+UNPACKED = "xinetd"
+UNPACK = f"""
+cd "$1/opt"
+APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download {UNPACKED}
+dpkg -x {UNPACKED}_*.deb {UNPACKED}
+rm {UNPACKED}_*.deb
+"""
 # They are there for some tests, and not to be started in all of them.
-MASKED = ("dovecot.service", "fetchmail.service", "inetd.service")
+MASKED = ("dovecot.service", "fetchmail.service", "inetd.service", "stunnel4.service")
 # With another list, another tree.
-STAMP = f"5 {PACKAGES}\n"
+STAMP = f"6 {PACKAGES} {UNPACKED}\n"
 BOOT_SECONDS = 60
 # Processes of the container are never the test's own.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -129,6 +137,7 @@ def make_tree(release):
     made = subprocess.run(
         ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={PACKAGES}", "--quiet"]
         + ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
+        + [f"--customize-hook=set -e; {UNPACK}"]
         + [release, str(fresh / "root"), *lines],
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: ISC
-"""What README.md, the pages and the comments of the units tell somebody to type, for recipes.t. Each
-block is taken by a test, or named as one that is only shown, with the reason. What is left over, and
-what is asked for and is not there, fails."""
+"""What README.md, the pages and the comments of all that is shipped tell somebody to type or to set.
+A test takes it from here; recipes.t sees to it that all of it is taken: there, or in another test, or
+named as something that is only shown, with the reason. What is left over, and what is asked for and is
+not there, fails."""
 
 import re
 import sys
@@ -9,19 +10,18 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
-from nmtest import PROJECT, ok
+from nmtest import PROJECT, equal, ok
 
 PAGES = ("README.md", "man/nmnotify-units.7", "man/nmnotify.8", "man/nmnotify.conf.5", "man/nmnotifyd.8")
-UNITS = (
-    "units/nmnotify.socket",
-    "units/nmnotify@.service",
-    "units/nmnotifyd.socket",
-    "units/nmnotifyd.service",
-    "units/user/nmnotify.socket",
-    "units/user/nmnotify@.service",
-    "units/user/nmnotifyd.socket",
-    "units/user/nmnotifyd.service",
-)
+SHIPPED = tuple(sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "units").rglob("*") if p.is_file()))
+
+# In running text: a command has more than one word, and a setting has a value.
+PROGRAMS = "nmnotifyd?|systemctl|systemd-analyze|journalctl|loginctl|nft|make|man|getent|ping|timeout|sudo"
+COMMAND = re.compile(rf"(?:{PROGRAMS}) \S.*")
+SETTING = re.compile(r"[A-Z][A-Za-z]+=\S+|PassCmd .+")
+
+
+# ---- Where they are ----
 
 
 def _undent(text):
@@ -30,32 +30,52 @@ def _undent(text):
     return "\n".join(line[least:] for line in lines) + "\n"
 
 
+def _inline(words):
+    """Those of them that are a command or a setting, each once."""
+    found = [word for word in words if COMMAND.fullmatch(word) or SETTING.fullmatch(word)]
+    return [f"{word}\n" for word in dict.fromkeys(found)]
+
+
 def _markdown(text):
     """Code is what is indented by four, or by three more in a list, behind an empty line."""
     found = re.findall(r"(?m)(?<=\n\n)(?: {4,}\S.*\n)+(?:\n*(?: {4,}\S.*\n)+)*", text)
-    return [_undent(block) for block in found]
+    return [_undent(block) for block in found] + _inline(re.findall(r"`([^`\n]+)`", text))
 
 
 def _page(text):
+    text = text.replace("\\e", "\\").replace("\\(dq", '"')
     blocks = re.findall(r"(?ms)^\.Bd -literal.*?\n(.*?)^\.Ed$", text)
-    plain = lambda b: b.replace("\\e", "\\").replace("\\(dq", '"').replace("@SBINDIR@", "/usr/local/sbin")
-    return [plain(block) for block in blocks]
+    quoted = re.findall(r"(?m)^\.[DQ]l (.*?)(?: [.,:;)])*$", text)
+    return blocks + _inline(quoted)
 
 
-def _unit(text):
-    """In comments: what is indented by three, behind an empty line of the comment."""
-    found = re.findall(r"(?m)^#\n((?:#   .*\n)+)", text)
-    return [_undent(re.sub(r"(?m)^#", "", block)) for block in found]
+def _shipped(text):
+    """Of comments: what is indented by three, behind an empty line; what only has to lose its #; and
+    what the prose has."""
+    indented = r"(?m)^#\n((?:#   .*\n)+)"
+    without = r"(?m)^#[^\s#].*\n(?:#(?:[^\s#]| {4,}|\t).*\n)*"
+    blocks = [re.sub(r"(?m)^#", "", block) for block in re.findall(indented, text)]
+    blocks = [_undent(block) for block in blocks]
+    blocks += [re.sub(r"(?m)^#", "", block) for block in re.findall(without, text)]
+    prose = re.sub(without, "", re.sub(indented, "", text))
+    lines = re.findall(r"(?m)^\s*#\s*(.*)$", prose)
+    words = rf"(?<![\w(])(?:{PROGRAMS}) -\w+|(?<!\S)[A-Z][A-Za-z]+=[\w/~]\S*\b"
+    return blocks + _inline(re.findall(words, "\n".join(lines)))
 
 
 def _blocks(name):
-    text = (PROJECT / name).read_text()
-    return (_markdown if name.endswith(".md") else _page if name in PAGES else _unit)(text)
+    text = (PROJECT / name).read_text().replace("@SBINDIR@", "/usr/local/sbin")
+    if name not in PAGES:
+        return _shipped(text)
+    return (_markdown if name.endswith(".md") else _page)(text)
+
+
+# ---- Who takes them ----
 
 
 class Documents:
     def __init__(self):
-        self.left = {name: _blocks(name) for name in (*PAGES, *UNITS)}
+        self.left = {name: _blocks(name) for name in (*PAGES, *SHIPPED)}
 
     def take(self, name, part):
         """The first block of a file with this text in it that was not taken yet."""
@@ -70,11 +90,16 @@ class Documents:
         assert why
         self.take(name, part)
 
+    def run_by(self, test, name, part):
+        """One that another test takes by the same words."""
+        self.take(name, part)
+        taken = re.findall(r"take\(\s*\"([^\"]+)\",\s*f?\"([^\"]+)\"", (PROJECT / "tests" / test).read_text())
+        ok((name, part) in taken, f"{name}: {test} runs: {part.strip()}")
+
     def check(self):
         for name, blocks in self.left.items():
-            for block in blocks:
-                ok(False, f"{name}: no test runs, and no reason is given for: {block.splitlines()[0].strip()}")
-            ok(not blocks, f"{name}: every block is run, or is known not to be")
+            first = [block.splitlines()[0].strip() for block in blocks]
+            equal(first, [], f"{name}: every command and setting is run, or is known not to be")
 
 
 def commands(block, prompt=None):

@@ -29,7 +29,7 @@ SECONDS = 240
 LEFT_OUT = re.compile(
     r"usr/(share/(doc|man|locale|info|perl|perl5|i18n|zoneinfo|dovecot|offlineimap3)|lib/(python3|dovecot|apt|locale)|"
     r"lib/x86_64-linux-gnu/(perl|gconv|libicu|libpython)|sbin/dovecot|bin/(perl|python)|include)|"
-    r"var/(cache|lib/(apt|dpkg))|boot|tmp/|proc/|sys/|dev/|run/"
+    r"var/(cache|lib/(apt|dpkg))|boot|opt/|tmp/|proc/|sys/|dev/|run/"
 )
 SILENT, WATCH_SECONDS = 200, 16
 

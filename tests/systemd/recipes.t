@@ -20,6 +20,8 @@ from nmtest import diag, equal, ok, skip, until
 RELEASES = ("bookworm", "trixie")
 PAIRS = {"nmnotify": "nmnotify@.service", "nmnotifyd": "nmnotifyd.service"}
 PASSWORD = "secret"
+CHECK = "nmnotify -t"
+TOUCH = "/usr/bin/touch /home/alice/touched"
 HOME = "/home/alice"
 
 docs = Documents()
@@ -66,6 +68,32 @@ def type_all(block, prompt=None, **how):
         said += sh(command, **how)
         ok(True, f"typed: {command}")
     return said
+
+
+def one_line(command):
+    return " ".join(command.split())
+
+
+def notify(source="127.0.0.1", host="127.0.0.1", more=""):
+    sh(f"printf 'nm_notifyuser\\r\\n' | nc -w 2 {more} -s {source} {host} 79", check=False)
+
+
+def background(name, command, **how):
+    """A server that stays in front, until the end of the block. What it has started may go on."""
+    return _Background(name, command, **how)
+
+
+class _Background:
+    def __init__(self, name, command, where="/"):
+        self.name = name
+        box.write(f"/etc/typed-{name}", f"cd {where}\nexec {command}\n")
+
+    def __enter__(self):
+        sh(f"systemd-run --quiet --collect --unit=typed-{self.name} -p KillMode=mixed bash /etc/typed-{self.name}")
+        time.sleep(0.5)
+
+    def __exit__(self, *_):
+        sh(f"systemctl stop typed-{self.name}; systemctl reset-failed", check=False)
 
 
 # ---- A mail server, and a user with all fetchers ----
@@ -130,7 +158,7 @@ SOURCES = {name: f"127.0.1.{number}" for number, name in enumerate(FETCHERS, 1)}
 def mail_server():
     version = sh("dovecot --version").split()[0]
     box.write("/etc/dovecot/test.conf", DOVECOT[".".join(version.split(".")[:2])].format(password=PASSWORD))
-    names = " ".join(f"/srv/dovecot/{name}" for name in ("alice", *FETCHERS))
+    names = " ".join(f"/srv/dovecot/{name}" for name in ("alice", "bob", *FETCHERS))
     sh(f"for d in {names}; do install -d -o mail -g mail $d $d/cur $d/new $d/tmp; done")
     sh("systemd-run --quiet --unit=test-dovecot dovecot -F -c /etc/dovecot/test.conf")
     ok(until(lambda: "OK" in sh("exec 3<>/dev/tcp/127.0.0.1/143; head -c 4 <&3", check=False), 10), "a mail server answers")
@@ -237,13 +265,21 @@ def arrives(pattern, subject, name, seconds=20):
         diag(sh("journalctl -q -n 12 -o cat -t nmnotify -t nmnotifyd -t fetchmail", check=False))
 
 
+def touched(send, seconds=10):
+    """Whether what `send` does has an action touch the file."""
+    sh(f"rm -f {HOME}/touched")
+    send()
+    return until(lambda: (box.root / HOME.lstrip("/") / "touched").exists(), seconds)
+
+
 # ---- Beginning ----
 
 
 def begin():
     """As after an installation."""
     sh("systemctl disable --quiet --now nmnotify.socket nmnotifyd.socket nmnotifyd.service; systemctl stop 'nmnotify@*'")
-    sh("rm -rf /etc/systemd/system/nmnotify* /run/nmnotify/*; systemctl daemon-reload; systemctl reset-failed")
+    sh("rm -rf /etc/systemd/system/nmnotify* /run/nmnotify /run/nmnotify-inetd; systemd-tmpfiles --create", check=False)
+    sh("systemctl daemon-reload; systemctl reset-failed")
 
 
 def configure(text):
@@ -264,7 +300,6 @@ def run_status(after):
 
 
 def readme_first_setup():
-    docs.shown("README.md", "make demo", "it is this test's own caller's: make check; demo is tests/demo")
     # What container.Container does; the rest of the machine has no compiler.
     equal(commands(docs.take("README.md", "sudo make install")), ["make", "sudo make install"], "README: how it was installed")
     begin()
@@ -304,8 +339,7 @@ def readme_inetd():
     configure(configuration + docs.take("README.md", "/run/nmnotify-inetd"))
     box.write("/etc/inetd.conf", docs.take("README.md", "finger stream tcp nowait"))
     sh("systemctl unmask inetd; systemctl daemon-reload; systemctl start inetd")
-    sh("sudo systemctl reload inetd")
-    ok("sudo systemctl reload inetd" in (nmtest.PROJECT / "README.md").read_text(), "typed: sudo systemctl reload inetd")
+    type_all(docs.take("README.md", "sudo systemctl reload inetd"))
     deliver("mbsync", "by inetd")
     until(lambda: sh("exec 3<>/dev/tcp/127.0.0.1/79", check=False) == "", 5)
     type_all(docs.take("README.md", "nc -w 2 client.example.org 79"), check=False)
@@ -313,22 +347,70 @@ def readme_inetd():
     # The same in the page, and then nmnotifyd(8)'s for wait.
     equal(docs.take("man/nmnotify.8", "finger stream tcp nowait").split()[:5],
           "finger stream tcp nowait.2147483647 root".split(), "nmnotify(8): the same entry")
-    configure(docs.take("man/nmnotify.8", "/run/nmnotify-inetd").replace("192.0.2.25", "192.0.2.25 127.0.0.1"))
+    configure(inetd_configuration().replace("192.0.2.25", "192.0.2.25 127.0.0.1"))
     deliver("mbsync", "by inetd, the page")
     time.sleep(10)  # the interval
     sh("printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79", check=False)
     arrives("Mail/mbsync/new/*", "by inetd, the page", "nmnotify(8): its configuration for inetd fetches mail")
+    inetd_waits()
     sh("systemctl stop inetd; systemctl mask --quiet inetd")
-    docs.shown("man/nmnotifyd.8", "wait.2147483647", "superservers.t runs the same lines of units/inetd.conf")
-    docs.shown("man/nmnotify.8", "service finger", "xinetd excludes inetd's package; superservers.t runs units/xinetd")
+    docs.run_by("integration/superservers.t", "units/inetd.conf", "nmnotifyd")
+
+
+def inetd_configuration(**instead):
+    """nmnotify(8)'s, for all that start the handler as root; with other values for some keywords."""
+    global _inetd_configuration
+    _inetd_configuration = _inetd_configuration or docs.take("man/nmnotify.8", "/run/nmnotify-inetd")
+    text = _inetd_configuration
+    for keyword, value in instead.items():
+        text, count = re.subn(rf"(?m)^({keyword} +).*$", rf"\g<1>{value}", text)
+        assert count == 1, keyword
+    return text
+
+
+_inetd_configuration = None
+
+
+def inetd_waits():
+    """nmnotifyd(8): TCP and UDP, by one service for each."""
+    page = "man/nmnotifyd.8"
+    sh("systemctl stop inetd")
+    begin()
+    # What inetd has started outlives it, until it is idle.
+    configure("from 127.0.0.1\nidle 1s\ninterval 1s\naction /usr/bin/touch /home/nmnotify/touched\n")
+    sh("install -d -o nmnotify /home/nmnotify")
+    box.write("/etc/inetd.conf", docs.take(page, "wait.2147483647"))
+    sh("systemctl start inetd; sleep 0.5")
+    for kind, more in (("TCP", ""), ("UDP", "-u")):
+        sh("rm -f /home/nmnotify/touched; sleep 1.1")
+        notify(more=more)
+        ok(until(lambda: (box.root / "home/nmnotify/touched").exists(), 10), f"{page}: inetd hands over {kind}")
+    ok(until(lambda: not sh("pgrep -x nmnotifyd", check=False), 20), f"{page}: and each ends when it is idle")
 
 
 def readme_rest():
     docs.shown("README.md", "super-server: systemd, inetd", "a picture")
-    docs.shown("man/nmnotify.conf.5", "a network\n", "what -t says: check.t and conf.t have such lines")
+    targets = [line.split("  ")[0] for line in docs.take("README.md", "make demo").splitlines()]
+    for part in MAKES:
+        targets.append(docs.take("README.md", part).strip())
+    for command in targets:
+        # They build and test, which is what is done around this test; that they are there, make says.
+        words = ["make", "-n", "-C", str(nmtest.PROJECT), *command.split()[1:]]
+        made = subprocess.run(words, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+        known = all(word.split("=")[-1] in made.stdout for word in words if word.startswith("TIME="))
+        ok(made.returncode == 0 and made.stdout and known, f"README: make knows: {command}") or diag(made.stderr)
+    page = docs.take("README.md", "man ./man").split()[1]
+    ok((nmtest.PROJECT / page).read_text().startswith(".\\\""), f"README: {page} is a page")
+    docs.shown("README.md", "systemctl edit", "how to say it; its commands are typed with each unit above")
+    docs.shown("README.md", "User=alice", "what is typed in step 1")
     said = docs.take("README.md", "apt-get install")
     wanted = re.search(r"(?m)^build='(.*)'", (nmtest.PROJECT / "tests/packages").read_text())[1].split()
     equal(sorted(said.splitlines()[0].split()[2:]), sorted(wanted), "README: to build takes what tests/packages has")
+
+
+# What README says of make in running text.
+MAKES = ("make install", "make lint", "make bench\n", "make bench-quick", "make SYSTEMD=no", "make check\n", "make clean all")
+MAKES += ("make CROSS", "make check-long", "make fuzz", "make coverage")
 
 
 # ---- Every fetcher, in both pairs ----
@@ -511,21 +593,232 @@ def pages_systemd():
     ok(until(lambda: "source=127.0.0.9" in sh(denied), 5), f"{page}: typed: {denied}")
     begin()
     docs.shown(page, "verdict=accepted account=home", "the form of log lines: log.t")
-    for part in ("accept      = 7980", "openssl s_client", "UDP4-RECVFROM"):
-        docs.shown(page, part, "superservers.t runs it")
+
+
+def pages_xinetd():
+    """Its program is unpacked beside inetd's; the rest is where the package has it."""
+    page = "man/nmnotify.8"
+    begin()
+    configure(inetd_configuration(action=TOUCH))
+    box.write("/etc/xinetd.d/nmnotify", docs.take(page, "service finger"))
+    with background("xinetd", "/opt/xinetd/usr/sbin/xinetd -dontfork -f /opt/xinetd/etc/xinetd.conf"):
+        ok(touched(lambda: notify("192.0.2.25")), f"{page}: xinetd, with its entry")
+
+
+def pages_stunnel():
+    """Both sides, with certificates as the page says, and a sender who has none."""
+    page = "man/nmnotify.8"
+    begin()
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2"
+    sh(f"""mkdir -p /etc/stunnel /root/server && cd /root/server
+{make} -subj /CN=ca -keyout ca.key -out /etc/stunnel/servers-ca.pem
+{make} -subj /CN=client.example.org -keyout client.key -out client.crt
+cat client.key client.crt >/etc/stunnel/client.pem
+openssl req -newkey rsa:2048 -nodes -subj /CN=server -keyout server.key -out server.csr
+openssl x509 -req -days 2 -in server.csr -CA /etc/stunnel/servers-ca.pem -CAkey ca.key -CAcreateserial -out server.crt
+cat server.key server.crt >server.pem""")
+    box.write("/etc/stunnel/nmnotify.conf", "foreground = yes\n" + docs.take(page, "accept      = 7980"))
+    box.write("/etc/nmnotify-tls.conf", inetd_configuration(**{"from": "127.0.0.1", "action": TOUCH}))
+    command = commands(docs.take(page, "openssl s_client"), "$")[0]
+    send = lambda words: sh(f"cd /root/server && {words}", check=False)
+    with background("stunnel", "stunnel4 /etc/stunnel/nmnotify.conf"):
+        until(lambda: "7980" in sh("ss -Hltn 'sport = :7980'"), 10)
+        without = command.replace("-cert server.pem", "")
+        ok(not touched(lambda: send(without), 2), f"{page}: stunnel lets nobody in who has no certificate")
+        ok(touched(lambda: send(command)), f"{page}: stunnel, typed: {one_line(command)}")
+
+
+def pages_udp():
+    """Without nmnotifyd: socat, as root; for both families."""
+    page = "man/nmnotify.8"
+    for command, address in zip(commands(docs.take(page, "UDP4-RECVFROM"), "#"), ("127.0.0.1", "::1")):
+        begin()
+        configure(inetd_configuration(**{"from": address, "action": TOUCH}))
+        with background("socat", command):
+            good = touched(lambda: notify(address, address, "-u"))
+            ok(good, f"{page}: typed: {one_line(command)}") or diag(sh("journalctl -q -n 6 -o cat"))
+
+
+def pages_in_text():
+    """What stands in running text."""
+    begin()
+    page = "man/nmnotify-units.7"
+    sh("systemd-run --quiet --unit=other socat TCP6-LISTEN:79,fork,reuseaddr /dev/null; sleep 0.5")
+    sh("systemctl start nmnotify.socket", check=False)
+    command = docs.take(page, "journalctl -u nmnotify.socket").strip()
+    ok(until(lambda: "Address already in use" in sh(command), 5), f"{page}: typed: {command}")
+    sh("systemctl stop other; systemctl reset-failed")
+    command = docs.take(page, "systemd-analyze security").strip()
+    ok("NoNewPrivileges" in sh(f"{command} nmnotifyd.service", check=False), f"{page}: typed: {command}")
+    for part in ("systemctl --user\n", "systemctl edit UNIT"):
+        docs.shown(page, part, "how to say it; the whole commands are in the examples")
+    docs.shown(page, "User=root", "what not to say")
+    for part in ("PrivateUsers=yes", "PrivateUsers=no"):
+        docs.shown(page, part, "takes a kernel of one's own")
+    page = "man/nmnotify.8"
+    configure(inetd_configuration(**{"from": "local", "action": TOUCH}))
+    box.write("/etc/line.txt", "nm_notifyuser\r\n")
+    command = docs.take(page, "nmnotify < line.txt").strip()
+    ok(touched(lambda: sh(f"cd /etc; {command}")), f"{page}: typed: {command}")
+    asks = docs.take(page, "timeout 3 bash").strip().replace("imap.example.org/993", "127.0.0.1/143")
+    configure("from 127.0.0.1\naction /bin/sh -c \"" + asks.replace('"', '\\"') + "; touch /home/alice/touched\"\n")
+    edit("systemctl edit nmnotify@.service", "[Service]\nUser=alice\n")
+    sh("systemctl start nmnotify.socket")
+    ok(touched(notify), f"{page}: an action that asks first: {asks}")
+    docs.shown(page, "ping -c1", "what does nothing")
+    docs.shown(page, "Accept=yes", "a name for what nmnotify.socket has")
+    docs.shown(page, "User=alice", "what is typed in its set-up for systemd")
+    docs.shown(page, "systemctl --user", "a name")
+    own_unit(docs.take(page, "StandardInput=socket"))
+    page = "man/nmnotify.conf.5"
+    command = docs.take(page, "getent hosts NAME").strip()
+    ok("127.0.0.1" in sh(command.replace("NAME", "client.example.org")) , f"{page}: typed: {command}")
+    page = "man/nmnotifyd.8"
+    for part in ("systemctl reload", "systemctl status"):
+        docs.shown(page, part, "reload() types it, for nmnotifyd.service")
+
+
+def own_unit(setting):
+    """Accept=yes, and what one's own service must have."""
+    begin()
+    configure(inetd_configuration(**{"from": "127.0.0.1", "action": TOUCH}))
+    box.write("/etc/systemd/system/own.socket", "[Socket]\nListenStream=79\nAccept=yes\n")
+    service = "[Service]\nExecStart=/usr/local/sbin/nmnotify\n"
+    for text, works in ((service, False), (service + setting, True)):
+        box.write("/etc/systemd/system/own@.service", text)
+        sh("systemctl daemon-reload; systemctl restart own.socket")
+        equal(bool(touched(notify, 10 if works else 2)), works, f"nmnotify(8): an own unit {'with' if works else 'without'} {setting.strip()}")
+    sh("systemctl stop own.socket; rm /etc/systemd/system/own*; systemctl daemon-reload; systemctl reset-failed")
+
+
+# ---- nmnotify.conf(5), and the configuration that is shipped ----
+
+
+def by_unit(text, drop_in="[Service]\nUser=alice\n", complaints=()):
+    """A configuration to the letter, in the unit for each connection."""
+    begin()
+    configure(text)
+    edit("systemctl edit nmnotify@.service", drop_in)
+    sh("systemctl start nmnotify.socket")
+    said = [line for line in checked(CHECK, check=False) if not any(c in line for c in complaints)]
+    equal(said, [], f"typed: {CHECK}, for {text.split()[1]}")
+
+
+def fetches(where, name, source="192.0.2.25", host="127.0.0.1", user="mbsync"):
+    subject = name.split(": ", 1)[-1].replace("'", "")
+    deliver(user, subject)
+    notify(source, host)
+    arrives(where, subject, name)
 
 
 def pages_configurations():
-    """Each is one that can be checked; those with a fetcher run above."""
+    """To the letter: each has its sender send the line, and does what is said of it."""
     page = "man/nmnotify.conf.5"
+    mail = "Mail/mbsync/new/*"
+    for each in ("man/nmnotify-units.7", page):
+        equal(docs.take(each, CHECK + "\n").strip(), CHECK, f"{each}: how to check it")
+    by_unit(docs.take(page, "mbsync -q -a"))
+    fetches(mail, f"{page}: the first")
+    home_file(".mbsyncrc", mbsyncrc("mbsync", f"{HOME}/Mail/mbsync") + "\nGroup work\nChannel mbsync\n\nGroup home\nChannel mbsync\n")
+    sh(f"chown alice: {HOME}/.mbsyncrc")
+    after = time.time()
+    by_unit(docs.take(page, "account work"))
+    fetches(mail, f"{page}: work")
+    fetches(mail, f"{page}: home", source="198.51.100.1")
+    equal(sorted(run_status(after))[:2], [("home", "0"), ("work", "0")], f"{page}: by account")
+    isolate_no(docs.take(page, "isolate   no"))
+    credentials(docs.take(page, "pass    CRED"))
+    desktop(docs.take(page, "notify-send"))
+    # Both users, by the address that is connected to.
     sh("id bob >/dev/null 2>&1 || useradd --create-home --shell /bin/bash bob")
-    for part in ("account work", "account alice", "mbsync -q -a", "notify-send", "isolate   no", "pass    CRED"):
-        text = docs.take(page, part)
-        configure(text)
-        # There is no notify-send here; and the unit of the last has the user.
-        expected = ("notify-send", "has no 'user'")
-        lines = [line for line in checked("nmnotify -t", check=False) if not any(text in line for text in expected)]
-        equal(lines, [], f"{page}: typed: nmnotify -t, for '{part}'")
+    box.write("/home/bob/.fetchmailrc", FETCHMAIL.format(user="bob") + '  mda "cat >> /home/bob/mail"\n', mode=0o600)
+    sh("chown bob: /home/bob/.fetchmailrc")
+    many = "[Service]\nUser=\nStateDirectory=\nCapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_KILL\n"
+    by_unit(docs.take(page, "account alice"), many)
+    fetches(mail, f"{page}: alice, by her address", "2001:db8:25::1", "2001:db8:1::a")
+    fetches("/home/bob/mail", f"{page}: bob, by his", "2001:db8:25::1", "2001:db8:1::b", "bob")
+    # What -t says of lines like these.
+    mask = docs.take(page, "a network\n")
+    configure("from 192.0.2.0/255.255.255.0\nuser alice\naction /bin/true && /bin/true\n")
+    said = " ".join(sh(CHECK, check=False).split())
+    for message in re.split(r"\n(?=/)", mask.strip()):
+        ok(" ".join(message.split()) in said, f"{page}: -t says it: {message.splitlines()[0]}") or diag(said)
+    docs.shown(page, "Environment=GNUPGHOME", "an example of what pass is for: the credentials are one, too")
+
+
+FETCHMAIL = f'poll 127.0.0.1 protocol IMAP auth password user {{user}} password "{PASSWORD}" sslproto "" keep\n'
+
+
+def isolate_no(text):
+    """A fetchmail that polls is woken, and goes on."""
+    page = "man/nmnotify.conf.5"
+    home_file(".fetchmailrc-poll", "set daemon 3000\n" + FETCHMAIL.format(user="fetchmail") + f'  mda "cat >> {HOME}/Mail/fetchmail"\n')
+    sh(f"cp -p {HOME}/.fetchmailrc-poll {HOME}/.fetchmailrc; chown alice: {HOME}/.fetchmailrc*")
+    daemon = lambda: sh("pgrep -u alice -x fetchmail", check=False).strip()
+    with background("fetchmail", "su - alice -c 'fetchmail --nodetach'"):
+        until(daemon, 10)
+        time.sleep(1)  # the first poll
+        was = daemon()
+        by_unit(text)
+        fetches("Mail/fetchmail", f"{page}: the daemon that was woken", user="fetchmail")
+        equal(daemon(), was, f"{page}: and that is the one that was there")
+
+
+def credentials(text):
+    """A password that only the unit has."""
+    page = "man/nmnotify.conf.5"
+    credential, command = docs.take(page, "LoadCredential=mail"), docs.take(page, "PassCmd")
+    box.write(credential.strip().split(":")[1], PASSWORD, mode=0o600)
+    home_file(".mbsyncrc", mbsyncrc("mbsync", f"{HOME}/Mail/mbsync").replace(f"Pass {PASSWORD}", command.strip()))
+    sh(f"chown alice: {HOME}/.mbsyncrc")
+    by_unit(text, f"[Service]\nUser=alice\n{credential}", ["has no 'user'"])
+    fetches("Mail/mbsync/new/*", f"{page}: with the password of the unit")
+    home_file(".mbsyncrc", mbsyncrc("mbsync", f"{HOME}/Mail/mbsync"))
+    sh(f"chown alice: {HOME}/.mbsyncrc")
+
+
+def desktop(text):
+    """A message bus at the address of the page, and a notify-send that asks it."""
+    page = "man/nmnotify.conf.5"
+    address = re.search(r"unix:path=(\S+)", text)[1]
+    call = "dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId"
+    box.write("/usr/bin/notify-send", f"#!/bin/sh\n{call} >/home/alice/bus && echo \"$1\" >/home/alice/touched\n", mode=0o755)
+    sh(f"mkdir -p {os.path.dirname(address)} && chown alice: {os.path.dirname(address)}; rm -f {address}")
+    bus = f"setpriv --reuid=alice --regid=alice --clear-groups dbus-daemon --session --nofork --address=unix:path={address}"
+    with background("bus", bus):
+        by_unit(text)
+        good = touched(lambda: notify("192.0.2.25"))
+        ok(good and sh(f"cat {HOME}/touched") == "You have mail.\n", f"{page}: tell the desktop") or diag(sh("journalctl -q -n 6 -o cat"))
+    sh("rm /usr/bin/notify-send")
+
+
+def shipped_configuration():
+    """Uncommented, as its comments say."""
+    name = "units/nmnotify.conf"
+    keywords = ("from  ", "action  ", "user  ", "env  ", "pass  ", "interval  ", "limit  ")
+    one = "".join(docs.take(name, keyword) for keyword in keywords)
+    equal(docs.take(name, "nmnotify -t").strip(), CHECK, f"{name}: how to check it")
+    home_file(".mbsyncrc", mbsyncrc("mbsync", f"{HOME}/Mail/mbsync") + "\nGroup work\nChannel mbsync\n")
+    home_file(".fetchmailrc", FETCHMAIL.format(user="fetchmail") + f'  mda "cat >> {HOME}/Mail/fetchmail"\n')
+    sh(f"chown alice: {HOME}/.mbsyncrc {HOME}/.fetchmailrc")
+    by_unit(one)
+    fetches("Mail/mbsync/new/*", f"{name}: one account")
+    by_unit(one + docs.take(name, "account  "))
+    fetches("Mail/mbsync/new/*", f"{name}: the first of two accounts")
+    fetches("Mail/fetchmail", f"{name}: the second", "2001:db8:25::1", "::1", "fetchmail")
+
+
+def shipped_comments():
+    """The rest of what comments of units say."""
+    setting = docs.take("units/nmnotifyd.socket", "ListenDatagram=79")
+    begin()
+    configure(f"from 127.0.0.1\naction {TOUCH}\n")
+    edit("systemctl edit nmnotifyd.service", "[Service]\nUser=alice\n")
+    edit("systemctl edit nmnotifyd.socket", f"[Socket]\n{setting}")
+    sh("systemctl start nmnotifyd.socket")
+    ok(touched(lambda: notify(more="-u")), f"units/nmnotifyd.socket: {setting.strip()}")
+    docs.shown("units/nmnotifyd.socket", "Accept=yes", "what it has not")
+    begin()
 
 
 # ---- User instances ----
@@ -644,7 +937,13 @@ TESTS = (
     pages_many_users,
     pages_try,
     pages_systemd,
+    pages_xinetd,
+    pages_stunnel,
+    pages_udp,
+    pages_in_text,
     pages_configurations,
+    shipped_configuration,
+    shipped_comments,
     user_instances,
     reload,
     upgrade,
@@ -654,6 +953,8 @@ TESTS = (
 def prepare():
     hosts = f"127.0.0.1 localhost client.example.org {sh('hostname').strip()}\n::1 localhost\n"
     box.write("/etc/hosts", hosts)
+    for address in ("192.0.2.25/32", "198.51.100.1/32", "2001:db8:25::1/128", "2001:db8:1::a/128", "2001:db8:1::b/128"):
+        sh(f"ip address add {address} dev lo")
     mail_server()
     alice()
 
