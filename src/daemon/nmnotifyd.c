@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -64,8 +65,11 @@ static void guard_descriptors(struct daemon *d, char **arguments)
 static void take_sockets(struct daemon *d)
 {
 	struct launch *launch = &d->launch;
-	int first = STDERR_FILENO + 1, count = service_listeners(launch->listener, &d->wrong);
+	int first = STDERR_FILENO + 1, count;
 
+	if (!program_is_unit())
+		(void)unsetenv("NOTIFY_SOCKET"); /* it is for who has started us; this does not fail */
+	count = service_listeners(launch->listener, &d->wrong);
 	if (count > 0) {
 		d->wrong = NULL;
 		launch->listeners_count = (unsigned)count;

@@ -38,6 +38,17 @@ void program_begin(struct program *program, const char *name, const char *usage,
 /* Whoever was handed something that waits lives at least so long, be it at rest. */
 #define REST_MS 10000
 
+/* Debian's inetd is a service itself, and hands its NOTIFY_SOCKET on: whom systemd has started, it says
+ * (SYSTEMD_EXEC_PID in systemd.exec(5), from 248 on). */
+bool program_is_unit(void)
+{
+	const char *started = getenv("SYSTEMD_EXEC_PID");
+
+	if (getenv("LISTEN_FDS") != NULL)
+		return true;
+	return getenv("NOTIFY_SOCKET") != NULL && (started == NULL || strtol(started, NULL, 10) == getpid());
+}
+
 /* Is descriptor 0 something that waits, a listening socket or a datagram, with which a super-server
  * starts another process as soon as we end? */
 static bool is_restarted(void)
@@ -45,7 +56,7 @@ static bool is_restarted(void)
 	struct sockaddr_storage address;
 	socklen_t length = sizeof(address);
 
-	if (getenv("LISTEN_FDS") != NULL || getenv("NOTIFY_SOCKET") != NULL)
+	if (program_is_unit())
 		return false; /* systemd rests itself: RestartSec= */
 	if (fd_socket_option(STDIN_FILENO, SO_ACCEPTCONN) == 1)
 		return true;

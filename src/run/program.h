@@ -61,6 +61,9 @@ _Noreturn void program_state_is_cut(int signal);
 void program_choose_user(
 	struct program *program, const struct account *account, bool by_number, struct user *user);
 
+/* Has systemd itself started this process, as a service? */
+bool program_is_unit(void);
+
 /* Begins to serve descriptor 0, which may then be closed. */
 void program_serves(struct program *program);
 

@@ -380,12 +380,26 @@ def inetd_waits():
     configure("from 127.0.0.1\nidle 1s\ninterval 1s\naction /usr/bin/touch /home/nmnotify/touched\n")
     sh("install -d -o nmnotify /home/nmnotify")
     box.write("/etc/inetd.conf", docs.take(page, "wait.2147483647"))
+    after = time.time()
     sh("systemctl start inetd; sleep 0.5")
     for kind, more in (("TCP", ""), ("UDP", "-u")):
         sh("rm -f /home/nmnotify/touched; sleep 1.1")
         notify(more=more)
         ok(until(lambda: (box.root / "home/nmnotify/touched").exists(), 10), f"{page}: inetd hands over {kind}")
-    ok(until(lambda: not sh("pgrep -x nmnotifyd", check=False), 20), f"{page}: and each ends when it is idle")
+    gone = lambda: not sh("pgrep -x nmnotifyd", check=False)
+    ok(until(gone, 20), f"{page}: and each ends when it is idle")
+    # inetd is a service that tells systemd how it is; what it starts is not asked.
+    noise = [r["MESSAGE"] for r in box.journal(after=after) if "notification message" in str(r.get("MESSAGE"))]
+    equal(noise, [], f"{page}: systemd is told nothing in inetd's name")
+    configure("from nobody\n")
+    after = time.time()
+    notify()
+    errors = lambda: box.journal("NMNOTIFY_VERDICT=error", after=after)
+    ok(until(errors, 10), f"{page}: a wrong configuration is in the log")
+    time.sleep(3)
+    equal(len(errors()), 1, f"{page}: and does not make a loop of processes")
+    sh("systemctl stop inetd; pkill -x nmnotifyd", check=False)
+    until(gone, 10)
 
 
 def readme_rest():
