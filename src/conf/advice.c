@@ -5,8 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "lib/source.h"
-
 /* Of a host's name in a message; longer ones do not exist (RFC 1035, 2.3.4). */
 #define NAME_MAX_SHOWN 255
 
@@ -290,7 +288,8 @@ static void advice_ipv6_slash(struct text *text, const struct source *source, co
 		return;
 	}
 	if (is_mapped && number < 96) {
-		text_add(text, "the prefix length is out of range: it is 96 at least here");
+		text_add(text,
+			"the prefix length is less than 96, where IPv4 begins: write it as IPv4");
 		return;
 	}
 	number -= is_mapped ? 96 : 0;
@@ -355,7 +354,7 @@ static bool advice_ipv6(struct text *text, const char *word)
 		return false;
 	if (!source_parse(part(bytes, word, length), &source)) {
 		if (!advice_groups(text, word))
-			text_add(text, "not an IPv6 address");
+			text_add(text, "not an IPv6 address, such as 2001:db8::25");
 		return true;
 	}
 	/* With an interface that there is, it is not that which is wrong. */
@@ -366,7 +365,7 @@ static bool advice_ipv6(struct text *text, const char *word)
 	else if (word[length] == '/')
 		advice_ipv6_slash(text, &source, word + length + 1);
 	else
-		text_add(text, "not an IPv6 address");
+		text_add(text, "not an IPv6 address, such as 2001:db8::25");
 	return true;
 }
 
@@ -380,7 +379,7 @@ static void advice_brackets(struct text *text, const char *word)
 		text_add(text, "an address has no brackets and no port here: write ");
 		add_source(text, &source);
 	} else {
-		text_add(text, "an address has no brackets here");
+		text_add(text, "an address has no brackets here, as in 2001:db8::25");
 	}
 }
 
@@ -430,7 +429,7 @@ static bool advice_known(struct text *text, const char *word, bool is_to)
 	}
 	if (strcasecmp(word, "local") == 0 || strcasecmp(word, "unix") == 0) {
 		text_add(text, "%s",
-			is_to ? "not an address or network"
+			is_to ? "a Unix socket has no address: write those of this machine"
 			      : "write 'local' for Unix sockets, pipes and terminals");
 		return true;
 	}
@@ -447,7 +446,7 @@ static bool advice_form(struct text *text, const char *word)
 		text_add(text, "nothing can be excluded: write what is permitted, the rest is "
 			       "denied");
 	else if (strpbrk(word, ",;") != NULL)
-		text_add(text, "networks stand apart by spaces alone");
+		text_add(text, "networks stand apart by spaces alone: write them so");
 	else if (strstr(word, "://") != NULL)
 		text_add(text, "write the address alone, not a URL");
 	else if (strchr(word, '@') != NULL)
@@ -465,7 +464,82 @@ void advice_network(struct text *text, const char *word, bool is_to)
 		advice_ipv6(text, word) || advice_name(text, word))
 		return;
 	text_add(text, "%s",
-		is_to ? "not an address or network" : "not an address, network, 'any' or 'local'");
+		is_to ? "not an address or network, such as 192.0.2.79"
+		      : "not an address, network, 'any' or 'local', such as 192.0.2.25");
+}
+
+/* ---- A network that is written as an address ---- */
+
+/* How many of the last bits of an address are zero. */
+static unsigned zero_bits(const uint8_t *address, unsigned bytes)
+{
+	unsigned bits = 0;
+
+	while (bits < 8 * bytes && (address[bytes - 1 - bits / 8] & (1u << bits % 8)) == 0)
+		bits++;
+	return bits;
+}
+
+bool advice_one_address(
+	struct text *text, const char *word, const struct network *network, bool is_to)
+{
+	bool is_ipv4 = network->base.kind == SOURCE_IPV4;
+	unsigned bytes = is_ipv4 ? 4 : 16, zeros;
+
+	if (network->kind != NETWORK_ADDRESS || strchr(word, '/') != NULL)
+		return false;
+	zeros = zero_bits(network->base.address, bytes);
+	if (zeros == 8 * bytes) {
+		text_add(text, "it is one address, which %s: ",
+			is_to ? "no connection is to" : "nobody has");
+		if (is_to)
+			text_add(text, "leave out 'to' for every local address, or ");
+		else
+			text_add(text, "write 'any' for every source, or ");
+		text_add(text, is_ipv4 ? "0.0.0.0/0 for all of IPv4" : "::/0 for all of IPv6");
+		return true;
+	}
+	/* In IPv6 it is the routers' (RFC 4291, 2.6.1). */
+	if (zeros < (is_ipv4 ? 8 : 64))
+		return false;
+	zeros = is_ipv4 ? zeros / 8 * 8 : 64;
+	text_add(text, "it is one address: if its network is meant, write ");
+	add_source(text, &network->base);
+	text_add(text, "/%u", 8 * bytes - zeros);
+	return true;
+}
+
+/* ---- Keywords ---- */
+
+const char *advice_example(const char *keyword)
+{
+	/* No pointers: each would have to be relocated at every start. */
+	static const struct {
+		char keyword[13], value[25];
+	} table[] = {
+		{ "state", "/run/nmnotify" },
+		{ "log", "journal" },
+		{ "idle", "60s" },
+		{ "account", "home" },
+		{ "from", "192.0.2.25" },
+		{ "to", "192.0.2.79" },
+		{ "limit", "12/m burst 6" },
+		{ "interval", "10s" },
+		{ "timeout", "5m" },
+		{ "read-timeout", "5s" },
+		{ "bare-lf", "yes" },
+		{ "user", "alice" },
+		{ "env", "TZ=UTC" },
+		{ "pass", "GNUPGHOME" },
+		{ "confine", "mail" },
+		{ "isolate", "yes" },
+		{ "action", "/usr/bin/mbsync -q -a" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (strcmp(table[i].keyword, keyword) == 0)
+			return table[i].value;
+	return "";
 }
 
 /* ---- What a shell understands ---- */

@@ -9,11 +9,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/source.h"
 #include "lib/text.h"
 
 /* Adds what is wrong with a word of `from`, or of `to`, that network_parse() does not take, and
  * what to write instead. */
 void advice_network(struct text *text, const char *word, bool is_to);
+
+/* A word of `from` or `to` that means one address, and looks as if a network were meant: adds what
+ * is odd, and what to write instead. False if nothing is. */
+bool advice_one_address(
+	struct text *text, const char *word, const struct network *network, bool is_to);
+
+/* What can stand behind a keyword; empty for one that is not known. */
+const char *advice_example(const char *keyword);
 
 /*
  * The first character of a word that is not what it looks like: a byte order mark, a space that is

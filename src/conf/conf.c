@@ -91,6 +91,24 @@ void conf_tell(struct conf *conf, enum severity severity, const char *file, unsi
 	tell(conf, severity, &text);
 }
 
+/* What could stand behind the keyword: for who has said nothing there, or nothing at all. */
+static void add_example(struct text *text, const char *keyword)
+{
+	text_add(text, ": write such as '%s %s'", keyword, advice_example(keyword));
+}
+
+const char *conf_place(
+	const char *here, const char *file, unsigned line, char bytes[static CONF_PLACE_MAX])
+{
+	struct text text = { .bytes = bytes, .size = CONF_PLACE_MAX };
+
+	if (file == here)
+		text_add(&text, "line %u", line);
+	else
+		text_add(&text, "%s:%u", file, line);
+	return bytes;
+}
+
 /* ---- Values ---- */
 
 static bool is_digit(char c)
@@ -175,7 +193,9 @@ static void set_limit(struct conf *conf, struct account *block, const struct wor
 	emission = (period + count - 1) / count; /* up: never more than was asked for */
 	if (emission > SPAN_MAX_MS || emission * (burst + 1) > SPAN_MAX_MS) {
 		wrong_word(conf, words->word[0], words_join(words, &text),
-			": burst %u at this rate takes more than 7d to recover", (unsigned)burst);
+			": burst %u at this rate takes more than 7d to recover: write a shorter "
+			"PERIOD%s",
+			(unsigned)burst, burst > 1 ? ", or a smaller burst" : "");
 		return;
 	}
 	block->limit.emission.ms = (uint32_t)emission;
@@ -197,8 +217,13 @@ static void wrong_path(struct conf *conf, const struct words *words)
 	if (*path == '~' || *path == '$')
 		wrong_word(conf, words->word[0], path,
 			" is not an absolute path: nothing is expanded here, so write it whole");
+	else if (strchr(path, '/') == NULL && *path != '\0' &&
+		 strcmp(words->word[0], "action") == 0)
+		wrong_word(conf, words->word[0], path,
+			" is not an absolute path: write the one that 'command -v %s' shows", path);
 	else
-		wrong_word(conf, words->word[0], path, " is not an absolute path");
+		wrong_word(conf, words->word[0], path,
+			" is not an absolute path: write it whole, from '/' on");
 }
 
 static void set_state(struct conf *conf, struct account *block, const struct words *words)
@@ -261,6 +286,7 @@ static struct account *account_add(struct conf *conf, const char *name)
 static void set_account(struct conf *conf, struct account *block, const struct words *words)
 {
 	const char *name = words->word[1];
+	char place[CONF_PLACE_MAX];
 
 	(void)block;
 	if (!name_is_good(name))
@@ -268,11 +294,17 @@ static void set_account(struct conf *conf, struct account *block, const struct w
 			" is not a name: a letter or digit, then letters, digits, "
 			"'.', '_' and '-', %d at most",
 			CONF_NAME_MAX);
-	for (unsigned i = 0; i < conf->accounts_count; i++)
-		if (strcmp(name, conf->accounts[i].name) == 0)
-			wrong_word(conf, words->word[0], name, " is there already");
+	for (unsigned i = 0; i < conf->accounts_count; i++) {
+		const struct account *one = &conf->accounts[i];
+
+		if (strcmp(name, one->name) == 0)
+			wrong_word(conf, words->word[0], name,
+				" is there already (%s): write another name",
+				conf_place(conf->file, one->file, one->line, place));
+	}
 	if (conf->accounts_count == CONF_ACCOUNTS_MAX) {
-		wrong(conf, "account: more than %d", CONF_ACCOUNTS_MAX);
+		wrong_word(conf, words->word[0], name, " is one too many: %d accounts is the most",
+			CONF_ACCOUNTS_MAX);
 		return;
 	}
 	conf->block = account_add(conf, name);
@@ -311,6 +343,20 @@ static void wrong_network(struct conf *conf, const char *keyword, const char *wo
 	wrong_word(conf, keyword, word, ": %s", bytes);
 }
 
+/* For conf.advises. */
+static void advise_network(struct conf *conf, const char *keyword, const char *word,
+	const struct network *network, bool is_to)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	conf->network_words[conf->networks_count] =
+		(struct network_word){ .text = word, .file = conf->file, .line = conf->line };
+	text_add(&text, ": ");
+	if (advice_one_address(&text, word, network, is_to))
+		warn_word(conf, keyword, word, bytes);
+}
+
 /* The keyword's words, as networks. `first` is where they begin among all that are written. */
 static void set_networks(struct conf *conf, struct slice *slice, unsigned *first,
 	const struct words *words, bool is_to)
@@ -322,7 +368,8 @@ static void set_networks(struct conf *conf, struct slice *slice, unsigned *first
 		struct network network;
 
 		if (conf->networks_count == CONF_NETWORKS_MAX) {
-			wrong(conf, "%s: more than %d networks in all", words->word[0],
+			wrong_word(conf, words->word[0], words->word[i],
+				" is one too many: %d networks in all is the most",
 				CONF_NETWORKS_MAX);
 			return;
 		}
@@ -332,9 +379,7 @@ static void set_networks(struct conf *conf, struct slice *slice, unsigned *first
 			continue;
 		}
 		if (conf->advises)
-			conf->network_words[conf->networks_count] = (struct network_word){
-				.text = words->word[i], .file = conf->file, .line = conf->line
-			};
+			advise_network(conf, words->word[0], words->word[i], &network, is_to);
 		network_add(conf, &network);
 		slice->count++;
 	}
@@ -411,11 +456,12 @@ static void variable_add(struct conf *conf, const struct account *block, char *t
 	size_t length = variable_name_length(text);
 
 	if (length == 0 || text[length] != '=')
-		wrong_word(conf, "env", text, " is not NAME=value");
+		wrong_word(conf, "env", text, " is not NAME=value, such as TZ=UTC");
 	else if (strncmp(text, "NMNOTIFY_", 9) == 0)
-		wrong_word(conf, "env", text, ": NMNOTIFY_ is ours to set");
+		wrong_word(conf, "env", text, ": NMNOTIFY_ is ours to set: write another name");
 	else if (conf->variables_count == CONF_ENV_MAX)
-		wrong(conf, "env: more than %d variables in all", CONF_ENV_MAX);
+		wrong_word(conf, "env", text, " is one too many: %d variables in all is the most",
+			CONF_ENV_MAX);
 	else
 		conf->variables[conf->variables_count++] =
 			(struct variable){ .block = block, .text = text };
@@ -446,7 +492,8 @@ static void pass_add(struct conf *conf, const struct account *block, char *name)
 	else if ((refusal = variable_refusal(name)) != NULL)
 		wrong_word(conf, "pass", name, ": %s", refusal);
 	else if (conf->passes_count == CONF_PASS_MAX)
-		wrong(conf, "pass: more than %d names in all", CONF_PASS_MAX);
+		wrong_word(conf, "pass", name, " is one too many: %d names in all is the most",
+			CONF_PASS_MAX);
 	else
 		conf->passes[conf->passes_count++] =
 			(struct variable){ .block = block, .text = name };
@@ -492,7 +539,8 @@ static void set_action(struct conf *conf, struct account *block, const struct wo
 	if (words->word[1][0] != '/')
 		wrong_path(conf, words);
 	if (conf->words_count + words->count > CONF_WORDS_MAX) {
-		wrong(conf, "action: more than %d words in all", CONF_WORDS_MAX);
+		wrong_word(conf, "action", words->word[1],
+			" has too many words: %d in all actions is the most", CONF_WORDS_MAX);
 		return;
 	}
 	if (conf->advises)
@@ -540,6 +588,7 @@ static const struct {
 struct lexer {
 	char *from, *to;
 	char quote;     /* the quote that is open, or 0 */
+	char *opened;   /* what is behind it, until now */
 	bool is_quoted; /* some of it was */
 };
 
@@ -556,6 +605,7 @@ static bool character_take(struct lexer *lexer)
 	if (lexer->quote == 0 && (c == '\'' || c == '"')) {
 		lexer->is_quoted = true;
 		lexer->quote = c;
+		lexer->opened = lexer->to;
 		return true;
 	}
 	if (c == '\\' && lexer->quote != '\'') {
@@ -573,14 +623,35 @@ static bool character_take(struct lexer *lexer)
 	return true;
 }
 
-/* Takes the word at lexer->from, in place, and ends it with a NUL. False: reported. */
-static bool word_take(struct conf *conf, struct lexer *lexer)
+/* Something is wrong with how a line is written, at a word of the line's keyword, if it has one. */
+__attribute__((format(printf, 4, 5))) static void wrong_line(
+	struct conf *conf, const struct words *words, const char *word, const char *format, ...)
 {
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+	va_list arguments;
+
+	if (words->count > 0)
+		text_add(&text, "%s: ", words->word[0]);
+	text_add_word(&text, word);
+	va_start(arguments, format);
+	text_add_list(&text, format, arguments);
+	va_end(arguments);
+	tell(conf, SEVERITY_ERROR, &text);
+}
+
+/* Takes the word at lexer->from, in place, and ends it with a NUL. False: reported. */
+static bool word_take(struct conf *conf, struct lexer *lexer, const struct words *words)
+{
+	const char *word = lexer->to;
+
 	while (*lexer->from != '\0' &&
 		(lexer->quote != 0 || (*lexer->from != ' ' && *lexer->from != '\t'))) {
 		if (!character_take(lexer)) {
-			wrong(conf,
-				"a backslash ends the line, which cannot go on on the next one");
+			*lexer->to = '\0';
+			wrong_line(conf, words, word,
+				": a backslash ends the line, which cannot go on on the next one: "
+				"write all on one line");
 			return false;
 		}
 	}
@@ -588,7 +659,10 @@ static bool word_take(struct conf *conf, struct lexer *lexer)
 		lexer->from++;
 	*lexer->to = '\0';
 	if (lexer->quote != 0) {
-		wrong(conf, "a quote is not closed: there is no second %c", lexer->quote);
+		wrong_line(conf, words, lexer->opened,
+			": a quote before it is not closed: write a second %c, or \\%c if it is "
+			"meant as it is",
+			lexer->quote, lexer->quote);
 		return false;
 	}
 	return true;
@@ -604,11 +678,12 @@ static bool line_split(struct conf *conf, char *text, struct words *words)
 		if (*text == '\0' || *text == '#')
 			return true;
 		if (words->count == CONF_LINE_WORDS) {
-			wrong(conf, "more than %d words", CONF_LINE_WORDS);
+			wrong_line(conf, words, text, " is too much: %d words a line is the most",
+				CONF_LINE_WORDS);
 			return false;
 		}
 		lexer.from = lexer.to = text;
-		if (!word_take(conf, &lexer))
+		if (!word_take(conf, &lexer, words))
 			return false;
 		words->quoted[words->count] = lexer.is_quoted;
 		words->word[words->count++] = text;
@@ -636,11 +711,37 @@ static enum keyword keyword_find(const char *name)
 
 static void wrong_count(struct conf *conf, const struct words *words, unsigned most)
 {
-	if (words->count < 2)
-		wrong(conf, "%s: a value is missing", words->word[0]);
-	else
-		wrong(conf, "%s: too many words: nothing can be behind '%s'", words->word[0],
-			words->word[most]);
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+
+	if (words->count < 2) {
+		text_add(&text, "%s: a value is missing", words->word[0]);
+		add_example(&text, words->word[0]);
+		tell(conf, SEVERITY_ERROR, &text);
+	} else {
+		wrong_word(conf, words->word[0], words->word[most + 1],
+			" is one word too many: nothing can be behind '%s'", words->word[most]);
+	}
+}
+
+/* A keyword that holds for all accounts, in an account's block. */
+static void wrong_block(struct conf *conf, const char *keyword)
+{
+	const struct account *first = conf->accounts;
+
+	while (first->file != conf->file)
+		first++;
+	wrong(conf, "%s belongs before the first account, %s (line %u): write it there", keyword,
+		first->name, first->line);
+}
+
+/* Always of one file: what the command line says is pinned. */
+static void wrong_twice(struct conf *conf, enum keyword keyword, unsigned first)
+{
+	bool adds_up = keyword == KEYWORD_FROM || keyword == KEYWORD_TO;
+
+	wrong(conf, "%s is said twice, first on line %u: %s", keywords[keyword].name, first,
+		adds_up ? "write all of it on one line" : "leave out one of them");
 }
 
 static void keyword_apply(struct conf *conf, enum keyword keyword, const struct words *words)
@@ -653,7 +754,7 @@ static void keyword_apply(struct conf *conf, enum keyword keyword, const struct 
 		return;
 	}
 	if (keywords[keyword].global && block != &conf->defaults) {
-		wrong(conf, "%s belongs before the first account", words->word[0]);
+		wrong_block(conf, words->word[0]);
 		return;
 	}
 	if (block->pinned[keyword] && !conf->command_line) {
@@ -670,11 +771,11 @@ static void keyword_apply(struct conf *conf, enum keyword keyword, const struct 
 		conf->idle = idle;
 		return;
 	}
-	if (block->set[keyword] && !keywords[keyword].repeats) {
-		wrong(conf, "%s is said twice", words->word[0]);
+	if (block->set[keyword] != 0 && !keywords[keyword].repeats) {
+		wrong_twice(conf, keyword, block->set[keyword]);
 		return;
 	}
-	block->set[keyword] = true;
+	block->set[keyword] = (uint16_t)conf->line;
 	block->pinned[keyword] = conf->command_line && !keywords[keyword].repeats;
 	keywords[keyword].set(conf, block, words);
 }
@@ -705,6 +806,8 @@ static void wrong_keyword(struct conf *conf, const char *word)
 		text_add(&text, ": it has %s", character);
 	else if (meant != NULL)
 		text_add(&text, ": write '%s' and a space", meant);
+	else
+		text_add(&text, ": nmnotify.conf(5) has them all");
 	tell(conf, SEVERITY_ERROR, &text);
 }
 
@@ -715,7 +818,7 @@ static void line_apply(struct conf *conf, char *text)
 	enum keyword keyword;
 
 	if (control != '\0') {
-		wrong(conf, "a control character, '%c'", control);
+		wrong(conf, "a control character, '%c': remove it", control);
 		return;
 	}
 	if (!line_split(conf, text, &words) || words.count == 0)
@@ -775,9 +878,10 @@ static bool file_is_trusted(struct conf *conf, int fd, size_t *size)
 		wrong(conf, "its owner is not known in this user namespace, so it is not trusted: "
 			    "start nmnotify outside, or give it a file of the running user's");
 	else if (st.st_uid != 0 && st.st_uid != geteuid())
-		wrong(conf, "owned by neither root nor the running user");
+		wrong(conf, "owned by user %u, neither root nor the running user: chown it",
+			(unsigned)st.st_uid);
 	else if (st.st_mode & (S_IWGRP | S_IWOTH))
-		wrong(conf, "others than its owner may write it");
+		wrong(conf, "others than its owner may write it: chmod go-w");
 	else
 		*size = (size_t)st.st_size;
 	return conf->wrong == before;
@@ -937,21 +1041,34 @@ static void account_inherit(struct account *account, const struct account *defau
 	}
 }
 
+static void wrong_lack(
+	struct conf *conf, const struct account *account, const char *keyword, const char *why)
+{
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+
+	text_add(&text, "account %s has no '%s'%s", account->name, keyword, why);
+	add_example(&text, keyword);
+	tell(conf, SEVERITY_ERROR, &text);
+}
+
 static void account_check(struct conf *conf, const struct account *account)
 {
 	conf->file = account->file;
 	conf->line = account->line;
 	if (account->from.count == 0)
-		wrong(conf, "account %s has no 'from'", account->name);
+		wrong_lack(conf, account, "from", "");
 	if (account->action.count == 0)
-		wrong(conf, "account %s has no 'action'", account->name);
-	if (account->user == NULL && geteuid() == 0)
-		conf_tell(conf, conf->advises ? SEVERITY_WARNING : SEVERITY_ERROR, account->file,
-			account->line, "account %s has no 'user', which root must have%s",
-			account->name,
-			conf->advises ? ": a super-server that starts nmnotify as somebody else "
-					"needs none"
-				      : "");
+		wrong_lack(conf, account, "action", "");
+	if (account->user != NULL || geteuid() != 0)
+		return;
+	if (!conf->advises)
+		wrong_lack(conf, account, "user", ", which root must have");
+	else
+		conf_tell(conf, SEVERITY_WARNING, account->file, account->line,
+			"account %s has no 'user', which root must have: a super-server that "
+			"starts nmnotify as somebody else needs none",
+			account->name);
 }
 
 bool conf_end(struct conf *conf)

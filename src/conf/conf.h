@@ -75,11 +75,11 @@ struct account {
 	struct rate limit;
 	struct span interval, timeout, read_timeout;
 	bool bare_lf;
-	const char *user;      /* NULL: the running user */
-	const char *confine;   /* the policy's name */
-	bool isolate;          /* the action from other processes */
-	bool set[KEYWORDS];    /* said in this block, not inherited */
-	bool pinned[KEYWORDS]; /* defaults only: said on the command line */
+	const char *user;       /* NULL: the running user */
+	const char *confine;    /* the policy's name */
+	bool isolate;           /* the action from other processes */
+	uint16_t set[KEYWORDS]; /* the line that says it in this block; 0: inherited */
+	bool pinned[KEYWORDS];  /* defaults only: said on the command line */
 };
 
 /* `env NAME=value`, or `pass NAME`, and the block that says it. */
@@ -169,6 +169,13 @@ bool conf_variable_is_of(
 /* Reports something about a line, as the reading does. */
 __attribute__((format(printf, 5, 6))) void conf_tell(struct conf *conf, enum severity severity,
 	const char *file, unsigned line, const char *format, ...);
+
+/* Where something was said, for a message about the file `here`: "line 3", or, if that is
+ * elsewhere,
+ * "-o:3". */
+#define CONF_PLACE_MAX 64
+const char *conf_place(
+	const char *here, const char *file, unsigned line, char bytes[static CONF_PLACE_MAX]);
 
 /* Does any account look at the local address? If not, nobody needs to find it out. */
 bool conf_needs_to(const struct conf *conf);

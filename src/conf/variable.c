@@ -27,7 +27,7 @@ const char *variable_refusal(const char *name)
 		[STARTER] = "it is about our own process, not about the action",
 		[USER] = "it is set from the user's line in /etc/passwd: say another value by env",
 		[PROGRAMS] = "it decides which programs run: say it by env",
-		[OURS] = "NMNOTIFY_ is ours to set",
+		[OURS] = "NMNOTIFY_ is ours to set: the action has it without",
 	};
 	/* No pointers: each would have to be relocated at every start. */
 	static const struct {

@@ -19,7 +19,17 @@ NAME = "is not a name: a letter or digit, then letters, digits, '.', '_' and '-'
 CR_LF = "lines end in CR LF, as on Windows: save the file with LF alone, or convert it with dos2unix"
 SPACE = "a no-break space, where a space is meant"
 FORGED = "because an answer of the name service could change or be forged"
+SEE = "nmnotify.conf(5) has them all"
+PERIOD = "at this rate takes more than 7d to recover: write a shorter PERIOD"
+WHOLE = "is not an absolute path: write it whole, from '/' on"
 FOUR = "an IPv4 address has four numbers"
+
+BACKSLASH = "a backslash ends the line, which cannot go on on the next one: write all on one line"
+
+
+def quote(c):
+    return f"a quote before it is not closed: write a second {c}, or \\{c} if it is meant as it is"
+
 
 NO_TIMES = "1 s -1s 1.5s 1S 1w 0x1s 1ss +1s 99999999999999999999s".split()
 NO_LIMITS = [
@@ -35,7 +45,7 @@ NO_NETWORKS = [
     ("localhost", "names are not looked up: write 127.0.0.1 and ::1"),
     *((all, "write 'any' for every source, or 0.0.0.0/0 for all of IPv4") for all in ("Any", "ANY", "all", "*", "0/0")),
     ("Local", "write 'local' for Unix sockets, pipes and terminals"),
-    ("''", "not an address, network, 'any' or 'local'"),
+    ("''", "not an address, network, 'any' or 'local', such as 192.0.2.25"),
     ("192.0.2", f"{FOUR}: write 192.0.2.0/24 for all that begin so"),
     ("192.0.2.", f"{FOUR}: write 192.0.2.0/24 for all that begin so"),
     ("192.0.2.*", f"{FOUR}: write 192.0.2.0/24 for all that begin so"),
@@ -50,8 +60,8 @@ NO_NETWORKS = [
     ("192.0.2.0-255", "a range is not understood: write 192.0.2.0/24"),
     ("192.0.2.9-192.0.2.1", "a range is not understood: write networks, such as 192.0.2.0/24"),
     ("0.0.0.1-255.255.255.254", "a range is not understood: write networks, such as 0.0.0.0/24"),
-    ("192.0.2.1,192.0.2.2", "networks stand apart by spaces alone"),
-    ("192.0.2.1,", "networks stand apart by spaces alone"),
+    ("192.0.2.1,192.0.2.2", "networks stand apart by spaces alone: write them so"),
+    ("192.0.2.1,", "networks stand apart by spaces alone: write them so"),
     ("192.0.2.0/255.255.255.0", "a network mask is written as the number of its bits: write 192.0.2.0/24"),
     ("192.0.2.0/0.0.0.255", "a network mask is written as the number of its bits: write 192.0.2.0/24"),
     ("192.0.2.25/255.255.255.240", "a network mask is written as the number of its bits: write 192.0.2.16/28"),
@@ -62,14 +72,14 @@ NO_NETWORKS = [
     ("192.0.3.0/22", "the address has bits beyond its prefix length: write 192.0.0.0/22 for the network, or 192.0.3.0 for the one address"),
     ("2001:db8::1/64", "the address has bits beyond its prefix length: write 2001:db8::/64 for the network, or 2001:db8::1 for the one address"),
     ("::ffff:192.0.2.1/120", "the address has bits beyond its prefix length: write 192.0.2.0/24 for the network, or 192.0.2.1 for the one address"),
-    ("::ffff:192.0.2.0/95", "the prefix length is out of range: it is 96 at least here"),
+    ("::ffff:192.0.2.0/95", "the prefix length is less than 96, where IPv4 begins: write it as IPv4"),
     ("192.0.2.1:79", "a sender's port says nothing: write 192.0.2.1"),
     ("192.0.2.1%eth0", "an IPv4 address has no interface behind it: write 192.0.2.1"),
     ("[2001:db8::1]", "an address has no brackets and no port here: write 2001:db8::1"),
     ("[2001:db8::1]:79", "an address has no brackets and no port here: write 2001:db8::1"),
     ("2001:db8", "an IPv6 address has eight groups, or '::' for zeros: write 2001:db8::/32"),
     ("2001:db8:*", "an IPv6 address has eight groups, or '::' for zeros: write 2001:db8::/32"),
-    ("2001:db8:::1", "not an IPv6 address"),
+    ("2001:db8:::1", "not an IPv6 address, such as 2001:db8::25"),
     ("::1%lo", "only a link-local address has an interface behind it: write ::1"),
     ("fe80::1%nosuchif0", "there is no interface 'nosuchif0': leave out one that comes and goes, and write fe80::1"),
     ("fe80::1%nosuchif0/64", "there is no interface 'nosuchif0': leave out one that comes and goes, and write fe80::1"),
@@ -77,6 +87,7 @@ NO_NETWORKS = [
     ("alice@example.org", "the line has no sender: write the address of the mail server"),
     ("https://192.0.2.1/", "write the address alone, not a URL"),
 ]  # fmt: skip
+LEAVE = "leave out one of them", "write all of it on one line"
 NO_VARIABLES = ["A", "=1", "1A=1", "A-B=1", "A.B=1"]
 ONCE = [
     "interval 1s", "limit 1/s", "timeout 1s", "read-timeout 1s", "bare-lf no", "from any",
@@ -86,23 +97,26 @@ ONCE = [
 # A line, and what is wrong with it.
 WRONG = [
     # words
-    ("nonsense", "there is no keyword 'nonsense'"),
+    ("nonsense", f"there is no keyword 'nonsense': {SEE}"),
     ("Interval 1s", "there is no keyword 'Interval': write 'interval' and a space"),
     ("interval: 1s", "there is no keyword 'interval:': write 'interval' and a space"),
     ("interval=1s", "there is no keyword 'interval=1s': write 'interval' and a space"),
-    ("''", "there is no keyword ''"),
-    ("interval", "interval: a value is missing"),
-    ("interval 1s 2s", "interval: too many words: nothing can be behind '1s'"),
-    ("limit 1/s burst 2 3", "limit: too many words: nothing can be behind '2'"),
-    ("env", "env: a value is missing"),
+    ("''", f"there is no keyword '': {SEE}"),
+    ("interval", "interval: a value is missing: write such as 'interval 10s'"),
+    ("interval 1s 2s", "interval: '2s' is one word too many: nothing can be behind '1s'"),
+    ("limit 1/s burst 2 3", "limit: '3' is one word too many: nothing can be behind '2'"),
+    ("env", "env: a value is missing: write such as 'env TZ=UTC'"),
     ("interval 1s # and so on\r", CR_LF),
-    ("interval 1\rs", "a control character, '\\x0d'"),
-    ("interval 1\x01s", "a control character, '\\x01'"),
-    ("interval 1\x1b[1ms", "a control character, '\\x1b'"),
-    ("interval '1s", "a quote is not closed: there is no second '"),
-    ('interval "1s', 'a quote is not closed: there is no second "'),
-    ('interval "1s\\"', 'a quote is not closed: there is no second "'),
-    ("interval 1s \\", "a backslash ends the line, which cannot go on on the next one"),
+    ("interval 1\rs", "a control character, '\\x0d': remove it"),
+    ("interval 1\x01s", "a control character, '\\x01': remove it"),
+    ("interval 1\x1b[1ms", "a control character, '\\x1b': remove it"),
+    ("interval '1s", f"interval: '1s': {quote(chr(39))}"),
+    ('interval "1s', f"interval: '1s': {quote(chr(34))}"),
+    ('interval "1s\\"', f"interval: '1s\"': {quote(chr(34))}"),
+    ("action /bin/true x'y z  # it", f"action: 'y z  # it': {quote(chr(39))}"),
+    ("'interval 1s", f"'interval 1s': {quote(chr(39))}"),
+    ("interval 1s \\", f"interval: '': {BACKSLASH}"),
+    ("interval 1s\\", f"interval: '1s': {BACKSLASH}"),
     # what an editor has made of it
     ("interval\u00a01s", f"there is no keyword 'interval\\xc2\\xa01s': it has {SPACE}"),
     ("interval 1s\u00a0", f"interval: '1s\\xc2\\xa0' has {SPACE}"),
@@ -110,7 +124,7 @@ WRONG = [
     ("account \u201ca\u201d", "account: '\\xe2\\x80\\x9ca\\xe2\\x80\\x9d' has a typographic quote: write ' or \""),
     ("from 192.0.2.1\u2013192.0.2.9", "from: '192.0.2.1\\xe2\\x80\\x93192.0.2.9' has a typographic dash: write - or --"),
     ("\ufeffinterval 1s", "there is no keyword '\\xef\\xbb\\xbfinterval': it has a byte order mark: save the file without"),
-    ("env " + "A=1 " * 256, "more than 256 words"),
+    ("env " + "A=1 " * 256, "env: 'A=1 ' is too much: 256 words a line is the most"),
     # times
     *((f"interval {bad}", f"interval: '{bad}' {TIME}") for bad in NO_TIMES),
     ("interval ''", f"interval: '' {TIME}"),
@@ -124,41 +138,45 @@ WRONG = [
     ("idle 8d", "idle: '8d' is not between 0ms and 7d"),
     # limits
     *((f"limit {bad}", f"limit: '{bad}' {LIMIT}") for bad in NO_LIMITS),
-    ("limit 1/8d", "limit: '1/8d': burst 1 at this rate takes more than 7d to recover"),
-    ("limit 1/d burst 7", "limit: '1/d burst 7': burst 7 at this rate takes more than 7d to recover"),
-    ("limit 1/604800000d burst 4294967295", "limit: '1/604800000d burst 4294967295': burst 4294967295 at this rate takes more than 7d to recover"),
+    ("limit 1/8d", "limit: '1/8d': burst 1 " + PERIOD),
+    ("limit 1/d burst 7", "limit: '1/d burst 7': burst 7 " + PERIOD + ", or a smaller burst"),
+    ("limit 1/604800000d burst 4294967295", "limit: '1/604800000d burst 4294967295': burst 4294967295 " + PERIOD + ", or a smaller burst"),
     # 2^29 days times 2^32 is 0 modulo 2^64.
-    ("limit 1/536870912d burst 4294967295", "limit: '1/536870912d burst 4294967295': burst 4294967295 at this rate takes more than 7d to recover"),
+    ("limit 1/536870912d burst 4294967295", "limit: '1/536870912d burst 4294967295': burst 4294967295 " + PERIOD + ", or a smaller burst"),
     # networks
     *((f"from {bad}", f"from: '{bad.strip(chr(39))}': {message}") for bad, message in NO_NETWORKS),
     ("from 192.0.2.1 nowhere", f"from: 'nowhere': {NO_NETWORKS[0][1]}"),
     ("to any", "to: 'any': not an address or network: without 'to' every local address counts"),
-    ("to local", "to: 'local': not an address or network"),
+    ("to local", "to: 'local': a Unix socket has no address: write those of this machine"),
     ("to h", "to: 'h': " + NO_NETWORKS[0][1].replace("nowhere", "h")),
     # the rest
-    ("state relative", "state: 'relative' is not an absolute path"),
+    ("state relative", f"state: 'relative' {WHOLE}"),
     ("state ~/nm", "state: '~/nm' is not an absolute path: nothing is expanded here, so write it whole"),
     ("action $HOME/x", "action: '$HOME/x' is not an absolute path: nothing is expanded here, so write it whole"),
     ("log file", "log: 'file' is not auto, journal, syslog or stderr"),
     ("bare-lf maybe", "bare-lf: 'maybe' is not yes or no"),
     ("isolate maybe", "isolate: 'maybe' is not yes or no"),
     ("confine strict", "confine: 'strict' is no policy: write mail, local or none"),
-    ("action true", "action: 'true' is not an absolute path"),
-    ("action ./true", "action: './true' is not an absolute path"),
-    *((f"env {bad}", f"env: '{bad}' is not NAME=value") for bad in NO_VARIABLES),
-    ("env 'A B=1'", "env: 'A B=1' is not NAME=value"),
-    ("env NMNOTIFY_SOURCE=1", "env: 'NMNOTIFY_SOURCE=1': NMNOTIFY_ is ours to set"),
+    ("action true", "action: 'true' is not an absolute path: write the one that 'command -v true' shows"),
+    ("action ./true", f"action: './true' {WHOLE}"),
+    *((f"env {bad}", f"env: '{bad}' is not NAME=value, such as TZ=UTC") for bad in NO_VARIABLES),
+    ("env 'A B=1'", "env: 'A B=1' is not NAME=value, such as TZ=UTC"),
+    ("env NMNOTIFY_SOURCE=1", "env: 'NMNOTIFY_SOURCE=1': NMNOTIFY_ is ours to set: write another name"),
     ("account -a", f"account: '-a' {NAME}"),
     ("account a/b", f"account: 'a/b' {NAME}"),
     ("account ..", f"account: '..' {NAME}"),
     ("account ''", f"account: '' {NAME}"),
     ("account " + "a" * 33, f"account: '{'a' * 33}' {NAME}"),
-    ("account a\naccount a", "account: 'a' is there already"),
-    ("account a\nstate /tmp", "state belongs before the first account"),
-    ("account a\nlog auto", "log belongs before the first account"),
-    *((f"{line}\n{line}", f"{line.split()[0]} is said twice") for line in ONCE),
-    ("account a\nfrom any\nfrom any", "from is said twice"),
+    ("account a\naccount a", "account: 'a' is there already (line {first}): write another name"),
+    ("account a\nstate /tmp", "state belongs before the first account, a (line {first}): write it there"),
+    ("account a\nlog auto", "log belongs before the first account, a (line {first}): write it there"),
+    *((f"{line}\n{line}", f"{line.split()[0]} is said twice, first on line {{first}}: {LEAVE[line[:3] in ('fro', 'to ')]}") for line in ONCE),
+    ("account a\n# it\nfrom any\nfrom any", "from is said twice, first on line {first + 2}: write all of it on one line"),
 ]  # fmt: skip
+
+
+# What an account must have.
+AS = {line.split()[0]: f": write such as '{line}'" for line in ("from 192.0.2.25", "action /usr/bin/mbsync -q -a", "user alice")}
 
 
 def errors_of(box, conf, *args):
@@ -223,6 +241,8 @@ def every_message():
                 text = f"{line}\nfrom any\n"
             conf = box.config(text)
             number = head_lines(conf, text) + 1 + line.count("\n")
+            # Where the first of several lines is.
+            message = re.sub(r"\{first( \+ \d)?\}", lambda m: str(number - line.count("\n") + int(m[1][3:] if m[1] else 0)), message)
             status, errors = errors_of(box, conf)
             short = line.replace("\n", " / ")[:40]
             equal(status, EX_CONFIG, f"status: -t: {short}")
@@ -245,9 +265,9 @@ def all_at_once():
             errors,
             [
                 f"{n + 1}: interval: 'x' {TIME}",
-                f"{n + 5}: there is no keyword 'nonsense'",
+                f"{n + 5}: there is no keyword 'nonsense': {SEE}",
                 f"{n + 7}: timeout: '0s' is not between 1ms and 7d",
-                f"{n + 8}: a quote is not closed: there is no second '",
+                f"{n + 8}: action: 'y': {quote(chr(39))}",
             ],
             "conf: -t says all that is wrong",
         )
@@ -260,20 +280,20 @@ def all_at_once():
         equal(
             errors,
             [
-                f"{n + 1}: account a has no 'action'",
-                f"{n + 3}: account b has no 'from'",
-                f"{n + 5}: account c has no 'from'",
-                f"{n + 5}: account c has no 'action'",
+                f"{n + 1}: account a has no 'action'{AS['action']}",
+                f"{n + 3}: account b has no 'from'{AS['from']}",
+                f"{n + 5}: account c has no 'from'{AS['from']}",
+                f"{n + 5}: account c has no 'action'{AS['action']}",
             ],
             "conf: -t says of all accounts what they lack",
         )
-        nothing_runs(box, conf, "an account lacks something", escaped(f"{conf}:{n + 1}: account a has no 'action'"))
+        nothing_runs(box, conf, "an account lacks something", escaped(f"{conf}:{n + 1}: account a has no 'action'{AS['action']}"))
         for text, lacks in (("from any\n", "action"), (f"action {box.recorder()}\n", "from")):
             conf = box.config(text)
             _, errors = errors_of(box, conf)
-            equal(errors, [f" account default has no '{lacks}'"], f"conf: the one account has no {lacks}")
+            equal(errors, [f" account default has no '{lacks}'{AS[lacks]}"], f"conf: the one account has no {lacks}")
             nothing_runs(
-                box, conf, f"the one account has no {lacks}", escaped(f"{conf}: account default has no '{lacks}'")
+                box, conf, f"the one account has no {lacks}", escaped(f"{conf}: account default has no '{lacks}'{AS[lacks]}")
             )
 
 
@@ -336,7 +356,7 @@ def users():
             (0, [f" warning: account default has no 'user', {needs}"]),
             "conf: -t: root without user: another starter could run it",
         )
-        nothing_runs(box, bare, "root without user", ".*account default has no 'user', which root must have")
+        nothing_runs(box, bare, "root without user", ".*account default has no 'user', which root must have: write such as 'user alice'")
         two = box.dir / "two.conf"
         two.write_text(
             f"state {box.state_dir}\nlog stderr\nfrom any\n{action}account a\nuser {box.user}\naccount b\n"
@@ -353,7 +373,7 @@ def users():
             ),
             "conf: -t: one account without user",
         )
-        nothing_runs(box, two, "one account without user", escaped(f"{two}:7: account b has no 'user', which root must have"))
+        nothing_runs(box, two, "one account without user", escaped(f"{two}:7: account b has no 'user', which root must have{AS['user']}"))
         good = box.config(f"from any\ninterval 0s\naccount a\nuser {box.user}\n{action}")
         runs(box, good, "a user of the account's own")
 
@@ -382,7 +402,7 @@ def the_file():
         bad("/dev/null", "a device", "not a regular file")
         for mode in (0o620, 0o602, 0o664, 0o666, 0o777):
             conf.chmod(mode)
-            bad(conf, f"mode {mode:o}", "others than its owner may write it")
+            bad(conf, f"mode {mode:o}", "others than its owner may write it: chmod go-w")
         for mode in (0o644, 0o600, 0o400, 0o755):
             conf.chmod(mode)
             runs(box, conf, f"mode {mode:o}")
@@ -393,8 +413,8 @@ def the_file():
             for owner in (box.uid, box.other.pw_uid):
                 os.chown(conf, owner, -1)
                 conf.chmod(0o600)
-                bad(conf, f"owner {owner}", "owned by neither root nor the running user")
-                bad(link, f"a symlink to a file of user {owner}", "owned by neither root nor the running user")
+                bad(conf, f"owner {owner}", f"owned by user {owner}, neither root nor the running user: chown it")
+                bad(link, f"a symlink to a file of user {owner}", f"owned by user {owner}, neither root nor the running user: chown it")
         else:
             conf.chmod(0)
             bad(conf, "not readable", "cannot open: Permission denied")
@@ -448,32 +468,32 @@ def its_sizes():
 
     with Sandbox() as box:
         true = "/bin/true"
-        networks = [" ".join(f"from 10.0.{i}.{j}" if j == 0 else f"10.0.{i}.{j}" for j in range(128)) for i in range(9)]
+        networks = [" ".join(f"from 10.0.{i}.{j}" if j == 1 else f"10.0.{i}.{j}" for j in range(1, 129)) for i in range(9)]
         for name, good, bad, message in (
-            ("accounts", accounts(64), accounts(65), "account: more than 64"),
+            ("accounts", accounts(64), accounts(65), "account: 'a64' is one too many: 64 accounts is the most"),
             (
                 "networks",
                 "".join(f"account a{i}\n{networks[i]}\naction {true}\n" for i in range(8)),
                 "".join(f"account a{i}\n{networks[i]}\naction {true}\n" for i in range(8)) + "to 192.0.2.1\n",
-                "to: more than 1024 networks in all",
+                "to: '192.0.2.1' is one too many: 1024 networks in all is the most",
             ),
             (
                 "words of a line",
                 f"from any\naction {true} " + "x " * 254,
                 f"from any\naction {true} " + "x " * 255,
-                "more than 256 words",
+                "action: 'x ' is too much: 256 words a line is the most",
             ),
             (
                 "words of actions",
                 "from any\n" + "".join(f"account a{i}\naction {true} " + "x " * 254 + "\n" for i in range(8)),
                 "from any\n" + "".join(f"account a{i}\naction {true} " + "x " * 254 + "\n" for i in range(9)),
-                "action: more than 2048 words in all",
+                "action: '/bin/true' has too many words: 2048 in all actions is the most",
             ),
             (
                 "variables",
                 f"from any\naction {true}\n" + "".join(f"env A{i}=1\n" for i in range(512)),
                 f"from any\naction {true}\n" + "".join(f"env A{i}=1\n" for i in range(513)),
-                "env: more than 512 variables in all",
+                "env: 'A512=1' is one too many: 512 variables in all is the most",
             ),
             (
                 "letters of a name",
@@ -641,10 +661,10 @@ def command_line():
         )
         path = box.config(free + action("file"))
         for args, message in (
-            (["-o", "nonsense"], "-o:1: there is no keyword 'nonsense'"),
+            (["-o", "nonsense"], f"-o:1: there is no keyword 'nonsense': {SEE}"),
             (["-o", "bare-lf no", "-o", "interval x"], f"-o:2: interval: 'x' {TIME}"),
-            (["-o", "timeout 1s", "-o", "timeout 2s"], "-o:2: timeout is said twice"),
-            (["-o", "log stderr\nfrom any"], "-o:1: a control character, '\\x0a'"),
+            (["-o", "timeout 1s", "-o", "timeout 2s"], "-o:2: timeout is said twice, first on line 1: leave out one of them"),
+            (["-o", "log stderr\nfrom any"], "-o:1: a control character, '\\x0a': remove it"),
         ):
             status, _, err = box.check("-t", "-f", path, *args)
             equal((status, err), (EX_CONFIG, message + "\n"), f"conf: {args[-1]!r} of -o")

@@ -272,7 +272,7 @@ static void conf_times_have_a_unit_and_bounds(void **state)
 			strcmp(no_time[i], "''") == 0 ? "" : no_time[i]);
 		if (strcmp(no_time[i], "1 s") == 0)
 			(void)strcpy(message,
-				"f:1: interval: too many words: nothing can be behind '1'\n");
+				"f:1: interval: 's' is one word too many: nothing can be behind '1'\n");
 		bad(state, text, message);
 	}
 	for (unsigned i = 0; i < COUNT(out); i++) {
@@ -338,52 +338,52 @@ static void conf_limit_that_is_none_is_refused(void **state)
 			table[i]);
 		bad(state, text, message);
 	}
-	bad(state, "limit 12/m burst 6 7\n", "f:1: limit: too many words: nothing can be behind '6'\n");
+	bad(state, "limit 12/m burst 6 7\n", "f:1: limit: '7' is one word too many: nothing can be behind '6'\n");
 }
 
 /* (burst + 1) * T must fit the span that moments can be compared within. */
 static void G3_conf_limit_with_too_long_a_window_is_refused(void **state)
 {
 	bad(state, "limit 1/7d\n",
-		"f:1: limit: '1/7d': burst 1 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/7d': burst 1 at this rate takes more than 7d to recover: write a shorter PERIOD\n");
 	bad(state, "limit 1/ms burst 604800000\n",
-		"f:1: limit: '1/ms burst 604800000': burst 604800000 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/ms burst 604800000': burst 604800000 at this rate takes more than 7d to recover: write a shorter PERIOD, or a smaller burst\n");
 	bad(state, "limit 1/604800000d\n",
-		"f:1: limit: '1/604800000d': burst 1 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/604800000d': burst 1 at this rate takes more than 7d to recover: write a shorter PERIOD\n");
 	bad(state, "limit 1/604800000d burst 4294967295\n",
-		"f:1: limit: '1/604800000d burst 4294967295': burst 4294967295 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/604800000d burst 4294967295': burst 4294967295 at this rate takes more than 7d to recover: write a shorter PERIOD, or a smaller burst\n");
 	/* T * (burst + 1) is a multiple of 2^64 here. */
 	bad(state, "limit 1/536870912d burst 33554431\n",
-		"f:1: limit: '1/536870912d burst 33554431': burst 33554431 at this rate takes more than 7d to recover\n");
+		"f:1: limit: '1/536870912d burst 33554431': burst 33554431 at this rate takes more than 7d to recover: write a shorter PERIOD, or a smaller burst\n");
 }
 
 static void conf_values_that_are_wrong_are_told(void **state)
 {
 	static const char *const table[][2] = {
-		{ "state run\n", "f:1: state: 'run' is not an absolute path\n" },
-		{ "state ''\n", "f:1: state: '' is not an absolute path\n" },
+		{ "state run\n", "f:1: state: 'run' is not an absolute path: write it whole, from '/' on\n" },
+		{ "state ''\n", "f:1: state: '' is not an absolute path: write it whole, from '/' on\n" },
 		{ "log file\n", "f:1: log: 'file' is not auto, journal, syslog or stderr\n" },
 		{ "isolate maybe\n", "f:1: isolate: 'maybe' is not yes or no\n" },
 		{ "bare-lf maybe\n", "f:1: bare-lf: 'maybe' is not yes or no\n" },
 		{ "bare-lf YES\n", "f:1: bare-lf: 'YES' is not yes or no\n" },
 		{ "confine much\n", "f:1: confine: 'much' is no policy: write mail, local or none\n" },
-		{ "action mbsync -a\n", "f:1: action: 'mbsync' is not an absolute path\n" },
-		{ "action ''\n", "f:1: action: '' is not an absolute path\n" },
+		{ "action mbsync -a\n", "f:1: action: 'mbsync' is not an absolute path: write the one that 'command -v mbsync' shows\n" },
+		{ "action ''\n", "f:1: action: '' is not an absolute path: write it whole, from '/' on\n" },
 		{ "from 192.0.2.1/33\n",
 			"f:1: from: '192.0.2.1/33': the prefix length is not a number from 0 to "
 			"32\n" },
 		{ "from example.org any\n",
 			"f:1: from: 'example.org': names are not looked up: write the address that 'getent hosts example.org' shows, because an answer of the name service could change or be forged\n" },
 		{ "to any\n", "f:1: to: 'any': not an address or network: without 'to' every local address counts\n" },
-		{ "to local\n", "f:1: to: 'local': not an address or network\n" },
-		{ "env A\n", "f:1: env: 'A' is not NAME=value\n" },
-		{ "env =1\n", "f:1: env: '=1' is not NAME=value\n" },
-		{ "env 1A=1\n", "f:1: env: '1A=1' is not NAME=value\n" },
-		{ "env A-B=1\n", "f:1: env: 'A-B=1' is not NAME=value\n" },
-		{ "env 'A B=1'\n", "f:1: env: 'A B=1' is not NAME=value\n" },
+		{ "to local\n", "f:1: to: 'local': a Unix socket has no address: write those of this machine\n" },
+		{ "env A\n", "f:1: env: 'A' is not NAME=value, such as TZ=UTC\n" },
+		{ "env =1\n", "f:1: env: '=1' is not NAME=value, such as TZ=UTC\n" },
+		{ "env 1A=1\n", "f:1: env: '1A=1' is not NAME=value, such as TZ=UTC\n" },
+		{ "env A-B=1\n", "f:1: env: 'A-B=1' is not NAME=value, such as TZ=UTC\n" },
+		{ "env 'A B=1'\n", "f:1: env: 'A B=1' is not NAME=value, such as TZ=UTC\n" },
 		{ "env NMNOTIFY_SOURCE=x\n",
-			"f:1: env: 'NMNOTIFY_SOURCE=x': NMNOTIFY_ is ours to set\n" },
-		{ "env NMNOTIFY_=\n", "f:1: env: 'NMNOTIFY_=': NMNOTIFY_ is ours to set\n" },
+			"f:1: env: 'NMNOTIFY_SOURCE=x': NMNOTIFY_ is ours to set: write another name\n" },
+		{ "env NMNOTIFY_=\n", "f:1: env: 'NMNOTIFY_=': NMNOTIFY_ is ours to set: write another name\n" },
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++)
@@ -434,29 +434,29 @@ static void conf_account_names_are_safe_as_file_names(void **state)
 static void conf_lines_out_of_order_are_told(void **state)
 {
 	static const char *const table[][2] = {
-		{ "interval\n", "f:1: interval: a value is missing\n" },
+		{ "interval\n", "f:1: interval: a value is missing: write such as 'interval 10s'\n" },
 		{ "interval 1s 2s\n",
-			"f:1: interval: too many words: nothing can be behind '1s'\n" },
-		{ "account\n", "f:1: account: a value is missing\n" },
+			"f:1: interval: '2s' is one word too many: nothing can be behind '1s'\n" },
+		{ "account\n", "f:1: account: a value is missing: write such as 'account home'\n" },
 		{ "account a b\n",
-			"f:1: account: too many words: nothing can be behind 'a'\n" },
-		{ "from\n", "f:1: from: a value is missing\n" },
-		{ "interval 1s\ninterval 2s\n", "f:2: interval is said twice\n" },
-		{ "from any\nfrom local\n", "f:2: from is said twice\n" },
-		{ "account a\naction /a\naction /b\n", "f:3: action is said twice\n" },
-		{ "account a\nlog auto\n", "f:2: log belongs before the first account\n" },
-		{ "account a\nstate /s\n", "f:2: state belongs before the first account\n" },
-		{ "account a\nidle 1s\n", "f:2: idle belongs before the first account\n" },
-		{ ACCOUNT "account a\n", "f:5: account: 'a' is there already\n" },
+			"f:1: account: 'b' is one word too many: nothing can be behind 'a'\n" },
+		{ "from\n", "f:1: from: a value is missing: write such as 'from 192.0.2.25'\n" },
+		{ "interval 1s\ninterval 2s\n", "f:2: interval is said twice, first on line 1: leave out one of them\n" },
+		{ "from any\nfrom local\n", "f:2: from is said twice, first on line 1: write all of it on one line\n" },
+		{ "account a\naction /a\naction /b\n", "f:3: action is said twice, first on line 2: leave out one of them\n" },
+		{ "account a\nlog auto\n", "f:2: log belongs before the first account, a (line 1): write it there\n" },
+		{ "account a\nstate /s\n", "f:2: state belongs before the first account, a (line 1): write it there\n" },
+		{ "account a\nidle 1s\n", "f:2: idle belongs before the first account, a (line 1): write it there\n" },
+		{ ACCOUNT "account a\n", "f:5: account: 'a' is there already (line 1): write another name\n" },
 		{ "Interval 1s\n", "f:1: there is no keyword 'Interval': write 'interval' and a space\n" },
 		{ "interval=1s\n", "f:1: there is no keyword 'interval=1s': write 'interval' and a space\n" },
-		{ "''\n", "f:1: there is no keyword ''\n" },
+		{ "''\n", "f:1: there is no keyword '': nmnotify.conf(5) has them all\n" },
 		{ "interval 1s\r\n",
 			"f:1: lines end in CR LF, as on Windows: save the file with LF alone, or convert it with dos2unix\n" },
-		{ "log \x1b[1m\n", "f:1: a control character, '\x1b'\n" },
-		{ "\f\n", "f:1: a control character, '\f'\n" },
+		{ "log \x1b[1m\n", "f:1: a control character, '\x1b': remove it\n" },
+		{ "\f\n", "f:1: a control character, '\f': remove it\n" },
 		{ "interval 1s\nbad\n\n# bad\nbad 2\n",
-			"f:2: there is no keyword 'bad'\nf:5: there is no keyword 'bad'\n" },
+			"f:2: there is no keyword 'bad': nmnotify.conf(5) has them all\nf:5: there is no keyword 'bad': nmnotify.conf(5) has them all\n" },
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++)
@@ -468,13 +468,13 @@ static void conf_lines_out_of_order_are_told(void **state)
 static void conf_account_that_is_not_whole_is_told(void **state)
 {
 	bad(state, "",
-		geteuid() == 0 ? "f:0: account default has no 'from'\n"
-				 "f:0: account default has no 'action'\n"
-				 "f:0: account default has no 'user', which root must have\n"
-			       : "f:0: account default has no 'from'\n"
-				 "f:0: account default has no 'action'\n");
-	bad(state, "user nobody\naccount a\nfrom any\n", "f:2: account a has no 'action'\n");
-	bad(state, ACCOUNT "account b\nuser nobody\naction /b\n", "f:5: account b has no 'from'\n");
+		geteuid() == 0 ? "f:0: account default has no 'from': write such as 'from 192.0.2.25'\n"
+				 "f:0: account default has no 'action': write such as 'action /usr/bin/mbsync -q -a'\n"
+				 "f:0: account default has no 'user', which root must have: write such as 'user alice'\n"
+			       : "f:0: account default has no 'from': write such as 'from 192.0.2.25'\n"
+				 "f:0: account default has no 'action': write such as 'action /usr/bin/mbsync -q -a'\n");
+	bad(state, "user nobody\naccount a\nfrom any\n", "f:2: account a has no 'action': write such as 'action /usr/bin/mbsync -q -a'\n");
+	bad(state, ACCOUNT "account b\nuser nobody\naction /b\n", "f:5: account b has no 'from': write such as 'from 192.0.2.25'\n");
 }
 
 static int read_as_stranger(void *context)
@@ -494,7 +494,7 @@ static void conf_user_is_required_of_root_alone(void **state)
 		good(state, text);
 		return;
 	}
-	bad(state, text, "f:0: account default has no 'user', which root must have\n");
+	bad(state, text, "f:0: account default has no 'user', which root must have: write such as 'user alice'\n");
 	assert_int_equal(chmod(((struct unit_place *)*state)->path, 0755), 0);
 	unit_expect(unit_reap(unit_fork(read_as_stranger, (void *)(uintptr_t)path_in(state, "f"))));
 }
@@ -546,13 +546,13 @@ static void conf_quotes_are_those_of_a_shell(void **state)
 		{ "a#b", "|a#b" },
 		{ "\\#a '#b' \"#c\"", "|#a|#b|#c" },
 		{ "\xc3\xa9\xff", "|\xc3\xa9\xff" },
-		{ "'a", "f:3: a quote is not closed: there is no second '\n" },
-		{ "\"a", "f:3: a quote is not closed: there is no second \"\n" },
-		{ "a'", "f:3: a quote is not closed: there is no second '\n" },
-		{ "\"a\\\"", "f:3: a quote is not closed: there is no second \"\n" },
-		{ "a\\", "f:3: a backslash ends the line, which cannot go on on the next one\n" },
-		{ "\"a\\", "f:3: a backslash ends the line, which cannot go on on the next one\n" },
-		{ "'a\\", "f:3: a quote is not closed: there is no second '\n" },
+		{ "'a", "f:3: action: 'a': a quote before it is not closed: write a second ', or \\' if it is meant as it is\n" },
+		{ "\"a", "f:3: action: 'a': a quote before it is not closed: write a second \", or \\\" if it is meant as it is\n" },
+		{ "a'b c", "f:3: action: 'b c': a quote before it is not closed: write a second ', or \\' if it is meant as it is\n" },
+		{ "\"a\\\"", "f:3: action: 'a\"': a quote before it is not closed: write a second \", or \\\" if it is meant as it is\n" },
+		{ "a\\", "f:3: action: 'a': a backslash ends the line, which cannot go on on the next one: write all on one line\n" },
+		{ "\"a\\", "f:3: action: 'a': a backslash ends the line, which cannot go on on the next one: write all on one line\n" },
+		{ "'a\\", "f:3: action: 'a\\': a quote before it is not closed: write a second ', or \\' if it is meant as it is\n" },
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++)
@@ -642,9 +642,9 @@ static void conf_options_are_numbered_and_checked(void **state)
 {
 	assert_false(read_with(
 		state, OPTIONS("interval 1s", "interval 2s", "bad", "log a\nlog b"), REST));
-	assert_string_equal(reports.text, "-o:2: interval is said twice\n"
-					  "-o:3: there is no keyword 'bad'\n"
-					  "-o:4: a control character, '\n'\n");
+	assert_string_equal(reports.text, "-o:2: interval is said twice, first on line 1: leave out one of them\n"
+					  "-o:3: there is no keyword 'bad': nmnotify.conf(5) has them all\n"
+					  "-o:4: a control character, '\n': remove it\n");
 }
 
 static void conf_options_alone_can_be_an_account(void **state)
@@ -680,7 +680,7 @@ static void conf_file_that_cannot_be_trusted_is_not_read(void **state)
 		assert_int_equal(chmod(path, modes[i]), 0);
 		conf_file(&conf, path, false);
 		assert_false(conf_end(&conf));
-		assert_string_equal(reports.text, "f:0: others than its owner may write it\n");
+		assert_string_equal(reports.text, "f:0: others than its owner may write it: chmod go-w\n");
 		assert_int_equal(conf.accounts_count, 0);
 		assert_int_equal(unlink(path), 0);
 	}
@@ -691,7 +691,8 @@ static void conf_file_that_cannot_be_trusted_is_not_read(void **state)
 	assert_int_equal(chown(path, STRANGER, STRANGER), 0);
 	conf_file(&conf, path, false);
 	assert_false(conf_end(&conf));
-	assert_string_equal(reports.text, "f:0: owned by neither root nor the running user\n");
+	assert_string_equal(reports.text,
+		"f:0: owned by user 54321, neither root nor the running user: chown it\n");
 	assert_int_equal(unlink(path), 0);
 }
 
@@ -756,7 +757,7 @@ static void conf_words_of_a_line_fit_or_are_told(void **state)
 	good(state, large);
 	assert_int_equal(conf.accounts[0].from.count, CONF_LINE_WORDS - 1);
 	(void)append(end, " any\n", 1);
-	bad(state, large, "f:3: more than 256 words\n");
+	bad(state, large, "f:3: from: 'any' is too much: 256 words a line is the most\n");
 }
 
 static void conf_accounts_fit_or_are_told(void **state)
@@ -769,7 +770,7 @@ static void conf_accounts_fit_or_are_told(void **state)
 		(void)snprintf(name, sizeof(name), "account a%u\n", i);
 		end = append(end, name, 1);
 	}
-	bad(state, large, "f:68: account: more than 64\n");
+	bad(state, large, "f:68: account: 'a64' is one too many: 64 accounts is the most\n");
 }
 
 static void conf_networks_fit_or_are_told(void **state)
@@ -784,7 +785,7 @@ static void conf_networks_fit_or_are_told(void **state)
 	good(state, large);
 	assert_int_equal(conf.networks_count, CONF_NETWORKS_MAX);
 	(void)append(end, " ::1\n", 1);
-	bad(state, large, "f:11: to: more than 1024 networks in all\n");
+	bad(state, large, "f:11: to: '::1' is one too many: 1024 networks in all is the most\n");
 }
 
 /* Eight actions of 255 words and a NULL each fill the room; `less` leaves out that many. */
@@ -813,7 +814,7 @@ static void conf_action_words_fit_or_are_told(void **state)
 	good(state, large);
 	assert_int_equal(conf.words_count, CONF_WORDS_MAX);
 	(void)append(append_actions(1), "account b\naction /x\n", 1);
-	bad(state, large, "f:20: action: more than 2048 words in all\n");
+	bad(state, large, "f:20: action: '/x' has too many words: 2048 in all actions is the most\n");
 }
 
 static void conf_variables_fit_or_are_told(void **state)
@@ -825,7 +826,7 @@ static void conf_variables_fit_or_are_told(void **state)
 	good(state, large);
 	assert_int_equal(conf.variables_count, CONF_ENV_MAX);
 	(void)append(end, " A=1\n", 1);
-	bad(state, large, "f:6: env: more than 512 variables in all\n");
+	bad(state, large, "f:6: env: 'A=1' is one too many: 512 variables in all is the most\n");
 }
 
 /* ---- The choice of an account ---- */
