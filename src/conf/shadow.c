@@ -50,31 +50,19 @@ static const struct account *pair_shadow(
 	return NULL;
 }
 
-/* The account that takes the first pair of a word, if all its pairs are taken. */
-static const struct account *from_shadow(
-	const struct conf *conf, const struct account *account, unsigned f)
+/* A word of `from` or of `to`: the account that takes its first pair, if all its pairs are taken.
+ */
+static const struct account *word_shadow(
+	const struct conf *conf, const struct account *account, bool is_to, unsigned i)
 {
 	const struct account *first = NULL;
+	unsigned others = is_to ? account->from.count : to_count(account);
 
-	for (unsigned t = 0; t < to_count(account); t++) {
-		const struct pair pair = { from_at(conf, account, f), to_at(conf, account, t) };
-		const struct account *shadow = pair_shadow(conf, account, &pair);
-
-		if (shadow == NULL)
-			return NULL;
-		if (first == NULL)
-			first = shadow;
-	}
-	return first;
-}
-
-static const struct account *to_shadow(
-	const struct conf *conf, const struct account *account, unsigned t)
-{
-	const struct account *first = NULL;
-
-	for (unsigned f = 0; f < account->from.count; f++) {
-		const struct pair pair = { from_at(conf, account, f), to_at(conf, account, t) };
+	for (unsigned k = 0; k < others; k++) {
+		const struct pair pair = {
+			.from = from_at(conf, account, is_to ? k : i),
+			.to = to_at(conf, account, is_to ? i : k),
+		};
 		const struct account *shadow = pair_shadow(conf, account, &pair);
 
 		if (shadow == NULL)
@@ -90,7 +78,7 @@ static const struct account *account_shadow(const struct conf *conf, const struc
 	const struct account *first = NULL;
 
 	for (unsigned f = 0; f < account->from.count; f++) {
-		const struct account *shadow = from_shadow(conf, account, f);
+		const struct account *shadow = word_shadow(conf, account, false, f);
 
 		if (shadow == NULL)
 			return NULL;
@@ -103,9 +91,12 @@ static const struct account *account_shadow(const struct conf *conf, const struc
 static void warn(struct conf *conf, const char *keyword, const struct network_word *word,
 	const struct account *account, const struct account *shadow)
 {
+	char place[CONF_PLACE_MAX];
+
 	conf_tell(conf, SEVERITY_WARNING, word->file, word->line,
-		"%s: '%s' of account %s is never reached: account %s (line %u) takes it first",
-		keyword, word->text, account->name, shadow->name, shadow->line);
+		"%s: '%s' of account %s is never reached: account %s (%s) takes it first", keyword,
+		word->text, account->name, shadow->name,
+		conf_place(word->file, shadow->file, shadow->line, place));
 }
 
 /* A word that another one of the same line takes, too; of two that are the same, the later. */
@@ -130,21 +121,23 @@ static void warn_twice(struct conf *conf, const char *keyword, const struct slic
 static void account_check(struct conf *conf, const struct account *account)
 {
 	const struct account *shadow = account_shadow(conf, account);
+	char place[CONF_PLACE_MAX];
 
 	if (shadow != NULL) {
 		conf_tell(conf, SEVERITY_WARNING, account->file, account->line,
-			"account %s is never reached: account %s (line %u) takes all of it first",
-			account->name, shadow->name, shadow->line);
+			"account %s is never reached: account %s (%s) takes all of it first",
+			account->name, shadow->name,
+			conf_place(account->file, shadow->file, shadow->line, place));
 		return;
 	}
 	for (unsigned f = 0; f < account->from.count; f++) {
-		shadow = from_shadow(conf, account, f);
+		shadow = word_shadow(conf, account, false, f);
 		if (shadow != NULL)
 			warn(conf, "from", &conf->network_words[account->from_word + f], account,
 				shadow);
 	}
 	for (unsigned t = 0; t < account->to.count; t++) {
-		shadow = to_shadow(conf, account, t);
+		shadow = word_shadow(conf, account, true, t);
 		if (shadow != NULL)
 			warn(conf, "to", &conf->network_words[account->to_word + t], account,
 				shadow);

@@ -281,11 +281,24 @@ def warnings():
             ("sh -c, unquoted", "action /bin/sh -c true && true\n", ["'&&': " + shell]),
             ("a variable in env", "env A=$HOME/x B=~/x C='$x' D=a$ \naction /bin/true\n", [r"'A=\$HOME/x': nothing is expanded", "'B=~/x': nothing", r"'D=a\$'"]),
             ("a fetcher without a network", f"confine local\naction {script(box.dir / 'mbsync', '#!/bin/sh' + chr(10))}\n", ["reaches no mail server under 'confine local'"]),
+            ("an address that nobody has", "account a\nfrom 0.0.0.0 ::\nto 0.0.0.0 ::\naction /bin/true\n", [
+                "5: warning: from: '0.0.0.0': it is one address, which nobody has: write 'any' for every source, or 0.0.0.0/0 for all of IPv4",
+                "5: warning: from: '::': .* or ::/0 for all of IPv6",
+                "6: warning: to: '0.0.0.0': it is one address, which no connection is to: leave out 'to' for every local address, or 0.0.0.0/0",
+                "6: warning: to: '::': .* or ::/0 for all of IPv6",
+            ]),
+            ("a network that is written as an address", "account a\nfrom 192.0.2.0 172.16.0.0 2001:db8::\naction /bin/true\n", [
+                f"from: '{word}': it is one address: if its network is meant, write {word}/{bits}"
+                for word, bits in (("192.0.2.0", 24), ("172.16.0.0", 16), ("2001:db8::", 64))
+            ]),
+            ("the same, meant", "account a\nfrom 0.0.0.0/32 ::/128 192.0.2.0/32 2001:db8::/128 192.0.2.128 ::1 0.0.0.0/0\naction /bin/true\n", [
+                f"'{word}' says nothing new" for word in ("0.0.0.0/32", "192.0.2.0/32", "192.0.2.128")
+            ]),
             ("a short timeout", "timeout 5ms\naction /bin/sh -c ''\n", ["the action is ended after 5ms"]),
         ):  # fmt: skip
             conf = box.config(FREE + text)
             status, said = check(box, conf)
-            wanted = [w.replace("4: ", f"{head + 4}: ", 1) for w in wanted]
+            wanted = [re.sub(r"^([456]): ", lambda m: f"{head + int(m[1])}: ", w) for w in wanted]
             good = status == EX_OK and len(said) == len(wanted) and all(
                 "warning: " in s and re.search(w.replace("|", r"\|"), s) for s, w in zip(said, wanted)
             )
@@ -315,7 +328,11 @@ def shadows():
         (["from any\nto ::1 ::/0"], ["to: '::1' says nothing new: '::/0' on the same line takes it"]),
         (["from 192.0.2.1 192.0.2.2", "from 192.0.2.3"], []),
     ]  # fmt: skip
+    first = "account b is never reached: account a (%s) takes all of it first"
     with Sandbox() as box:
+        conf = box.config("from any\naction /bin/true\naccount b\n")
+        _, said = check(box, conf, "-o", "account a", "-o", "from any")
+        equal([re.sub(r"^\d+: warning: ", "", s) for s in said], [first % "-o:1"], "conf: -t: shadows: of an account of -o")
         head = box.config("action /bin/true\n").read_text().count("\n")
         for accounts, wanted in cases:
             text = "action /bin/true\n" + "".join(f"account {n}\n{a}\n" for n, a in zip("abc", accounts))
@@ -338,9 +355,9 @@ def editors():
             ("a byte order mark", b"\xef\xbb\xbf" + text.encode(), [r"1: a byte order mark at the beginning, '\xef\xbb\xbf': save the file without"]),
             ("CR LF", text.replace("\n", "\r\n").encode(), [f"1: {crlf}"]),
             ("CR LF on one line", text.encode() + b"# x\r\n", [f"{n + 1}: {crlf}"]),
-            ("CR LF and a mistake", (text + "nonsense\n").replace("\n", "\r\n").encode(), [f"1: {crlf}", f"{n + 1}: there is no keyword 'nonsense'"]),
+            ("CR LF and a mistake", (text + "nonsense\n").replace("\n", "\r\n").encode(), [f"1: {crlf}", f"{n + 1}: there is no keyword 'nonsense': nmnotify.conf(5) has them all"]),
             ("CR at the end of the file", text.encode() + b"bare-lf no\r", [f"{n + 1}: {crlf}"]),
-            ("CR alone", text.replace("\n", "\r").encode(), [r"1: a control character, '\x0d'"]),
+            ("CR alone", text.replace("\n", "\r").encode(), [r"1: a control character, '\x0d': remove it"]),
             ("UTF-16", text.encode("utf-16"), [" the file is UTF-16: save it as UTF-8, without a byte order mark"]),
             ("UTF-16 without a mark", text.encode("utf-16-le"), ["1: a NUL byte: save the file as text, in UTF-8"]),
             ("a NUL", text.encode() + b"\0\n", [f"{n + 1}: a NUL byte: save the file as text, in UTF-8"]),
@@ -416,7 +433,7 @@ def passing():
         names = [f"A{i}" for i in range(128)]
         equal(check(box, box.config(FREE + f"pass {' '.join(names)}\naction /bin/true\n")), (0, []), "conf: pass: as many as there is room for")
         status, said = check(box, box.config(FREE + f"pass {' '.join(names)} X\naction /bin/true\n"))
-        ok(status == EX_CONFIG and said[0].endswith("pass: more than 128 names in all"), "conf: pass: one more")
+        ok(status == EX_CONFIG and said[0].endswith("pass: 'X' is one too many: 128 names in all is the most"), "conf: pass: one more")
 
 
 # ---- User namespaces ----
