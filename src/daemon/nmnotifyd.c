@@ -67,8 +67,9 @@ static void take_sockets(struct daemon *d)
 	struct launch *launch = &d->launch;
 	int first = STDERR_FILENO + 1, count;
 
+	/* Else it is for who has started us. This does not fail. */
 	if (!program_is_unit())
-		(void)unsetenv("NOTIFY_SOCKET"); /* it is for who has started us; this does not fail */
+		(void)unsetenv("NOTIFY_SOCKET");
 	count = service_listeners(launch->listener, &d->wrong);
 	if (count > 0) {
 		d->wrong = NULL;

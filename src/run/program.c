@@ -38,15 +38,16 @@ void program_begin(struct program *program, const char *name, const char *usage,
 /* Whoever was handed something that waits lives at least so long, be it at rest. */
 #define REST_MS 10000
 
-/* Debian's inetd is a service itself, and hands its NOTIFY_SOCKET on: whom systemd has started, it says
- * (SYSTEMD_EXEC_PID in systemd.exec(5), from 248 on). */
+/* Debian's inetd is a service itself, and hands its NOTIFY_SOCKET on: whom systemd has started, it
+ * says (SYSTEMD_EXEC_PID in systemd.exec(5), from 248 on). */
 bool program_is_unit(void)
 {
 	const char *started = getenv("SYSTEMD_EXEC_PID");
 
 	if (getenv("LISTEN_FDS") != NULL)
 		return true;
-	return getenv("NOTIFY_SOCKET") != NULL && (started == NULL || strtol(started, NULL, 10) == getpid());
+	return getenv("NOTIFY_SOCKET") != NULL &&
+	       (started == NULL || strtol(started, NULL, 10) == getpid());
 }
 
 /* Is descriptor 0 something that waits, a listening socket or a datagram, with which a super-server
