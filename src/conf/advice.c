@@ -414,7 +414,7 @@ static bool advice_name(struct text *text, const char *word)
 static bool advice_known(struct text *text, const char *word, bool is_to)
 {
 	static const char *const all[] = { "any", "all", "*", "everyone", "everybody", "anyone",
-		"anybody", "world", "*.*.*.*", "0/0", "/0", "::0/0", "any4", "any6", NULL };
+		"anybody", "world", "*.*.*.*", "0/0", "/0", "any4", "any6", NULL };
 	static const char *const here[] = { "localhost", "localhost.localdomain", "ip6-localhost",
 		"loopback", NULL };
 

@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-#include "conf/advice.h"
 #include "lib/source.h"
 #include "lib/text.h"
 
@@ -340,49 +339,6 @@ static void network_any_holds_all_but_the_unknown(void **state)
 	assert_false(network_holds(&one, &unknown));
 }
 
-static void network_with_a_mistake_is_told_what_it_is(void **state)
-{
-	static const char no_address[] = "not an address, network, 'any' or 'local'";
-	static const char ipv4[] = "the prefix length is not a number from 0 to 32";
-	static const char ipv6[] = "the prefix length is not a number from 0 to 128";
-	static const char *const table[][2] = {
-		{ "", no_address },
-		{ "/24", no_address },
-		{ "Any", "write 'any' for every source, or 0.0.0.0/0 for all of IPv4" },
-		{ "local/8", "names are not looked up: write the address that 'getent hosts local' shows, because an answer of the name service could change or be forged" },
-		{ "mail.example.org", "names are not looked up: write the address that 'getent hosts mail.example.org' shows, because an answer of the name service could change or be forged" },
-		{ "192.0.2.1/33", ipv4 },
-		{ "192.0.2.1/", ipv4 },
-		{ "192.0.2.1/x", ipv4 },
-		{ "192.0.2.1/-1", ipv4 },
-		{ "192.0.2.0/24x", ipv4 },
-		{ "192.0.2.0/24/24", ipv4 },
-		{ "192.0.2.0/ 24", ipv4 },
-		{ "192.0.2.0/255.255.255.0", "a network mask is written as the number of its bits: write 192.0.2.0/24" },
-		{ "192.0.2.0/99999999999999999999", ipv4 },
-		{ "192.0.2.1/31", "the address has bits beyond its prefix length: write 192.0.2.0/31 for the network, or 192.0.2.1 for the one address" },
-		{ "192.0.2.1/0", "the address has bits beyond its prefix length: write 0.0.0.0/0 for the network, or 192.0.2.1 for the one address" },
-		{ "2001:db8::/129", ipv6 },
-		{ "2001:db8::1/127", "the address has bits beyond its prefix length: write 2001:db8::/127 for the network, or 2001:db8::1 for the one address" },
-		{ "2001:db8::/28", "the address has bits beyond its prefix length: write 2001:db0::/28 for the network, or 2001:db8:: for the one address" },
-		{ "fe80::1%1/64", "the address has bits beyond its prefix length: write fe80::%lo/64 for the network, or fe80::1%lo for the one address" },
-		{ "::ffff:192.0.2.0/95", "the prefix length is out of range: it is 96 at least here" },
-		{ "::ffff:192.0.2.1/127", "the address has bits beyond its prefix length: write 192.0.2.0/31 for the network, or 192.0.2.1 for the one address" },
-	};
-	struct network one;
-
-	(void)state;
-	for (unsigned i = 0; i < COUNT(table); i++) {
-		char bytes[512];
-		struct text advice = TEXT_IN(bytes);
-
-		if (network_parse(table[i][0], &one))
-			fail_msg("'%s' is a network", table[i][0]);
-		advice_network(&advice, table[i][0], false);
-		assert_string_equal(bytes, table[i][1]);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,7 +355,6 @@ int main(void)
 		cmocka_unit_test(network_holds_what_its_bits_say),
 		cmocka_unit_test(network_of_every_length_ignores_the_bits_behind_it),
 		cmocka_unit_test(network_any_holds_all_but_the_unknown),
-		cmocka_unit_test(network_with_a_mistake_is_told_what_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
