@@ -123,14 +123,18 @@ static void add_ipv4_network(struct text *text, uint32_t value, unsigned bits)
 	text_add(text, "/%u", bits);
 }
 
-/* 255.255.255.0, or as some write it 0.0.0.255. False if it is neither. */
-static bool netmask_parse(const char *word, unsigned *bits)
+/* 255.255.255.0, or as some write it 0.0.0.255. False if it is neither, or could be both: of all
+ * zeros and of all ones, one is a single address and the other is everybody. */
+static bool netmask_parse(const char *word, uint32_t address, unsigned *bits)
 {
 	struct dotted mask = dotted_take(word);
 
 	if (mask.count != 4 || mask.too_large || *mask.rest != '\0')
 		return false;
-	for (*bits = 0; *bits <= 32; ++*bits)
+	*bits = 0;
+	if (mask.value == 0)
+		return address == 0;
+	for (*bits = 32; *bits > 0; --*bits)
 		if (mask.value == mask_of(*bits) || mask.value == ~mask_of(*bits))
 			return true;
 	return false;
@@ -142,7 +146,7 @@ static void advice_slash(struct text *text, const struct dotted *address)
 	unsigned mask;
 	uint64_t bits;
 
-	if (strchr(word, '.') != NULL && netmask_parse(word, &mask)) {
+	if (strchr(word, '.') != NULL && netmask_parse(word, address->value, &mask)) {
 		text_add(text, "a network mask is written as the number of its bits: write ");
 		add_ipv4_network(text, address->value, mask);
 	} else if (!number_parse(word, 32, &bits)) {
