@@ -80,7 +80,7 @@ const char *advice_character(const char *word)
 struct dotted {
 	unsigned count; /* of numbers: at most 4 */
 	uint32_t value; /* of the four numbers; those that are missing are 0 */
-	bool leading_zero, too_large;
+	bool too_large;
 	const char *rest;
 };
 
@@ -90,8 +90,6 @@ static struct dotted dotted_take(const char *word)
 	uint64_t number;
 
 	while (dotted.count < 4 && is_digit(*word)) {
-		if (*word == '0' && is_digit(word[1]))
-			dotted.leading_zero = true;
 		if (!number_take(&word, 255, &number)) {
 			dotted.too_large = true;
 			number = 0;

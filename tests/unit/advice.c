@@ -210,10 +210,12 @@ static void advice_on_one_address_where_a_network_is_meant(void **state)
 		{ "0.0.0.0", nothing, "0.0.0.0/0 for all of IPv4", true },
 		{ "::", nothing, "::/0 for all of IPv6", true },
 		{ "192.0.2.0", meant, "192.0.2.0/24", false },
+		{ "192.0.1.0", meant, "192.0.1.0/24", false },
 		{ "172.16.0.0", meant, "172.16.0.0/16", true },
 		{ "10.0.0.0", meant, "10.0.0.0/8", false },
 		{ "2001:db8::", meant, "2001:db8::/64", false },
 		{ "2001:db8:1:2::", meant, "2001:db8:1:2::/64", true },
+		{ "2001:db8:1:1::", meant, "2001:db8:1:1::/64", true },
 		/* what is meant so */
 		{ "0.0.0.0/0", NULL, NULL, false },
 		{ "0.0.0.0/32", NULL, NULL, false },
