@@ -51,13 +51,7 @@ static bool way_is_barred(const char *path, char prefix[static PATH_MAX])
 			return false;
 		memcpy(prefix, path, length);
 		prefix[length] = '\0';
-		if (stat(prefix, &st) != 0)
-			return true;
-		if (!S_ISDIR(st.st_mode)) {
-			errno = ENOTDIR;
-			return true;
-		}
-		if (access(prefix, X_OK) != 0)
+		if (stat(prefix, &st) != 0 || !S_ISDIR(st.st_mode) || access(prefix, X_OK) != 0)
 			return true;
 	}
 	return false;

@@ -78,6 +78,7 @@ static void shadow_of_an_account_and_of_a_word(void **state)
 		{ "from ::1 any", NOTHING(3, "from", "::1", "any") },
 		{ "from any ::1", NOTHING(3, "from", "::1", "any") },
 		{ "from ::1 ::1 ::1", NOTHING(3, "from", "::1", "::1") NOTHING(3, "from", "::1", "::1") },
+		{ "from ::1 0::1", NOTHING(3, "from", "0::1", "::1") },
 		{ "from any\nto ::/0 ::1", NOTHING(4, "to", "::1", "::/0") },
 		{ "from ::1 ::1\naccount a\naccount b\nto ::2", /* what is inherited is said once */
 			NOTHING(3, "from", "::1", "::1") NEVER(5, b, a (line 4)) },
