@@ -445,10 +445,12 @@ class Container:
 # ---- Several containers ----
 
 
-def run_parts(script, names):
-    """Runs a test once for each name, its first argument, at the same time; the results are one's own."""
-    tests = {name: subprocess.Popen([script, name], stdout=subprocess.PIPE, text=True) for name in names}
-    for name, test in tests.items():
+def run_parts(script, names, at_once=True):
+    """Runs a test once for each name, its first argument, at the same time or in turn; the results are one's
+    own."""
+    start = lambda name: subprocess.Popen([script, name], stdout=subprocess.PIPE, text=True)
+    tests = [(name, start(name)) for name in names] if at_once else ((name, start(name)) for name in names)
+    for name, test in tests:
         output = test.communicate()[0]
         for text in output.splitlines():
             result = re.fullmatch(r"(not )?ok \d+ - (.*)", text)

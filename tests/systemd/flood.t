@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""A flood against both pairs of units, in a container: what must hold then, what was measured, and
-what becomes of a unit that says nothing about limits."""
+"""A flood against both pairs of units, in containers of Debian 12 and 13: what must hold then, what was
+measured, and what becomes of a unit that says nothing about limits."""
 
 import socket
 import subprocess
@@ -30,7 +30,7 @@ account mail
     action /usr/local/bin/recorder /var/lib/nmnotify/mail sleep=100
 """
 
-box = container.Container()
+box = None
 
 
 def send():
@@ -254,10 +254,25 @@ def figures():
     ok(service > 10 * units, "nmnotifyd takes more than ten times as many connections as the units")
 
 
-if __name__ == "__main__":
-    container.require()
-    with box:
+def one_release(release):
+    global box
+    with container.Container(release) as box:
         recorder = box.root / "usr/local/bin/recorder"
         recorder.write_bytes((nmtest.BUILD / "tests" / "recorder").read_bytes())
         recorder.chmod(0o755)
-        nmtest.run(flood_of_nmnotifyd, silence, flood_of_units, systemd_defaults, systemd_start_limit, figures)
+        nmtest.run(*TESTS[release])
+
+
+# On the other release what its systemd does otherwise. Silence is held back by the kernel, which is the same,
+# and figures are one machine's.
+TESTS = {
+    "bookworm": (flood_of_nmnotifyd, silence, flood_of_units, systemd_defaults, systemd_start_limit, figures),
+    "trixie": (flood_of_nmnotifyd, flood_of_units, systemd_defaults, systemd_start_limit),
+}
+
+if __name__ == "__main__":
+    container.require(*TESTS)
+    if sys.argv[1:2] and sys.argv[1] in TESTS:
+        one_release(sys.argv.pop(1))
+    # One after the other: each wants the whole machine.
+    container.run_parts(__file__, TESTS, at_once=False)
