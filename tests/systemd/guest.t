@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """What a container does not have: Debian 13 on a kernel of its own, in qemu, with control groups v2 and
-BPF. The whole system is an initramfs; a service in it does what README and the pages say, and writes
-results to the serial line. Nothing of it is on a network."""
+BPF, booted without user namespaces and with a socket whose address comes later. The whole system is an
+initramfs; a service in it does what README and the pages say, and writes results to the serial line.
+Nothing of it is on a network."""
 
 import gzip
 import os
@@ -118,6 +119,32 @@ useradd --create-home --shell /bin/bash alice
 chown -R alice: /home/alice
 systemctl daemon-reload
 
+# The kernel gives out no user namespaces, from its boot on: all below works without.
+check "there are no user namespaces" '[ $(cat /proc/sys/user/max_user_namespaces) = 0 ] && ! unshare --user true 2>/dev/null'
+
+# nmnotifyd(8)'s socket on one address alone, enabled before the boot; the address comes only now.
+check "nmnotifyd(8): at boot the socket waits for its address" 'systemctl is-active -q nmnotifyd.socket && ! ip address | grep -q @ADDRESS@'
+ip address add @ADDRESS@/32 dev lo
+late() { printf 'nm_notifyuser\r\n' | nc -w 2 -s 127.0.0.1 @ADDRESS@ 79; }
+late
+check "nmnotifyd(8): and hears it, when it has come" 'wait_for /home/alice/touched'
+
+# nmnotify-units(7), DIAGNOSTICS: what a drop-in makes of no user namespaces, and what mends it.
+drop_in=/etc/systemd/system/nmnotifyd.service.d/users.conf
+failed() { for i in $(seq 100); do [ "$(systemctl show --value -p ExecMainStatus nmnotifyd.service)" = 217 ] && return 0; sleep 0.1; done; return 1; }
+printf '[Service]\n%s\n' '@PRIVATE@' >$drop_in
+systemctl stop nmnotifyd.service; systemctl daemon-reload; systemctl start nmnotifyd.socket
+rm -f /home/alice/touched
+late
+check "nmnotify-units(7): @PRIVATE@ is status=217/USER" failed
+printf '[Service]\n%s\n' '@PUBLIC@' >$drop_in
+systemctl daemon-reload; systemctl restart nmnotifyd.socket
+late
+check "nmnotify-units(7): @PUBLIC@ mends it" 'wait_for /home/alice/touched'
+systemctl stop nmnotifyd.socket
+rm -f $drop_in /etc/systemd/system/nmnotifyd.socket.d/address.conf /home/alice/touched
+systemctl daemon-reload
+
 # README's first set-up, with its drop-ins.
 systemctl start nmnotify.socket
 line
@@ -168,6 +195,10 @@ def own_files(root):
     firewall = docs.take("README.md", "IPAddressDeny=any")
     enable = docs.take("man/nmnotify-units.7", "--user enable --now").splitlines()[0].lstrip("$ ")
     text = SCRIPT.replace("@SILENT@", str(SILENT)).replace("@SECONDS@", str(WATCH_SECONDS)).replace("@ENABLE@", enable)
+    address = docs.take("man/nmnotifyd.8", "192.0.2.7:79")
+    private, public = docs.take("man/nmnotify-units.7", "PrivateUsers=yes"), docs.take("man/nmnotify-units.7", "PrivateUsers=no")
+    text = text.replace("@ADDRESS@", re.search(r"([\d.]+):79", address)[1])
+    text = text.replace("@PRIVATE@", private.strip()).replace("@PUBLIC@", public.strip())
     user = docs.take("README.md", "User=alice")
     files = {
         "usr/local/bin/guest": text,
@@ -178,6 +209,8 @@ def own_files(root):
         "etc/systemd/system/nmnotify.socket.d/override.conf": firewall,
         "etc/systemd/system/nmnotifyd.socket.d/override.conf": firewall,
         "etc/systemd/system/guest.service": "[Service]\nType=oneshot\nExecStart=/usr/local/bin/guest\nTimeoutStartSec=infinity\n",
+        "etc/systemd/system/nmnotifyd.socket.d/address.conf": address,
+        "etc/sysctl.d/namespaces.conf": "user.max_user_namespaces = 0\n",
         "etc/hostname": "guest\n",
     }
     for name, content in files.items():
@@ -190,6 +223,9 @@ def own_files(root):
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir()
     (wants / "guest.service").symlink_to("../guest.service")
+    sockets = root / "etc/systemd/system/sockets.target.wants"
+    sockets.mkdir()
+    (sockets / "nmnotifyd.socket").symlink_to("/usr/lib/systemd/system/nmnotifyd.socket")
     # Nobody is there to log in, and the serial line is the test's.
     for unit in ("serial-getty@ttyS0.service", "getty@tty1.service", "systemd-firstboot.service"):
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")

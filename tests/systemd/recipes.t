@@ -669,7 +669,7 @@ def pages_in_text():
         docs.shown(page, part, "how to say it; the whole commands are in the examples")
     docs.shown(page, "User=root", "what not to say")
     for part in ("PrivateUsers=yes", "PrivateUsers=no"):
-        docs.shown(page, part, "takes a kernel of one's own")
+        docs.run_by("systemd/guest.t", page, part)
     page = "man/nmnotify.8"
     configure(inetd_configuration(**{"from": "local", "action": TOUCH}))
     box.write("/etc/line.txt", "nm_notifyuser\r\n")
