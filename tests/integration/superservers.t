@@ -484,6 +484,10 @@ def inetd_nmnotifyd():
     def of_nmnotifyd(box):
         return in_box(Documents().take("units/inetd.conf", "nmnotifyd"), box)
 
+    # A socket for IPv6 can take IPv4, too, so that one of them could be missing and nobody would see it.
+    kinds = [["stream", "tcp4"], ["stream", "tcp6"], ["dgram", "udp4"], ["dgram", "udp6"]]
+    with sandbox("user") as (box, _):
+        nmtest.equal([line.split()[1:3] for line in of_nmnotifyd(box).splitlines()], kinds, "inetd.conf: nmnotifyd's lines")
     with sandbox("user") as (box, _):
         with inetd(box, of_nmnotifyd(box)):
             for family in FAMILIES:
