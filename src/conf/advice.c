@@ -8,6 +8,9 @@
 /* Of a host's name in a message; longer ones do not exist (RFC 1035, 2.3.4). */
 #define NAME_MAX_SHOWN 255
 
+/* fe80::/10 (RFC 4291, 2.5.6): a wider network has no interface. */
+#define LINK_LOCAL_BITS 10
+
 /* As many networks are named in place of a range; a longer list is of no help. */
 #define RANGE_NETWORKS_MAX 8
 
@@ -297,6 +300,8 @@ static void advice_ipv6_slash(struct text *text, const struct source *source, co
 	number -= is_mapped ? 96 : 0;
 	for (unsigned bit = (unsigned)number; bit < 8 * sizeof(base.address); bit++)
 		base.address[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
+	if (number < LINK_LOCAL_BITS)
+		base.scope = 0;
 	text_add(text, "the address has bits beyond its prefix length: write ");
 	add_source(text, &base);
 	text_add(text, "/%u for the network, or ", (unsigned)number);

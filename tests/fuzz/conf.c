@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A configuration: any text is either refused with a message that says where, or is one in which
- * every account is whole and within its bounds.
+ * every account is whole and within its bounds. Each is read as -t reads it, with advice, and as a
+ * start does: what is an error is the same, word for word.
  *
  * Input: lines that begin with "-o " are arguments of the command line; from the first other line
  * on, it is the file.
@@ -22,7 +23,16 @@ struct reading {
 	const char *path;
 	unsigned options, lines; /* how many there are */
 	unsigned reports;
+	bool advises;
+	char said[65536]; /* the errors, as far as there is room */
+	size_t length;
 };
+
+/* What root must have, a start by somebody else need not: the one error that is a warning to -t. */
+static bool is_about_user(const char *message)
+{
+	return strstr(message, "has no 'user'") != NULL;
+}
 
 static void report(
 	void *context, enum severity severity, const char *file, unsigned line, const char *message)
@@ -31,6 +41,11 @@ static void report(
 
 	reading->reports += severity == SEVERITY_ERROR;
 	must(message != NULL && *message != '\0');
+	must(severity == SEVERITY_ERROR || reading->advises);
+	if (severity == SEVERITY_ERROR && !is_about_user(message) &&
+		reading->length < sizeof(reading->said))
+		reading->length += (size_t)snprintf(reading->said + reading->length,
+			sizeof(reading->said) - reading->length, "%s:%u: %s\n", file, line, message);
 	if (file == reading->path)
 		must(line <= reading->lines);
 	else
@@ -101,7 +116,7 @@ static void check_account(const struct conf *conf, const struct account *account
 	must(account->timeout.ms >= 1 && account->timeout.ms <= SPAN_MAX_MS);
 	must(account->read_timeout.ms >= 1 && account->read_timeout.ms <= SPAN_MAX_MS);
 	must(policy_find(account->confine) != NULL);
-	must(account->user != NULL || geteuid() != 0);
+	must(account->user != NULL || geteuid() != 0 || conf->advises);
 	must(account->user == NULL || is_text_of(conf, account->user));
 }
 
@@ -187,30 +202,46 @@ static void read_options(struct conf *conf, struct input *input, struct reading 
 	}
 }
 
+static bool read_all(struct conf *conf, struct reading *reading, struct input input, int fd)
+{
+	bool good;
+
+	memset(conf, 0, sizeof(*conf));
+	conf_begin(conf, report, reading);
+	conf->advises = reading->advises;
+	read_options(conf, &input, reading);
+	file_fill(fd, input.bytes, input.length);
+	reading->lines = count_lines(input.bytes, input.length);
+	conf_file(conf, reading->path, false);
+	good = conf_end(conf);
+	must(conf->wrong == reading->reports);
+	must(good == (reading->reports == 0));
+	if (good)
+		check_whole(conf);
+	return good;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char path[64];
 	static struct conf conf;
+	static struct reading advised, plain;
 	static int fd = -1;
-	struct input input = { data, size };
-	struct reading reading = { .path = path };
-	bool good;
+	bool is_good, is_advised_good;
 
 	if (fd < 0) {
 		fd = file_make();
 		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	}
-	memset(&conf, 0, sizeof(conf));
-	conf_begin(&conf, report, &reading);
-	conf.advises = true;
-	read_options(&conf, &input, &reading);
-	file_fill(fd, input.bytes, input.length);
-	reading.lines = count_lines(input.bytes, input.length);
-	conf_file(&conf, path, false);
-	good = conf_end(&conf);
-	must(conf.wrong == reading.reports);
-	must(good == (reading.reports == 0));
-	if (good)
-		check_whole(&conf);
+	advised.path = plain.path = path;
+	advised.advises = true;
+	advised.options = advised.reports = plain.options = plain.reports = 0;
+	advised.length = plain.length = 0;
+	advised.said[0] = plain.said[0] = '\0';
+	is_advised_good = read_all(&conf, &advised, (struct input){ data, size }, fd);
+	is_good = read_all(&conf, &plain, (struct input){ data, size }, fd);
+	must(strcmp(advised.said, plain.said) == 0);
+	must(is_advised_good || !is_good);
+	must(is_good || !is_advised_good || geteuid() == 0);
 	return 0;
 }

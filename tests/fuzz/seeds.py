@@ -55,6 +55,17 @@ def conf():
     yield head + b"from any\n" + b"".join(b"account a%d\n" % i for i in range(70))
     yield b"user nobody\nfrom any\naction /bin/true" + b" x" * 254 + b"\n"
     yield b"from any\0"
+    # What there is advice about.
+    for word in (b"0.0.0.0", b"::", b"192.0.2.0", b"192.0.2", b"10/8", b"192.0.2.0/255.255.255.0", b"192.0.2.1-192.0.2.9",
+                 b"[::1]:79", b"mail.example.org", b"!::1", b"fe80::1%x", b"2001:db8", b"a@b", b"\xe2\x80\x9cany\xe2\x80\x9d"):  # fmt: skip
+        yield head + b"from " + word + b"\nto " + word + b"\n"
+    for words in (b"a && b > c | d", b"~/x $HOME *.c {a,b}", b"'a && b", b"a \\", b"\xe2\x80\x9ca"):
+        yield b"user nobody\nfrom any\naction /bin/true " + words + b"\n"
+    yield head + b"pass GNUPGHOME PATH LD_PRELOAD A=1\nenv A=$B C=~ 'D=$E'\nfrom any ::1 ::1\n"
+    yield head + b"account a\nfrom any\naccount b\nfrom ::1 192.0.2.0/24\nto ::1\naccount a\nlog auto\nfrom any\nfrom any\n"
+    yield b"-o account a\n-o from any\n" + head + b"account b\nfrom ::1\n"
+    yield b"\xef\xbb\xbf" + head.replace(b"\n", b"\r\n") + b"from any\r\n"
+    yield b"\xff\xfe" + b"from any\n"
     yield b"account default\nfrom\xff any\n\taction /x \\\n"
 
 

@@ -128,6 +128,35 @@ static void check_members(const struct network *network, const struct source *ot
 	}
 }
 
+/* What is advised to be written is a network, each word of it. */
+static void check_advice(const char *advice)
+{
+	const char *from = NULL;
+	char word[256];
+	size_t length;
+
+	/* The last: an interface's name can have one, too. */
+	for (const char *at = strstr(advice, "write "); at != NULL; at = strstr(at + 1, "write "))
+		from = at;
+	if (from == NULL)
+		return;
+	if (strncmp(from, "write networks, such as ", 24) == 0)
+		from += 18;
+	for (from += 6;; from += length + (from[length] == ' ')) {
+		struct network network;
+
+		length = strcspn(from, " ");
+		must(length < sizeof(word));
+		memcpy(word, from, length);
+		word[length] = '\0';
+		/* Words of English have neither. */
+		if (length == 0 || strpbrk(word, ".:") == NULL || strpbrk(word, "'()") != NULL ||
+			word[length - 1] == ':')
+			return;
+		must(network_parse(word, &network));
+	}
+}
+
 static void check_network(const char *text, const struct source *other)
 {
 	struct network network;
@@ -139,9 +168,12 @@ static void check_network(const char *text, const struct source *other)
 	if (is_network) {
 		check_members(&network, other);
 		must(network_covers(&network, &network));
+		if (advice_one_address(&advice, text, &network, false))
+			check_advice(bytes);
 	} else {
 		advice_network(&advice, text, false);
 		must(advice.length != 0);
+		check_advice(bytes);
 	}
 	/* An address is a network of its own. (Linux looks for an interface by what is before a
 	 * colon, so that a scope may have anything behind one.) */

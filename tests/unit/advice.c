@@ -123,6 +123,8 @@ static void advice_on_a_word_of_from(void **state)
 		{ "2001:db8::1/127", BITS "2001:db8::/127 for the network, or 2001:db8::1 for the one address" },
 		{ "2001:db8::/28", BITS "2001:db0::/28 for the network, or 2001:db8:: for the one address" },
 		{ "fe80::1%1/64", BITS "fe80::%lo/64 for the network, or fe80::1%lo for the one address" },
+		{ "fe80::1%1/10", BITS "fe80::%lo/10 for the network, or fe80::1%lo for the one address" },
+		{ "fe80::1%1/9", BITS "fe80::/9 for the network, or fe80::1%lo for the one address" },
 		{ "::ffff:192.0.2.1/127", BITS "192.0.2.0/31 for the network, or 192.0.2.1 for the one address" },
 		{ "::ffff:192.0.2.0/95", "the prefix length is less than 96, where IPv4 begins: write it as IPv4" },
 		{ "::1%lo", "only a link-local address has an interface behind it: write ::1" },
