@@ -29,6 +29,10 @@ int fd_socket_option(int fd, int option);
 /* Closes this descriptor and all above it. */
 void fd_close_from(int first);
 
+/* Has a directory, read from its beginning, no entry but those of a list that ends with a NULL?
+ * False also if it cannot be read. */
+bool fd_holds_only(int directory, const char *const *names);
+
 /* Puts /dev/null in the place of a descriptor. False with errno set. */
 bool fd_void(int fd);
 

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "lib/fd.h"
 
 /* What the kernel looks at (binfmts.h, BINPRM_BUF_SIZE). */
 #define HEADER_BYTES 256
@@ -91,32 +92,13 @@ static void explain_permission(const char *path, int error, struct text *text)
 
 /* ---- binfmt_misc ---- */
 
-struct entry {
-	uint64_t inode;
-	uint64_t offset;
-	unsigned short length;
-	unsigned char type;
-	char name[];
-};
-
-/* Has anybody told the kernel of other kinds of program? getdents64(2): readdir(3) would allocate.
- */
+/* Has anybody told the kernel of other kinds of program? */
 static bool has_binfmt_misc(void)
 {
-	static const char *const usual[] = { ".", "..", "register", "status" };
-	_Alignas(struct entry) char bytes[1024] = { 0 }; /* as in state.c */
+	const char *const usual[] = { "register", "status", NULL };
 	int fd = open("/proc/sys/fs/binfmt_misc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	long got = fd < 0 ? 0 : syscall(SYS_getdents64, fd, bytes, sizeof(bytes));
-	bool found = false;
+	bool found = fd >= 0 && !fd_holds_only(fd, usual);
 
-	for (long at = 0; at < got && !found;) {
-		const struct entry *entry = (const void *)(bytes + at);
-
-		found = true;
-		for (unsigned i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
-			found = found && strcmp(entry->name, usual[i]) != 0;
-		at += entry->length;
-	}
 	if (fd >= 0)
 		(void)close(fd); /* was only read */
 	return found;

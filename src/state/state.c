@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/text.h"
 #include "lib/users.h"
 
@@ -98,40 +98,12 @@ int state_base_open(const char *base, uid_t self, struct state_error *error)
 	return fd;
 }
 
-/* What getdents64(2) writes; the name goes on behind it. */
-struct entry {
-	uint64_t inode;
-	int64_t offset;
-	uint16_t length;
-	unsigned char type;
-	char name[];
-};
-
-static bool is_ours(const char *name)
-{
-	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-	       strcmp(name, STATE_LIMITS) == 0 || strcmp(name, STATE_TURN) == 0;
-}
-
-/* Is there nothing in a directory but what an account's state consists of? Without opendir(3),
- * which would bring malloc(3) into the handler. */
+/* Is there nothing in a directory but what an account's state consists of? */
 static bool directory_holds_state_only(int fd)
 {
-	_Alignas(struct entry) char buffer[512] = {
-		0
-	}; /* no sanitizer knows what the call writes */
-	long size;
+	const char *const ours[] = { STATE_LIMITS, STATE_TURN, NULL };
 
-	while ((size = syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
-		const struct entry *entry;
-
-		for (long at = 0; at < size; at += entry->length) {
-			entry = (const void *)(buffer + at);
-			if (!is_ours(entry->name))
-				return false;
-		}
-	}
-	return size == 0;
+	return fd_holds_only(fd, ours);
 }
 
 static bool is_roots(int directory)
