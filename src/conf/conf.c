@@ -32,16 +32,23 @@ static void tell(struct conf *conf, enum severity severity, const struct text *t
 	conf->report(conf->context, severity, conf->file, conf->line, text->bytes);
 }
 
-__attribute__((format(printf, 2, 3))) static void wrong(struct conf *conf, const char *format, ...)
+__attribute__((format(printf, 3, 0))) static void tell_list(
+	struct conf *conf, enum severity severity, const char *format, va_list arguments)
 {
 	char message[MESSAGE_MAX];
 	struct text text = TEXT_IN(message);
+
+	text_add_list(&text, format, arguments);
+	tell(conf, severity, &text);
+}
+
+__attribute__((format(printf, 2, 3))) static void wrong(struct conf *conf, const char *format, ...)
+{
 	va_list arguments;
 
 	va_start(arguments, format);
-	text_add_list(&text, format, arguments);
+	tell_list(conf, SEVERITY_ERROR, format, arguments);
 	va_end(arguments);
-	tell(conf, SEVERITY_ERROR, &text);
 }
 
 /* KEYWORD: 'WORD' and what is wrong with it. */
@@ -76,19 +83,22 @@ static void warn_word(struct conf *conf, const char *keyword, const char *word, 
 	tell(conf, SEVERITY_WARNING, &text);
 }
 
-void conf_tell(struct conf *conf, enum severity severity, const char *file, unsigned line,
+void conf_tell_list(struct conf *conf, enum severity severity, const struct place *place,
+	const char *format, va_list arguments)
+{
+	conf->file = place->file;
+	conf->line = place->line;
+	tell_list(conf, severity, format, arguments);
+}
+
+void conf_tell(struct conf *conf, enum severity severity, const struct place *place,
 	const char *format, ...)
 {
-	char message[MESSAGE_MAX];
-	struct text text = TEXT_IN(message);
 	va_list arguments;
 
-	conf->file = file;
-	conf->line = line;
 	va_start(arguments, format);
-	text_add_list(&text, format, arguments);
+	conf_tell_list(conf, severity, place, format, arguments);
 	va_end(arguments);
-	tell(conf, severity, &text);
 }
 
 /* What could stand behind the keyword: for who has said nothing there, or nothing at all. */
@@ -98,14 +108,14 @@ static void add_example(struct text *text, const char *keyword)
 }
 
 const char *conf_place(
-	const char *here, const char *file, unsigned line, char bytes[static CONF_PLACE_MAX])
+	const char *here, const struct place *place, char bytes[static CONF_PLACE_MAX])
 {
 	struct text text = { .bytes = bytes, .size = CONF_PLACE_MAX };
 
-	if (file == here)
-		text_add(&text, "line %u", line);
+	if (place->file == here)
+		text_add(&text, "line %u", place->line);
 	else
-		text_add(&text, "%s:%u", file, line);
+		text_add(&text, "%s:%u", place->file, place->line);
 	return bytes;
 }
 
@@ -278,8 +288,7 @@ static struct account *account_add(struct conf *conf, const char *name)
 	struct account *account = &conf->accounts[conf->accounts_count++];
 
 	account->name = name;
-	account->file = conf->file;
-	account->line = conf->line;
+	account->place = place_here(conf);
 	return account;
 }
 
@@ -300,7 +309,7 @@ static void set_account(struct conf *conf, struct account *block, const struct w
 		if (strcmp(name, one->name) == 0)
 			wrong_word(conf, words->word[0], name,
 				" is there already (%s): write another name",
-				conf_place(conf->file, one->file, one->line, place));
+				conf_place(conf->file, &one->place, place));
 	}
 	if (conf->accounts_count == CONF_ACCOUNTS_MAX) {
 		wrong_word(conf, words->word[0], name, " is one too many: %d accounts is the most",
@@ -351,7 +360,7 @@ static void advise_network(struct conf *conf, const char *keyword, const char *w
 	struct text text = TEXT_IN(bytes);
 
 	conf->network_words[conf->networks_count] =
-		(struct network_word){ .text = word, .file = conf->file, .line = conf->line };
+		(struct network_word){ .text = word, .place = place_here(conf) };
 	text_add(&text, ": ");
 	if (advice_one_address(&text, word, network, is_to))
 		warn_word(conf, keyword, word, bytes);
@@ -729,10 +738,10 @@ static void wrong_block(struct conf *conf, const char *keyword)
 {
 	const struct account *first = conf->accounts;
 
-	while (first->file != conf->file)
+	while (first->place.file != conf->file)
 		first++;
 	wrong(conf, "%s belongs before the first account, %s (line %u): write it there", keyword,
-		first->name, first->line);
+		first->name, first->place.line);
 }
 
 /* Always of one file: what the command line says is pinned. */
@@ -1005,8 +1014,7 @@ static void account_inherit(struct account *account, const struct account *defau
 
 	*account = *defaults;
 	account->name = own.name;
-	account->file = own.file;
-	account->line = own.line;
+	account->place = own.place;
 	if (own.set[KEYWORD_FROM]) {
 		account->from = own.from;
 		account->from_word = own.from_word;
@@ -1054,8 +1062,8 @@ static void wrong_lack(
 
 static void account_check(struct conf *conf, const struct account *account)
 {
-	conf->file = account->file;
-	conf->line = account->line;
+	conf->file = account->place.file;
+	conf->line = account->place.line;
 	if (account->from.count == 0)
 		wrong_lack(conf, account, "from", "");
 	if (account->action.count == 0)
@@ -1065,7 +1073,7 @@ static void account_check(struct conf *conf, const struct account *account)
 	if (!conf->advises)
 		wrong_lack(conf, account, "user", ", which root must have");
 	else
-		conf_tell(conf, SEVERITY_WARNING, account->file, account->line,
+		conf_tell(conf, SEVERITY_WARNING, &account->place,
 			"account %s has no 'user', which root must have: a super-server that "
 			"starts nmnotify as somebody else needs none",
 			account->name);

@@ -6,6 +6,7 @@
 #ifndef NMNOTIFY_CONF_H
 #define NMNOTIFY_CONF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -64,8 +65,7 @@ struct place {
 
 struct account {
 	const char *name;
-	unsigned line;       /* where it begins, for messages */
-	const char *file;    /* likewise */
+	struct place place;  /* where it begins */
 	struct slice from;   /* of conf.networks */
 	struct slice to;     /* likewise; empty: any local address */
 	unsigned from_word;  /* of conf.network_words: where the words of `from` begin */
@@ -90,8 +90,8 @@ struct variable {
 
 /* A network as it was written, for messages. */
 struct network_word {
-	const char *text, *file;
-	unsigned line;
+	const char *text;
+	struct place place;
 };
 
 enum severity {
@@ -167,15 +167,15 @@ bool conf_variable_is_of(
 	const struct conf *conf, const struct variable *variable, const struct account *account);
 
 /* Reports something about a line, as the reading does. */
-__attribute__((format(printf, 5, 6))) void conf_tell(struct conf *conf, enum severity severity,
-	const char *file, unsigned line, const char *format, ...);
+__attribute__((format(printf, 4, 5))) void conf_tell(struct conf *conf, enum severity severity,
+	const struct place *place, const char *format, ...);
+__attribute__((format(printf, 4, 0))) void conf_tell_list(struct conf *conf, enum severity severity,
+	const struct place *place, const char *format, va_list arguments);
 
-/* Where something was said, for a message about the file `here`: "line 3", or, if that is
- * elsewhere,
- * "-o:3". */
+/* A place, for a message about what stands elsewhere in the file `here`: "line 3"; or "-o:3". */
 #define CONF_PLACE_MAX 64
 const char *conf_place(
-	const char *here, const char *file, unsigned line, char bytes[static CONF_PLACE_MAX]);
+	const char *here, const struct place *place, char bytes[static CONF_PLACE_MAX]);
 
 /* Does any account look at the local address? If not, nobody needs to find it out. */
 bool conf_needs_to(const struct conf *conf);

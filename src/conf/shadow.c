@@ -93,10 +93,10 @@ static void warn(struct conf *conf, const char *keyword, const struct network_wo
 {
 	char place[CONF_PLACE_MAX];
 
-	conf_tell(conf, SEVERITY_WARNING, word->file, word->line,
+	conf_tell(conf, SEVERITY_WARNING, &word->place,
 		"%s: '%s' of account %s is never reached: account %s (%s) takes it first", keyword,
 		word->text, account->name, shadow->name,
-		conf_place(word->file, shadow->file, shadow->line, place));
+		conf_place(word->place.file, &shadow->place, place));
 }
 
 /* A word that another one of the same line takes, too; of two that are the same, the later. */
@@ -110,7 +110,7 @@ static void warn_twice(struct conf *conf, const char *keyword, const struct slic
 			if (k == i || !network_covers(&network[k], &network[i]) ||
 				(k > i && network_covers(&network[i], &network[k])))
 				continue;
-			conf_tell(conf, SEVERITY_WARNING, words[i].file, words[i].line,
+			conf_tell(conf, SEVERITY_WARNING, &words[i].place,
 				"%s: '%s' says nothing new: '%s' on the same line takes it",
 				keyword, words[i].text, words[k].text);
 			break;
@@ -124,10 +124,10 @@ static void account_check(struct conf *conf, const struct account *account)
 	char place[CONF_PLACE_MAX];
 
 	if (shadow != NULL) {
-		conf_tell(conf, SEVERITY_WARNING, account->file, account->line,
+		conf_tell(conf, SEVERITY_WARNING, &account->place,
 			"account %s is never reached: account %s (%s) takes all of it first",
 			account->name, shadow->name,
-			conf_place(account->file, shadow->file, shadow->line, place));
+			conf_place(account->place.file, &shadow->place, place));
 		return;
 	}
 	for (unsigned f = 0; f < account->from.count; f++) {

@@ -36,15 +36,11 @@ static const char *program_of(const struct check *check)
 __attribute__((format(printf, 3, 4))) static void tell(
 	const struct check *check, enum severity severity, const char *format, ...)
 {
-	const struct place *place = &check->account->action_place;
-	char message[MESSAGE_MAX];
-	struct text text = TEXT_IN(message);
 	va_list arguments;
 
 	va_start(arguments, format);
-	text_add_list(&text, format, arguments);
+	conf_tell_list(check->conf, severity, &check->account->action_place, format, arguments);
 	va_end(arguments);
-	conf_tell(check->conf, severity, place->file, place->line, "%s", message);
 }
 
 /* ---- As the account's user ---- */
@@ -123,12 +119,11 @@ static bool check_user(struct check *check)
 	else
 		check->knows_user = false; /* conf_end() has warned of it */
 	if (wrong != NULL) {
-		conf_tell(check->conf, SEVERITY_ERROR, place->file, place->line, "user %s %s", name,
-			wrong);
+		conf_tell(check->conf, SEVERITY_ERROR, place, "user %s %s", name, wrong);
 		return false;
 	}
 	if (name != NULL && check->self != 0 && check->user.uid != check->self) {
-		conf_tell(check->conf, SEVERITY_WARNING, place->file, place->line,
+		conf_tell(check->conf, SEVERITY_WARNING, place,
 			"user %s is not the running user: what %s may execute can only root check, "
 			"or %s",
 			name, name, name);
@@ -170,16 +165,13 @@ static void check_times(const struct check *check)
 __attribute__((format(printf, 3, 4))) static void tell_state(
 	struct conf *conf, enum severity severity, const char *format, ...)
 {
-	char message[MESSAGE_MAX];
-	struct text text = TEXT_IN(message);
 	va_list arguments;
 
 	va_start(arguments, format);
-	text_add_list(&text, format, arguments);
-	va_end(arguments);
 	/* What the environment says is the starter's, and need not be the service's. */
-	conf_tell(conf, conf->state != NULL ? severity : SEVERITY_WARNING, conf->state_place.file,
-		conf->state_place.line, "state: %s", message);
+	conf_tell_list(conf, conf->state != NULL ? severity : SEVERITY_WARNING, &conf->state_place,
+		format, arguments);
+	va_end(arguments);
 }
 
 /* The directory above, which has to be there. */
@@ -196,14 +188,15 @@ static void check_parent(struct conf *conf, uid_t self, const char *base)
 	memcpy(parent, base, length);
 	parent[length] = '\0';
 	if (stat(parent, &st) != 0)
-		tell_state(conf, SEVERITY_ERROR, "%s cannot be made: %s: %s", base, parent,
+		tell_state(conf, SEVERITY_ERROR, "state: %s cannot be made: %s: %s", base, parent,
 			strerror(errno));
 	else if (!S_ISDIR(st.st_mode))
-		tell_state(conf, SEVERITY_ERROR, "%s cannot be made: %s: %s", base, parent,
+		tell_state(conf, SEVERITY_ERROR, "state: %s cannot be made: %s: %s", base, parent,
 			strerror(ENOTDIR));
 	else if (access(parent, W_OK | X_OK) != 0)
 		tell_state(conf, self == 0 ? SEVERITY_ERROR : SEVERITY_WARNING,
-			"%s cannot be made by this user: %s: %s", base, parent, strerror(errno));
+			"state: %s cannot be made by this user: %s: %s", base, parent,
+			strerror(errno));
 }
 
 /* Could a starter other than root be meant, who is the directory's owner? */
@@ -229,11 +222,12 @@ static void check_owner(struct conf *conf, uid_t self, const char *base, uid_t o
 		return;
 	if (!owner_may_start(conf, owner))
 		tell_state(conf, SEVERITY_ERROR,
-			"user %u owns %s, who is neither root nor the accounts' user",
+			"state: user %u owns %s, who is neither root nor the accounts' user",
 			(unsigned)owner, base);
 	else
 		tell_state(conf, SEVERITY_WARNING,
-			"user %u owns %s: a handler that anybody else starts, even root, does not "
+			"state: user %u owns %s: a handler that anybody else starts, even root, "
+			"does not "
 			"use it",
 			(unsigned)owner, base);
 }
@@ -243,7 +237,7 @@ static void check_state(struct conf *conf, uid_t self, const char *base)
 	struct stat st;
 
 	if (base == NULL || strlen(base) >= PATH_MAX) {
-		tell_state(conf, SEVERITY_ERROR, "the path is too long");
+		tell_state(conf, SEVERITY_ERROR, "state: the path is too long");
 		return;
 	}
 	if (lstat(base, &st) != 0) {
@@ -252,13 +246,13 @@ static void check_state(struct conf *conf, uid_t self, const char *base)
 		else
 			tell_state(conf,
 				self == 0 || errno != EACCES ? SEVERITY_ERROR : SEVERITY_WARNING,
-				"%s: %s", base, strerror(errno));
+				"state: %s: %s", base, strerror(errno));
 	} else if (!S_ISDIR(st.st_mode)) {
-		tell_state(conf, SEVERITY_ERROR, "%s is %s, not a directory", base,
+		tell_state(conf, SEVERITY_ERROR, "state: %s is %s, not a directory", base,
 			S_ISLNK(st.st_mode) ? "a symlink" : "a file");
 	} else if (st.st_mode & (S_IWGRP | S_IWOTH)) {
 		tell_state(conf, SEVERITY_ERROR,
-			"others than its owner may write to %s: chmod go-w", base);
+			"state: others than its owner may write to %s: chmod go-w", base);
 	} else {
 		check_owner(conf, self, base, st.st_uid);
 	}

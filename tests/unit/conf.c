@@ -158,7 +158,7 @@ static void conf_account_inherits_what_it_does_not_say(void **state)
 	assert_int_equal(conf.log, LOG_TARGET_SYSLOG);
 	assert_int_equal(conf.idle.ms, 0);
 	assert_string_equal(one->name, "one");
-	assert_int_equal(one->line, 15);
+	assert_int_equal(one->place.line, 15);
 	assert_int_equal(one->limit.emission.ms, 1000);
 	assert_int_equal(one->limit.burst, 3);
 	assert_int_equal(one->interval.ms, 1000);
@@ -182,7 +182,7 @@ static void conf_account_says_for_itself(void **state)
 
 	good(state, all_keywords);
 	assert_string_equal(two->name, "two");
-	assert_int_equal(two->line, 16);
+	assert_int_equal(two->place.line, 16);
 	assert_int_equal(two->limit.emission.ms, 60000);
 	assert_int_equal(two->limit.burst, 1);
 	assert_int_equal(two->interval.ms, 4000);
