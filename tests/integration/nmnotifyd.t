@@ -6,6 +6,7 @@ guarantees are those of the handler (turn.t, line.t), which shares its accounts.
 import ctypes
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ sys.dont_write_bytecode = True
 import front
 import nmtest
 from front import NMNOTIFYD, listener
-from nmtest import BUILD, LINE, PATIENCE, PROJECT, Sandbox, boottime_ms, diag, equal, is_alive, is_root, ok, skip, until
+from nmtest import BUILD, EX_CONFIG, LINE, PATIENCE, PROJECT, Sandbox, boottime_ms, diag, equal, is_alive, is_root, ok, skip, until
 
 INETD = PROJECT / "build" / "packages" / "openbsd-inetd/usr/sbin/inetd"
 FREE = "limit 1000/s burst 10000\n"
@@ -266,6 +267,47 @@ def wrong_sockets():
 
 
 # ---- Confinement ----
+
+
+# ---- The configuration ----
+
+
+def passes_variables():
+    """`pass` takes them from the service's own environment, and no other comes through."""
+    with Sandbox() as box:
+        action = f"action {box.recorder('facts=facts')}\n"
+        conf = box.config(FREE + f"from any\ninterval 0s\npass GNUPGHOME A UNSET\nenv A=env\naccount a\n{action}")
+        starter = {"GNUPGHOME": "/g", "A": "starter", "SECRET": "s", "LISTEN_FDNAMES": "nmnotify"}
+        with Service(box, conf, environment=starter) as service:
+            service.send()
+            ok(box.wait_ends(1), "pass: a run")
+        facts = [f for f in (box.out / "facts").read_text().splitlines() if f.startswith("env ")]
+        ok("env GNUPGHOME=/g" in facts, "pass: what it names reaches the action")
+        ok("env A=env" in facts and "env A=starter" not in facts, "pass: env stands over it")
+        others = [f for f in facts if re.match("env (UNSET|SECRET|LISTEN_|NOTIFY_)", f)]
+        equal(others, [], "pass: what it does not name does not")
+
+
+def mistakes_are_said_once():
+    """One line in the log, in the words of -t; and nothing is served."""
+    with Sandbox() as box:
+        good = f"from any\naction {box.recorder()}\n"
+        missing = box.dir / "missing.conf"
+        for name, conf in (
+            ("a word", box.config(good + "nonsense\n", "word.conf")),
+            ("several words", box.config("interval x\n" + good + "nonsense\ntimeout 'y\n", "words.conf")),
+            ("an account without an action", box.config("from any\n", "lacks.conf")),
+            ("no file", missing),
+        ):
+            checked = subprocess.run([NMNOTIFYD, "-t", "-f", conf], capture_output=True, text=True, env={})
+            said = checked.stderr.splitlines()
+            ok(checked.returncode == EX_CONFIG and said, f"mistake: {name}: -t says it")
+            box.log_path.write_text("")
+            box.forget_log_limits()
+            with Service(box, conf) as service:
+                equal(service.wait(), EX_CONFIG, f"mistake: {name}: status {EX_CONFIG}")
+                pid = service.pid
+            equal(box.log(), [f'nmnotifyd[{pid}]: verdict=error reason="{said[0]}"'], f"mistake: {name}: one line, in the words of -t")
 
 
 def status_of(pid):
@@ -781,6 +823,8 @@ nmtest.run(
     datagrams,
     descriptors_by_datagram,
     wrong_sockets,
+    passes_variables,
+    mistakes_are_said_once,
     confinement,
     stray_descriptors,
     shared,
