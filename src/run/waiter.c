@@ -29,6 +29,15 @@ static bool signals_reset(void)
 	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
 }
 
+/* Not that there is no room for a process, or that it was killed before it was one (execve(2),
+ * clone(2)): then what is wrong with the program, too, is not why. */
+static bool is_about_program(int error)
+{
+	static const unsigned char others[] = { EAGAIN, ENOMEM, EMFILE, ENFILE, ECANCELED };
+
+	return memchr(others, error, sizeof(others)) == NULL;
+}
+
 static int not_executed(const struct job *job, int error)
 {
 	const char *path = job->conf->words[job->account->action.start];
@@ -37,7 +46,7 @@ static int not_executed(const struct job *job, int error)
 	int status = error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
 
 	/* One errno has many reasons. */
-	if (executable_explain(path, &text) != EXECUTABLE_WRONG) {
+	if (!is_about_program(error) || executable_explain(path, &text) != EXECUTABLE_WRONG) {
 		text.length = 0;
 		text_add(&text, "%s: %s", path, strerror(error));
 	}

@@ -147,6 +147,21 @@ def ends_of_runs():
         ok(seconds and 0.25 <= float(seconds[1]) < 10, "log: how long a run took")
 
 
+def no_room():
+    """Whatever is wrong with the program, too: that there is no room for a process is what the log says."""
+    prlimit = shutil.which("prlimit")
+    if prlimit is None:
+        skip("log: no room for a process", "no prlimit here")
+        return
+    with Sandbox() as box:
+        for program in ("/no/such", "/bin/true"):
+            conf = box.config(FREE + f"action {program}\n")
+            handler = box.start(conf, data=LINE, prefix=[prlimit, "--nproc=1"])
+            equal(handler.wait(), 126, f"status: no room for a process: {program}")
+            said = f'run=failed {PLACE} status=126 reason="{program}: Resource temporarily unavailable"'
+            lines(box, [rf"verdict=(accepted|deferred) {plain(PLACE)}", plain(said)], f"no room for a process: {program}")
+
+
 def detaches():
     """As `fetchmail --daemon 300` does: its first process ends well at once, having fetched nothing yet."""
     with Sandbox() as box:
@@ -528,6 +543,7 @@ nmtest.run(
     each_verdict,
     no_connection,
     ends_of_runs,
+    no_room,
     detaches,
     fetchmail_detaches,
     orphans_are_reaped,
