@@ -703,11 +703,12 @@ def truncated():
             ok(not box.has_waiter() and not box.is_in_run(), f"G5: truncated to {size}: the turn is free")
             still_starts(box, conf, f"truncated to {size} under a waiter")
     with Sandbox() as box:
-        conf = box.config(f"from any\nlimit 10/s burst 5\ninterval 0s\naction {box.recorder('sleep=400')}\n")
+        conf = box.config(f"from any\nlimit 10/s burst 5\ninterval 0s\naction {box.recorder('until=go')}\n")
         runs = box.start(conf, data=LINE)
         ok(box.wait_starts(1), "G6: truncated under a run: it runs")
         ok(until(lambda: not box.state().owed), "G6: truncated under a run: the start is written down")
         os.truncate(limits(box), 0)
+        (box.out / "go").touch()
         equal(runs.wait(), EX_OSERR, "status: truncated under a run: a clean end")
         ok(box.runs()[0].end is not None, "G6: truncated under a run: the action gets to its end")
         still_starts(box, conf, "truncated under a run")
@@ -716,12 +717,13 @@ def truncated():
 def removed():
     """Somebody removes it all while it is in use."""
     with Sandbox() as box:
-        conf = box.config(f"from any\nlimit 10/s burst 5\ninterval 500ms\naction {box.recorder('sleep=300')}\n")
+        conf = box.config(f"from any\nlimit 10/s burst 5\ninterval 500ms\naction {box.recorder('until=go')}\n")
         runs = box.start(conf, data=LINE)
         ok(box.wait_starts(1), "state: removed under a run: it runs")
         waiter = box.start(conf, data=LINE)
         ok(until(box.has_waiter), "state: removed under a waiter: it waits")
         shutil.rmtree(limits(box).parent)
+        (box.out / "go").touch()
         equal(runs.wait(), 0, "state: removed under a run: the run ends well")
         equal(waiter.wait(), 0, "state: removed under a waiter: its run ends well")
         equal(len(box.starts()), 2, "state: removed under a waiter: it starts the action")

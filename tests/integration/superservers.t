@@ -511,6 +511,12 @@ def inetd_nmnotifyd():
         ok(has_started(box, 0), "G1: inetd and nmnotifyd: it runs the action")
 
 
+def is_bound(kind, port):
+    """Is there a socket at this port of 127.0.0.1?"""
+    table = Path("/proc/net/tcp" if kind == "stream" else "/proc/net/udp").read_text()
+    return re.search(rf"^ *\d+: 0100007F:{port:04X} ", table, re.MULTILINE) is not None
+
+
 def inetd_rests():
     """What an error has left in the socket is handed over again at once. Whoever has nothing else to do with it
     rests, so that this is no endless loop of processes; but a stop signal ends that."""
@@ -537,7 +543,7 @@ def inetd_rests():
             text += f"127.0.0.1:{7000 + i} {kind} {protocol} {wait} root {script} {name}\n"
         (box.dir / "inetd.conf").write_text(text)
         with running(INETD, "-i", box.dir / "inetd.conf"):
-            time.sleep(0.5)
+            nmtest.until(lambda: all(is_bound(entries[i][1], 7000 + i) for i in range(len(entries))))
             held = []
             for i, (_, kind, *_) in enumerate(entries):
                 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM)
@@ -563,17 +569,24 @@ def inetd_rests():
             while time.monotonic() < deadline:
                 time.sleep(0.05)
                 kill_network()
+            counts = [len(started(i)) for i in range(len(entries))]
+
+            def are_tried_again():
+                kill_network()
+                return all(len(started(i)) >= 2 for i in range(len(entries)))
+
+            nmtest.until(are_tried_again, step=0.05)
             for i, (what, _, wait, *_) in enumerate(entries):
-                count = len(started(i))
+                count = counts[i]
                 most = 200 if wait.startswith("nowait") else 3  # until it is taken away; else thousands
                 ok(1 <= count <= most, f"inetd: {what}: rests between errors: {count} processes in 11 s")
-                ok(count >= 2, f"inetd: {what}: and is tried again")
-            nmtest.until(lambda: nmtest.children_of(started(5)[-1]), 1)
+                ok(len(started(i)) >= 2, f"inetd: {what}: and is tried again")
+            nmtest.until(lambda: nmtest.children_of(started(5)[-1]), 5)
             kill_network()
             for i in (0, 5):
                 last = started(i)[-1]
                 os.kill(last, signal.SIGTERM)
-                ok(nmtest.until(lambda: not nmtest.is_alive(last), 1), f"inetd: {entries[i][0]}: a stop signal ends the rest")
+                ok(nmtest.until(lambda: not nmtest.is_alive(last), 5), f"inetd: {entries[i][0]}: a stop signal ends the rest")
             for s in held:
                 s.close()
 

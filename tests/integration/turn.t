@@ -393,7 +393,7 @@ def start_and_reset(box, conf):
 def killed_waiter_behind_a_run():
     """It was waiting for the end of a run, not of a time."""
     with Sandbox() as box:
-        conf = box.config(FREE + f"interval 0s\naction {box.recorder('sleep=1200')}\n")
+        conf = box.config(FREE + f"interval 0s\naction {box.recorder('until=go')}\n")
         runs = box.start(conf, data=LINE)
         ok(box.wait_starts(1), "G5: waiter behind a run killed: it runs")
         waiter = box.start(conf, data=LINE)
@@ -402,6 +402,7 @@ def killed_waiter_behind_a_run():
         waiter.wait()
         heir = box.start(conf, data=b"\n")
         ok(until(box.has_waiter), "G5: waiter behind a run killed: a malformed line's handler waits")
+        (box.out / "go").touch()
         equal(runs.wait(), 0, "G5: waiter behind a run killed: the run goes on")
         equal(heir.wait(), 0, "G5: waiter behind a run killed: the debt is paid")
         equal(len(box.starts()), 2, "G5: waiter behind a run killed: two starts")
@@ -787,7 +788,7 @@ def another_source_wakes():
 def another_source_wakes_behind_a_run():
     with Sandbox() as box:
         conf = box.config(
-            f"from any\nlimit 1/5m burst 1\ninterval 0s\naction {box.recorder('sleep=1000')}\n"
+            f"from any\nlimit 1/5m burst 1\ninterval 0s\naction {box.recorder('until=go')}\n"
         )
         runs = box.start(conf, data=LINE)
         ok(box.wait_starts(1), "G1: a run")
@@ -795,6 +796,7 @@ def another_source_wakes_behind_a_run():
         ok(until(box.has_waiter), "G1: a source over its limit waits behind it")
         until(lambda: box.state().due)
         equal(box.connect_and_run(conf, source="127.0.0.2"), 0, "G1: another source during the run")
+        (box.out / "go").touch()
         finish([runs, waiter], name="another source during a run")
         equal(len(box.runs()), 2, "G1: one start for both, right after the run")
         check_runs(box, 0, "another source during a run")
