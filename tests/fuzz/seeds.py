@@ -69,6 +69,20 @@ def conf():
     yield b"account default\nfrom\xff any\n\taction /x \\\n"
 
 
+def executable():
+    yield b"#!/bin/sh\nexit 0\n"
+    yield b"#! \t/bin/sh \t-e\n"
+    yield b"#!/bin/sh\r\n"
+    yield b"#!/proc/self/fd/99\n"
+    yield b"#!"
+    yield b"#!/" + b"x" * 300
+    yield b"echo hello\n"
+    # This machine's own program, as far as its segments and the loader's name.
+    program = Path(sys.executable).read_bytes()[:1024]
+    for length in (1024, 64, 63, 16, 4):
+        yield program[:length]
+
+
 def source():
     addresses = (
         "192.0.2.25", "2001:db8::1", "::", "::1", "::ffff:192.0.2.1", "fe80::1%lo", "fe80::1%1", "1:2:3:4:5:6:7:8",
@@ -189,7 +203,7 @@ def policy():
 
 def main():
     base = Path(sys.argv[1])
-    for target in (line, conf, source, connection, users, network, request, state, policy):
+    for target in (line, conf, executable, source, connection, users, network, request, state, policy):
         folder = base / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(target()):
