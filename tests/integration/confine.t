@@ -15,13 +15,12 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import dovecot  # noqa: E402
 import front  # noqa: E402
-from nmtest import BUILD, Sandbox, children_of, diag, equal, is_root, ok, run, skip, until  # noqa: E402
+from nmtest import BUILD, Sandbox, children_of, diag, equal, holds_socket, is_root, ok, run, skip, until  # noqa: E402
 
 POLICIES = ("mail", "local", "none")
 LINE = b"nm_notifyuser\r\n"
@@ -405,6 +404,11 @@ def fetches(fetcher, name, server, actions):
     actions.ok(has(inbox, subject), f"confine mail: {name} delivers")
 
 
+def sleeps(pid):
+    """Has it closed its connection to the server, and no child that delivers?"""
+    return not holds_socket(pid) and not children_of(pid)
+
+
 def waking_a_daemon():
     """As in nmnotify.conf(5): fetchmail, called while a daemon of the same user runs, wakes it by a
     signal, which takes `isolate no`."""
@@ -429,19 +433,18 @@ def waking_a_daemon():
                 env={"HOME": str(home), "FETCHMAILHOME": str(home), "PATH": "/usr/bin:/bin"}, **actions.as_user())
             try:
                 # It has fetched once, and now it sleeps for an hour.
-                until(lambda: has(inbox, "first"), 10)
-                time.sleep(0.5)
+                until(lambda: has(inbox, "first") and sleeps(daemon.pid))
                 server.deliver("second")
                 status = actions.run("awake", "mail", words[:1], home, [where], more="    isolate no\n")
-                actions.ok(status == 0 and until(lambda: has(inbox, "second") and by.read_text(), 10),
+                actions.ok(status == 0 and until(lambda: has(inbox, "second") and by.read_text()),
                            "isolate no: fetchmail wakes its daemon")
                 equal(by.read_text().strip(), str(daemon.pid), "isolate no: it is the daemon that fetches")
                 if landlock_abi() >= 6:
-                    time.sleep(0.5)
+                    until(lambda: sleeps(daemon.pid))
                     by.write_text("")
                     server.deliver("third")
                     actions.run("isolated", "mail", words[:1], home, [where])
-                    until(lambda: has(inbox, "third") and by.read_text(), 10)
+                    until(lambda: has(inbox, "third") and by.read_text())
                     ok(by.read_text().strip() not in ("", str(daemon.pid)),
                        "isolate yes: fetchmail takes its daemon for dead, and fetches beside it")
             finally:

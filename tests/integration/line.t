@@ -232,14 +232,6 @@ def process_is_in_poll(pid):
     return nmtest.process_state(pid) == "S" and nmtest.process_waits_in(pid) is not None
 
 
-def holds_socket(pid):
-    fds = f"/proc/{pid}/fd"
-    try:
-        return any(os.readlink(f"{fds}/{fd}").startswith("socket:") for fd in os.listdir(fds))
-    except FileNotFoundError:
-        return True  # one was closed while we looked: look again
-
-
 def closed_at_once():
     """Neither who waits for its turn nor who supervises a run keeps the sender waiting."""
     with Sandbox() as box:
@@ -258,7 +250,7 @@ def closed_at_once():
                 nmtest.skip(f"line: a {name} holds no socket", "only root sees the descriptors of who is not dumpable")
                 continue
             # It is shut down first, which we have seen, and then closed.
-            ok(until(lambda: not holds_socket(handler.pid)), f"line: a {name} holds no socket")
+            ok(until(lambda: not nmtest.holds_socket(handler.pid)), f"line: a {name} holds no socket")
         (box.out / "go").touch()
         equal(runs.wait(), 0, "line: accepted: status of the action")
         equal(waits.wait(), 0, "line: deferred: status of the action")

@@ -139,6 +139,14 @@ def process_state(pid):
     return text[text.rindex(")") + 2]
 
 
+def holds_socket(pid):
+    fds = f"/proc/{pid}/fd"
+    try:
+        return any(os.readlink(f"{fds}/{fd}").startswith("socket:") for fd in os.listdir(fds))
+    except FileNotFoundError:
+        return True  # one was closed while we looked: look again
+
+
 def children_of(pid):
     """In the order of their birth, which is not always that of their numbers."""
     try:
