@@ -8,14 +8,13 @@ import pwd
 import re
 import select
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 import nmtest
-from nmtest import EX_CONFIG, EX_OK, EX_OSERR, LINE, NMNOTIFY, Sandbox, equal, is_root, ok, skip
+from nmtest import EX_CONFIG, EX_OK, EX_OSERR, NMNOTIFY, Sandbox, equal, is_root, ok, skip
 
 FREE = "from any\ninterval 0s\nlimit 1000/s burst 100\n"
 

@@ -8,7 +8,6 @@ import os
 import pwd
 import shlex
 import shutil
-import signal
 import socket
 import ssl
 import struct

@@ -3,7 +3,6 @@
 """The line: accepted if and only if it is these 15 bytes, decided as early as possible, never
 answered."""
 
-import os
 import signal
 import sys
 import time

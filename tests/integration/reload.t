@@ -5,15 +5,13 @@ connections and sockets go on."""
 
 import os
 import signal
-import socket
 import sys
 import time
 
 sys.dont_write_bytecode = True
-import front
 import nmtest
-from front import Service, is_gone, listener
-from nmtest import LINE, Sandbox, diag, equal, is_alive, ok, until
+from front import Service, is_gone
+from nmtest import LINE, Sandbox, equal, is_alive, ok, until
 
 FREE = "limit 1000/s burst 10000\n"
 

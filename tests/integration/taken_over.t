@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 import front
 import nmtest
 from front import listener
-from nmtest import BUILD, PROJECT, Sandbox, diag, equal, is_alive, ok, skip, until
+from nmtest import BUILD, PROJECT, Sandbox, equal, is_alive, ok, skip, until
 
 SECRET = "swordfish-7c1e5a"
 # Words of the header's reserved line in .denied: calls that went through, bytes sent, attempts made.
