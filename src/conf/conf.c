@@ -18,6 +18,9 @@
 
 #define MESSAGE_MAX 1024
 
+/* Letters of a keyword that may have been misspelt. */
+#define MISSPELT_LEAST 4
+
 struct words {
 	char *word[CONF_LINE_WORDS];
 	bool quoted[CONF_LINE_WORDS]; /* with a quote or backslash: meant as it is */
@@ -789,7 +792,32 @@ static void keyword_apply(struct conf *conf, enum keyword keyword, const struct 
 	keywords[keyword].set(conf, block, words);
 }
 
-/* Interval, from:, interval=1s: the keyword that was meant, or NULL. */
+static bool is_same(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+	return a_length == b_length && strncasecmp(a, b, a_length) == 0;
+}
+
+/* A letter too many, too few or another one, or two that have changed places. Not for the shortest
+ * keywords, which other words are too near to. */
+static bool is_misspelt(const char *word, size_t length, const char *name, size_t name_length)
+{
+	while (length > 0 && name_length > 0 && strncasecmp(word, name, 1) == 0) {
+		word++;
+		length--;
+		name++;
+		name_length--;
+	}
+	if (length == 0 || name_length == 0)
+		return length + name_length == 1;
+	return is_same(word + 1, length - 1, name, name_length) ||
+	       is_same(word, length, name + 1, name_length - 1) ||
+	       is_same(word + 1, length - 1, name + 1, name_length - 1) ||
+	       (length > 1 && name_length > 1 && strncasecmp(word, name + 1, 1) == 0 &&
+		       strncasecmp(word + 1, name, 1) == 0 &&
+		       is_same(word + 2, length - 2, name + 2, name_length - 2));
+}
+
+/* Interval, from:, interval=1s, frmo: the keyword that was meant, or NULL. */
 static const char *keyword_meant(const char *word)
 {
 	size_t length = strcspn(word, ":=");
@@ -797,7 +825,14 @@ static const char *keyword_meant(const char *word)
 	for (enum keyword keyword = 0; keyword < KEYWORDS; keyword++) {
 		const char *name = keywords[keyword].name;
 
-		if (strlen(name) == length && strncasecmp(word, name, length) == 0)
+		if (is_same(word, length, name, strlen(name)))
+			return name;
+	}
+	for (enum keyword keyword = 0; keyword < KEYWORDS; keyword++) {
+		const char *name = keywords[keyword].name;
+
+		if (length > 0 && strlen(name) >= MISSPELT_LEAST &&
+			is_misspelt(word, length, name, strlen(name)))
 			return name;
 	}
 	return NULL;

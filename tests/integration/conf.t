@@ -101,6 +101,14 @@ WRONG = [
     ("Interval 1s", "there is no keyword 'Interval': write 'interval' and a space"),
     ("interval: 1s", "there is no keyword 'interval:': write 'interval' and a space"),
     ("interval=1s", "there is no keyword 'interval=1s': write 'interval' and a space"),
+    *((f"{word} x", f"there is no keyword '{word}': write '{meant}' and a space") for word, meant in (
+        ("frmo", "from"), ("form:", "from"), ("fromm", "from"), ("fro", "from"), ("rom", "from"), ("frim", "from"),
+        ("intervall", "interval"), ("intreval", "interval"), ("nterval", "interval"), ("Acction", "action"),
+        ("actions", "action"), ("readtimeout", "read-timeout"), ("read_timeout=5s", "read-timeout"), ("uesr", "user"),
+    )),
+    *((f"{word} x", f"there is no keyword '{word}': {SEE}") for word in (
+        "t", "so", "lgo", "en", "fr", "fmro1", "morf", "interrvall", "x", ":", "=x", "timeouts2", "ideal",
+    )),
     ("''", f"there is no keyword '': {SEE}"),
     ("interval", "interval: a value is missing: write such as 'interval 10s'"),
     ("interval 1s 2s", "interval: '2s' is one word too many: nothing can be behind '1s'"),
