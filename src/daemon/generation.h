@@ -25,7 +25,7 @@ struct launch {
 		    */
 	struct listener listener[LISTENERS_MAX];
 	unsigned listeners_count;
-	uint64_t alive_every; /* ms; 0: nobody watches */
+	struct span alive_every; /* 0: nobody watches */
 };
 
 struct generation {
@@ -42,7 +42,7 @@ struct generation {
 	int status;              /* wait(2)'s */
 	unsigned children;
 	/* What the runner believes of it. */
-	uint64_t last_alive; /* CLOCK_MONOTONIC, ms */
+	struct deadline alive_at; /* earlier, it is not heard again that it is alive */
 	bool is_rubbish_told;
 	atomic_word log_tat[CONF_ACCOUNTS_MAX + 1][VERDICTS];
 };

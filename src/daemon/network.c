@@ -24,13 +24,16 @@
 
 /* In a flood a nap of this length follows each round of the loop: falling asleep and being woken
  * for each connection would cost as much as half of all else that is done for it. */
-#define NAP_MS 1
+static const struct span nap_span = { .ms = 1 };
 
 /* Descriptors that are kept for other things than connections. */
 #define DESCRIPTORS_KEPT 200
 
 /* How soon a request is sent again that the runner had no room for. */
-#define RESEND_MS 10
+static const struct span resend_span = { .ms = 10 };
+
+/* The longest sleep. */
+static const struct span sleep_span = { .ms = 60000 };
 
 /* epoll's data: an index into the connections, or one of these. */
 #define EVENT_LISTENER 0x10000u
@@ -44,7 +47,7 @@ struct pending {
 	struct line line;
 	struct source source;
 	unsigned desk;
-	uint64_t deadline;
+	struct deadline deadline;
 	uint32_t older, newer;
 };
 
@@ -61,8 +64,10 @@ static struct {
 	struct pending pending[NETWORK_CONNECTIONS_MAX];
 	uint32_t pending_most, oldest, newest, free; /* free: list through `newer` */
 	struct errand errand[CONF_ACCOUNTS_MAX];
-	uint64_t now, last_work, last_alive;
-	uint64_t next_deadline; /* no pending connection's time is up before */
+	struct deadline now;      /* of this round */
+	struct deadline idle_at;  /* if nothing happens: when we have been idle for long enough */
+	struct deadline alive_at; /* when the runner is told next that we are */
+	struct deadline next_deadline; /* no pending connection's time is up before */
 	bool is_runner_gone, is_draining, has_unsent, had_children;
 	bool is_behind; /* this round has left something that had come */
 	bool may_nap;   /* the machine can sleep for so short a time */
@@ -169,14 +174,19 @@ static void tell_ready(void)
 	(void)runner_send(&request);
 }
 
+/* 0: what never happens. */
+static struct deadline in_or_never(struct span span)
+{
+	return span.ms == 0 ? DEADLINE_NEVER : deadline_add(loop.now, span);
+}
+
 static void tell_alive(void)
 {
 	const struct request request = { .kind = REQUEST_ALIVE };
-	uint64_t every = loop.network->alive_every;
 
-	if (every == 0 || loop.now - loop.last_alive < every)
+	if (!deadline_is_over(loop.alive_at, loop.now))
 		return;
-	loop.last_alive = loop.now;
+	loop.alive_at = in_or_never(loop.network->alive_every);
 	(void)runner_send(&request); /* a runner without room will be told next time */
 }
 
@@ -260,7 +270,7 @@ static void pending_prepare(void)
 		loop.pending[i].fd = -1;
 		loop.pending[i].newer = i + 1 < loop.pending_most ? i + 1 : NOBODY;
 	}
-	loop.next_deadline = UINT64_MAX;
+	loop.next_deadline = DEADLINE_NEVER;
 	loop.free = 0;
 	loop.oldest = loop.newest = NOBODY;
 }
@@ -313,12 +323,12 @@ static void pending_add(int fd, const struct line *line, const struct source *so
 		.line = *line,
 		.source = *source,
 		.desk = desk,
-		.deadline = loop.now + loop.network->desks->desk[desk].account->read_timeout.ms,
+		.deadline = deadline_add(
+			loop.now, loop.network->desks->desk[desk].account->read_timeout),
 		.older = loop.newest,
 		.newer = NOBODY,
 	};
-	if (pending->deadline < loop.next_deadline)
-		loop.next_deadline = pending->deadline;
+	loop.next_deadline = deadline_earlier(loop.next_deadline, pending->deadline);
 	if (loop.newest == NOBODY)
 		loop.oldest = index;
 	else
@@ -332,17 +342,18 @@ static void pending_expire(void)
 {
 	uint32_t index = loop.oldest;
 
-	if (loop.now < loop.next_deadline)
+	if (!deadline_is_over(loop.next_deadline, loop.now))
 		return;
-	loop.next_deadline = UINT64_MAX;
+	loop.next_deadline = DEADLINE_NEVER;
 	while (index != NOBODY) {
 		struct pending *pending = &loop.pending[index];
 
 		index = pending->newer;
-		if (pending->deadline <= loop.now)
+		if (deadline_is_over(pending->deadline, loop.now))
 			pending_end(pending, LINE_TIMEOUT);
-		else if (pending->deadline < loop.next_deadline)
-			loop.next_deadline = pending->deadline;
+		else
+			loop.next_deadline =
+				deadline_earlier(loop.next_deadline, pending->deadline);
 	}
 }
 
@@ -560,7 +571,7 @@ bool network_prepare(struct network_process *network)
 	loop.network = network;
 	/* Without high-resolution timers every sleep lasts a tick or two, 20 ms. */
 	loop.may_nap = clock_getres(CLOCK_MONOTONIC, &tick) == 0 && tick.tv_sec == 0 &&
-		       tick.tv_nsec <= NAP_MS * 1000000L;
+		       tick.tv_nsec <= span_timespec(nap_span).tv_nsec;
 	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (loop.epoll < 0 || epoll_ctl(loop.epoll, EPOLL_CTL_ADD, RUNNER_FD, &event) != 0)
 		return false;
@@ -618,12 +629,9 @@ static void event_handle(const struct epoll_event *event)
 /* Is there nothing to do, and has there been nothing for the time that was configured? */
 static bool is_idle(void)
 {
-	uint64_t idle = loop.network->conf->idle.ms;
-
 	if (loop.oldest != NOBODY)
 		return false;
-	if (!loop.is_draining &&
-		(idle == 0 || loop.now - loop.last_work < idle || loop.had_children))
+	if (!loop.is_draining && (!deadline_is_over(loop.idle_at, loop.now) || loop.had_children))
 		return false;
 	for (unsigned i = 0; i < loop.network->desks->count; i++)
 		if (errand_is_open(i))
@@ -633,26 +641,22 @@ static bool is_idle(void)
 
 static int wait_most(void)
 {
-	uint64_t most = 60000, idle = loop.network->conf->idle.ms;
+	struct span most = loop.has_unsent || loop.is_draining ? resend_span : sleep_span;
+	struct deadline next = deadline_add(loop.now, most);
 
-	if (loop.next_deadline < loop.now + most)
-		most = loop.next_deadline > loop.now ? loop.next_deadline - loop.now : 0;
-	if (loop.network->alive_every != 0 && loop.network->alive_every < most)
-		most = loop.network->alive_every;
-	if (idle != 0 && loop.last_work + idle < loop.now + most)
-		most = loop.last_work + idle > loop.now ? loop.last_work + idle - loop.now : 0;
-	if ((loop.has_unsent || loop.is_draining) && most > RESEND_MS)
-		most = RESEND_MS;
-	return (int)most;
+	next = deadline_earlier(next, loop.next_deadline);
+	next = deadline_earlier(next, loop.alive_at);
+	next = deadline_earlier(next, loop.idle_at);
+	return (int)deadline_until(loop.now, next).ms;
 }
 
 /* A round came soon after the one before, and has taken all that was there: what comes next can
  * wait for what comes with it. */
-static void nap_in_flood(uint64_t before)
+static void nap_in_flood(struct deadline before)
 {
-	const struct timespec nap = { .tv_nsec = NAP_MS * 1000000L };
+	const struct timespec nap = span_timespec(nap_span);
 
-	if (loop.may_nap && loop.now - before <= NAP_MS && !loop.is_behind)
+	if (loop.may_nap && deadline_until(before, loop.now).ms <= nap_span.ms && !loop.is_behind)
 		(void)nanosleep(&nap, NULL); /* cut short: as well */
 }
 
@@ -660,20 +664,21 @@ int network_serve(struct network_process *network)
 {
 	struct epoll_event event[EVENTS_MOST];
 
-	(void)network; /* network_prepare() has it */
-	loop.now = loop.last_work = loop.last_alive = clock_milliseconds(CLOCK_MONOTONIC);
+	loop.now = deadline_now();
+	loop.idle_at = in_or_never(network->conf->idle);
+	loop.alive_at = in_or_never(network->alive_every);
 	tell_ready();
 	while (!loop.is_runner_gone) {
 		int count = epoll_wait(loop.epoll, event, EVENTS_MOST, wait_most());
-		uint64_t before = loop.now;
+		struct deadline before = loop.now;
 
-		loop.now = clock_milliseconds(CLOCK_MONOTONIC);
+		loop.now = deadline_now();
 		loop.is_behind = count == EVENTS_MOST;
 		for (int i = 0; i < count; i++)
 			event_handle(&event[i]);
 		pending_expire();
 		if (count > 0 || loop.had_children)
-			loop.last_work = loop.now;
+			loop.idle_at = in_or_never(network->conf->idle);
 		loop.had_children = atomic_load(&loop.network->board->children) != 0;
 		errands_resend();
 		tell_alive();

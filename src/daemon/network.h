@@ -19,7 +19,7 @@ struct network_process {
 	struct board *board;
 	struct listener *listener;
 	unsigned listeners_count;
-	uint64_t alive_every; /* ms between two REQUEST_ALIVE; 0: none */
+	struct span alive_every; /* between two REQUEST_ALIVE; 0: none */
 };
 
 /*

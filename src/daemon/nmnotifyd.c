@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 	open_image(&d);
 	block_signals(&d);
 	/* Here, since the watchdog's variables are for this process (sd_watchdog_enabled(3)). */
-	d.launch.alive_every = service_watchdog() / WATCHDOG_SHARE;
+	d.launch.alive_every.ms = service_watchdog().ms / WATCHDOG_SHARE;
 	generation_open(d.generation);
 	serve(&d);
 }

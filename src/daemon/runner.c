@@ -25,16 +25,16 @@
 #define CHILDREN_MAX  (CONF_ACCOUNTS_MAX * CHILDREN_EACH)
 
 /* How often systemctl status is brought up to date while things happen. */
-#define STATUS_EVERY_MS 1000
+static const struct span status_every = { .ms = 1000 };
 
 /* How soon a turn that failed is tried again. */
-#define RETRY_MS 1000
+static const struct span retry_span = { .ms = 1000 };
 
 /* Longer than a supervisor takes to end its action when it is asked to. */
-#define STOP_MOST_MS 8000
+static const struct span stop_most = { .ms = 8000 };
 
 /* How long a network process has to end by itself. It does so at once, unless it was taken over. */
-#define NETWORK_STOP_MS 1000
+static const struct span network_stop_most = { .ms = 1000 };
 
 /* Requests of one network process before the others, and signals, are looked at again. */
 #define REQUESTS_MOST 256
@@ -55,14 +55,19 @@ static struct {
 	struct generation *next;                        /* one that is about to, or NULL */
 	struct child child[CHILDREN_MAX];
 	unsigned children;
-	uint64_t last_status;
-	uint64_t adoption; /* when debts are looked for next, CLOCK_MONOTONIC, ms */
-	uint64_t stopped;  /* when we were asked to; 0: not yet */
-	pid_t trial;       /* reads the configuration; 0: nobody does */
-	bool is_stopping, is_full_told;
+	struct deadline status_at; /* when the status is told next */
+	struct deadline adopt_at;  /* when debts are looked for next */
+	struct deadline stopped;   /* when we were asked to stop; 0: not yet */
+	pid_t trial;               /* reads the configuration; 0: nobody does */
+	bool is_full_told;
 	bool is_reload_wanted;  /* asked for, and not yet begun */
 	bool is_reload_refused; /* the last one was */
 } room;
+
+static bool is_stopping(void)
+{
+	return room.stopped.ms != 0;
+}
 
 static struct tally *runner_tally(void)
 {
@@ -157,7 +162,7 @@ static void turn_failed(struct generation *generation, const struct request *req
 	struct board *board = generation->board;
 	const struct turn *turn = &generation->desks.desk[request->account].turn;
 
-	room.adoption = clock_milliseconds(CLOCK_MONOTONIC) + RETRY_MS;
+	room.adopt_at = deadline_in(retry_span);
 	/* From here on the debt covers, not this request: if the account's user takes that away,
 	 * the next line must ask anew. */
 	board_look(board, request->account, request->number);
@@ -238,7 +243,7 @@ static void orphan_adopt(unsigned account)
 static void orphans_adopt(void)
 {
 	/* tests/model/board.pml: runner, adoption. */
-	room.adoption = UINT64_MAX;
+	room.adopt_at = DEADLINE_NEVER;
 	for (unsigned i = 0; i < room.current->desks.count; i++)
 		orphan_adopt(i);
 }
@@ -257,7 +262,7 @@ static void child_ended(pid_t pid, int status)
 	if (i == room.children) {
 		/* A killed child's action, the last to let go of its `running`; or what an action
 		 * left behind. */
-		if (!room.is_stopping)
+		if (!is_stopping())
 			orphans_adopt();
 		return;
 	}
@@ -266,7 +271,7 @@ static void child_ended(pid_t pid, int status)
 	generation = child.generation;
 	generation->children--;
 	children_count();
-	if (room.is_stopping)
+	if (is_stopping())
 		return; /* what is owed stays owed, for the next start of the service */
 	request = &child.request;
 	is_settled = board_is_settled(generation->board, request->account, request->number);
@@ -284,10 +289,9 @@ static void child_ended(pid_t pid, int status)
 
 static void stop(void)
 {
-	if (room.is_stopping)
+	if (is_stopping())
 		return;
-	room.is_stopping = true;
-	room.stopped = clock_milliseconds(CLOCK_MONOTONIC);
+	room.stopped = deadline_now();
 	service_stopping();
 	/* The network processes see the end of the pair. What they have asked for is in the state.
 	 */
@@ -318,12 +322,12 @@ static void log_request(struct generation *generation, const struct request *req
 
 static void alive(struct generation *generation)
 {
-	uint64_t now = clock_milliseconds(CLOCK_MONOTONIC);
+	struct span every = room.runner->launch->alive_every;
 
-	if (generation != room.current || room.runner->launch->alive_every == 0 ||
-		now - generation->last_alive < room.runner->launch->alive_every / ALIVE_SHARE)
+	if (generation != room.current || every.ms == 0 ||
+		!deadline_has_passed(generation->alive_at))
 		return;
-	generation->last_alive = now;
+	generation->alive_at = deadline_in((struct span){ .ms = every.ms / ALIVE_SHARE });
 	service_alive();
 }
 
@@ -381,7 +385,7 @@ static void requests_take(struct generation *generation, unsigned most)
 				      MSG_DONTWAIT | MSG_TRUNC)) > 0)
 		if (got == (ssize_t)sizeof(request))
 			request_handle(generation, &request);
-	if (got == 0 && !generation->is_ended && !room.is_stopping)
+	if (got == 0 && !generation->is_ended && !is_stopping())
 		(void)kill(generation->network, SIGKILL); /* not waited for: it is there */
 }
 
@@ -413,7 +417,7 @@ static void make_place(void)
 /* One thing at a time. */
 static void reload_begin(void)
 {
-	if (!room.is_reload_wanted || room.is_stopping || room.trial != 0 || room.next != NULL ||
+	if (!room.is_reload_wanted || is_stopping() || room.trial != 0 || room.next != NULL ||
 		!room.current->is_ready)
 		return;
 	if (generation_place(NULL) == GENERATIONS_MAX) {
@@ -433,7 +437,7 @@ static void reload_begin(void)
 static void reload_refused(void)
 {
 	room.is_reload_refused = true;
-	room.last_status = 0; /* say it at once */
+	room.status_at = deadline_now(); /* at once */
 	tally_error(runner_tally(), "the configuration was not read again: the one before stays");
 	service_ready();
 }
@@ -444,7 +448,7 @@ static void trial_ended(int status)
 	struct generation *generation;
 
 	room.trial = 0;
-	if (room.is_stopping)
+	if (is_stopping())
 		return;
 	generation = status == 0 ? generation_new(room.runner->launch) : NULL;
 	if (generation == NULL) {
@@ -484,7 +488,7 @@ static void network_ended(struct generation *generation, int status)
 	generation->is_ended = true;
 	generation->status = status;
 	requests_take(generation, UINT32_MAX); /* what it has said before */
-	if (generation == room.current || room.is_stopping)
+	if (generation == room.current || is_stopping())
 		return;
 	if (!has_ended_well(generation))
 		log_network_death(generation);
@@ -536,7 +540,7 @@ static void signals_take(void)
 	while (read(room.runner->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 			stop();
-		if (info.ssi_signo == SIGHUP && !room.is_stopping) {
+		if (info.ssi_signo == SIGHUP && !is_stopping()) {
 			service_reloading();
 			room.is_reload_wanted = true;
 		}
@@ -558,13 +562,12 @@ static uint32_t counter(const struct desks *desks, enum verdict verdict)
 
 static void status_tell(void)
 {
-	uint64_t now = clock_milliseconds(CLOCK_MONOTONIC);
 	char bytes[512];
 	struct text text = TEXT_IN(bytes);
 
-	if (now - room.last_status < STATUS_EVERY_MS)
+	if (!deadline_has_passed(room.status_at))
 		return;
-	room.last_status = now;
+	room.status_at = deadline_in(status_every);
 	if (room.is_reload_refused)
 		text_add(&text, "the configuration was not read again, see the log; ");
 	for (unsigned verdict = 0; verdict < VERDICTS; verdict++)
@@ -584,16 +587,15 @@ static bool are_all_ended(void)
 	return true;
 }
 
-/* Since it was asked to stop. */
-static uint64_t stopping_for(void)
+static bool is_stopping_for(struct span span)
 {
-	return clock_milliseconds(CLOCK_MONOTONIC) - room.stopped;
+	return is_stopping() && deadline_has_passed(deadline_add(room.stopped, span));
 }
 
 static bool is_done(void)
 {
-	if (room.is_stopping)
-		return (are_all_ended() && room.children == 0) || stopping_for() >= STOP_MOST_MS;
+	if (is_stopping())
+		return (are_all_ended() && room.children == 0) || is_stopping_for(stop_most);
 	if (!room.current->is_ended)
 		return false;
 	/* Idle; then the next one serves, or nobody has anything left to do. Dead: the end. */
@@ -603,9 +605,9 @@ static bool is_done(void)
 /* Milliseconds. Once in a while also without an event: counters are shared with others. */
 static int poll_most(void)
 {
-	if (room.is_stopping)
+	if (is_stopping())
 		return 100;
-	return room.adoption != UINT64_MAX ? RETRY_MS : 60000;
+	return deadline_is_never(room.adopt_at) ? 60000 : (int)retry_span.ms;
 }
 
 static void networks_kill(void)
@@ -622,7 +624,7 @@ static void round_of_events(void)
 
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
 		const struct generation *generation = room.generation[i];
-		bool speaks = generation != NULL && !generation->is_ended && !room.is_stopping;
+		bool speaks = generation != NULL && !generation->is_ended && !is_stopping();
 
 		pollfd[i] = (struct pollfd){ .fd = speaks ? generation->requests : -1,
 			.events = POLLIN };
@@ -639,7 +641,7 @@ static void round_of_events(void)
 
 static int end(void)
 {
-	if (room.is_stopping || has_ended_well(room.current))
+	if (is_stopping() || has_ended_well(room.current))
 		return EX_OK;
 	log_network_death(room.current);
 	return EX_OSERR;
@@ -652,9 +654,9 @@ int runner_run(struct runner *runner)
 	orphans_adopt();
 	while (!is_done()) {
 		round_of_events();
-		if (room.is_stopping && stopping_for() >= NETWORK_STOP_MS)
+		if (is_stopping_for(network_stop_most))
 			networks_kill();
-		if (!room.is_stopping && room.adoption <= clock_milliseconds(CLOCK_MONOTONIC))
+		if (!is_stopping() && deadline_has_passed(room.adopt_at))
 			orphans_adopt();
 		generations_free();
 		reload_begin();

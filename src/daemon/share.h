@@ -66,7 +66,7 @@ struct told {
 	pid_t runner;
 	bool is_root;     /* the runner is */
 	struct user user; /* then: whom it becomes */
-	uint64_t alive_every;
+	struct span alive_every;
 	struct span idle;
 	unsigned listeners_count, accounts_count, networks_count;
 	struct listener listener[LISTENERS_MAX];

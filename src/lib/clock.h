@@ -3,7 +3,8 @@
  * Time as types. A moment is a point of CLOCK_BOOTTIME in milliseconds modulo 2^32: it goes on
  * while the machine sleeps, cannot be set back, and fits the one atomic word that every
  * architecture has. A span is a length of time, at most SPAN_MAX, so that two moments less than
- * half the circle apart can always be put in order.
+ * half the circle apart can always be put in order. A deadline is a point of CLOCK_MONOTONIC: of
+ * this process's own affairs, which nobody else reads, and which wait while the machine sleeps.
  */
 #ifndef NMNOTIFY_CLOCK_H
 #define NMNOTIFY_CLOCK_H
@@ -31,6 +32,13 @@ struct moment {
 struct span {
 	uint32_t ms;
 };
+
+/* What has passed, too: when something has begun. */
+struct deadline {
+	uint64_t ms;
+};
+
+#define DEADLINE_NEVER ((struct deadline){ .ms = UINT64_MAX })
 
 /* A week: the longest interval, timeout or rate window that a configuration may ask for. */
 #define SPAN_MAX_MS (7u * 24 * 3600 * 1000)
@@ -103,6 +111,69 @@ static inline uint32_t moment_to_word(struct moment m)
 static inline struct moment moment_of_word(uint32_t word)
 {
 	return (struct moment){ .ms = word };
+}
+
+static inline struct deadline deadline_now(void)
+{
+	return (struct deadline){ .ms = clock_milliseconds(CLOCK_MONOTONIC) };
+}
+
+static inline bool deadline_is_never(struct deadline d)
+{
+	return d.ms == DEADLINE_NEVER.ms;
+}
+
+static inline struct deadline deadline_add(struct deadline from, struct span s)
+{
+	return (struct deadline){ .ms = from.ms + s.ms };
+}
+
+static inline struct deadline deadline_in(struct span s)
+{
+	return deadline_add(deadline_now(), s);
+}
+
+static inline struct deadline deadline_earlier(struct deadline a, struct deadline b)
+{
+	return a.ms < b.ms ? a : b;
+}
+
+/* Has it passed by then? */
+static inline bool deadline_is_over(struct deadline d, struct deadline now)
+{
+	return d.ms <= now.ms;
+}
+
+static inline bool deadline_has_passed(struct deadline d)
+{
+	return deadline_is_over(d, deadline_now());
+}
+
+/* How long from a until b: nothing if b is not later, and not more than a span can say. */
+static inline struct span deadline_until(struct deadline a, struct deadline b)
+{
+	uint64_t ms = deadline_is_over(b, a) ? 0 : b.ms - a.ms;
+
+	return (struct span){ .ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX };
+}
+
+/* How long until then. */
+static inline struct span deadline_rest(struct deadline d)
+{
+	return deadline_until(deadline_now(), d);
+}
+
+/* How long ago that was. */
+static inline struct span deadline_age(struct deadline d)
+{
+	return deadline_until(d, deadline_now());
+}
+
+/* As the kernel wants it. */
+static inline struct timespec span_timespec(struct span s)
+{
+	return (struct timespec){ .tv_sec = (time_t)(s.ms / 1000),
+		.tv_nsec = (long)(s.ms % 1000) * 1000000 };
 }
 
 /* `limit COUNT/PERIOD burst BURST`. */

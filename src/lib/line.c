@@ -85,19 +85,19 @@ static ssize_t receive(int fd, bool is_socket, void *bytes, size_t length)
 	return got;
 }
 
-/* Waits for more. 1: there may be; 0: the deadline passed; -1: failed. CLOCK_MONOTONIC, as
- * poll(2) counts: a peer is not to blame for the time that this machine sleeps. */
-static int wait_readable(int fd, uint64_t deadline)
+/* Waits for more. 1: there may be; 0: the deadline passed; -1: failed. A peer is not to blame for
+ * the time that this machine sleeps, and poll(2) does not count it either. */
+static int wait_readable(int fd, struct deadline deadline)
 {
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
-	uint64_t now;
+	struct span rest;
 	int ready;
 
 	do {
-		now = clock_milliseconds(CLOCK_MONOTONIC);
-		if (now >= deadline)
+		rest = deadline_rest(deadline);
+		if (rest.ms == 0)
 			return 0;
-		ready = poll(&pollfd, 1, (int)(deadline - now));
+		ready = poll(&pollfd, 1, (int)rest.ms); /* at most SPAN_MAX_MS */
 	} while (ready == 0 || (ready < 0 && errno == EINTR));
 	return ready;
 }
@@ -106,7 +106,7 @@ enum line_state line_read(
 	struct line *line, int fd, bool is_socket, struct span timeout, bool bare_lf)
 {
 	enum line_state state;
-	uint64_t deadline = clock_milliseconds(CLOCK_MONOTONIC) + timeout.ms;
+	struct deadline deadline = deadline_in(timeout);
 	bool look_first =
 		is_socket; /* a socket can be asked without waiting; usually it is there */
 	ssize_t got;

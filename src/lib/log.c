@@ -191,16 +191,14 @@ void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint
 	record_send(log, &record);
 }
 
-void log_run_ended(
-	struct log *log, int status, uint64_t milliseconds, const char *reason, bool has_left)
+void log_run_ended(struct log *log, int status, struct span took, const char *reason, bool has_left)
 {
 	struct record record = { .priority = status == 0 ? LOG_NOTICE : LOG_WARNING };
 	char seconds[32];
 	struct text text = TEXT_IN(seconds);
-	unsigned hundredths = (unsigned)(milliseconds % 1000 / 10);
+	unsigned hundredths = took.ms % 1000 / 10;
 
-	text_add(&text, "%u.%u%u", (unsigned)(milliseconds / 1000), hundredths / 10,
-		hundredths % 10);
+	text_add(&text, "%u.%u%u", took.ms / 1000, hundredths / 10, hundredths % 10);
 	field_add(&record, "run", "ended");
 	record_add_place(&record, log);
 	field_add_number(&record, "status", (unsigned)status);

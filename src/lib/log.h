@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/clock.h"
 #include "lib/verdict.h"
 
 enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
@@ -32,7 +33,7 @@ void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint
 /* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. `has_left`: processes of
  * it live on. */
 void log_run_ended(
-	struct log *log, int status, uint64_t milliseconds, const char *reason, bool has_left);
+	struct log *log, int status, struct span took, const char *reason, bool has_left);
 
 /* `run=failed`: the action could not be executed. */
 void log_run_failed(struct log *log, int status, const char *reason);

@@ -110,11 +110,13 @@ void service_alive(void)
 	(void)sd_notify(0, "WATCHDOG=1");
 }
 
-uint64_t service_watchdog(void)
+struct span service_watchdog(void)
 {
-	uint64_t microseconds = 0;
+	uint64_t microseconds = 0, ms = 0;
 
-	return sd_watchdog_enabled(0, &microseconds) > 0 ? microseconds / 1000 : 0;
+	if (sd_watchdog_enabled(0, &microseconds) > 0)
+		ms = microseconds / 1000;
+	return (struct span){ .ms = ms < SPAN_MAX_MS ? (uint32_t)ms : SPAN_MAX_MS };
 }
 
 #else
@@ -145,9 +147,9 @@ void service_alive(void)
 {
 }
 
-uint64_t service_watchdog(void)
+struct span service_watchdog(void)
 {
-	return 0;
+	return (struct span){ .ms = 0 };
 }
 
 #endif

@@ -8,7 +8,8 @@
 #define NMNOTIFY_SERVICE_H
 
 #include <stdbool.h>
-#include <stdint.h>
+
+#include "lib/clock.h"
 
 #define LISTENERS_MAX 32
 
@@ -31,7 +32,7 @@ void service_status(const char *status); /* a line for systemctl status */
 void service_stopping(void);
 void service_alive(void);
 
-/* How often service_alive() is expected, in milliseconds; 0: never. */
-uint64_t service_watchdog(void);
+/* How often service_alive() is expected; 0: never. */
+struct span service_watchdog(void);
 
 #endif

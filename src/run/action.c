@@ -12,13 +12,13 @@
 #include "policy/confine.h"
 
 /* From SIGTERM to SIGKILL. */
-#define GRACE_MS 5000
+static const struct span grace = { .ms = 5000 };
 
-/* Looks at the rest of a process group whose leader has ended. */
-#define GROUP_LOOK_MS 50
+/* Between two looks at the rest of a process group whose leader has ended. */
+static const struct span group_look = { .ms = 50 };
 
 /* How long what the action leaves behind may take to end without a word in the log. */
-#define OTHERS_LOOK_MS 200
+static const struct span others_look = { .ms = 200 };
 
 /* Dead children that are waited for in one go. */
 #define REAP_MOST 1000
@@ -115,12 +115,9 @@ static void reap(struct action *action)
 }
 
 /* Waits up to `deadline` for one of the signals that we watch, then reaps. The signal, or -1. */
-static int signal_await(struct action *action, uint64_t deadline)
+static int signal_await(struct action *action, struct deadline deadline)
 {
-	uint64_t now = clock_milliseconds(CLOCK_MONOTONIC);
-	uint64_t rest = deadline > now ? deadline - now : 0;
-	struct timespec timeout = { .tv_sec = (time_t)(rest / 1000),
-		.tv_nsec = (long)(rest % 1000 * 1000000) };
+	struct timespec timeout = span_timespec(deadline_rest(deadline));
 	sigset_t set;
 	int got;
 
@@ -132,7 +129,7 @@ static int signal_await(struct action *action, uint64_t deadline)
 
 /* Waits for the child's end until `deadline`. True: it has ended. A signal that asks us to end cuts
  * the wait short. */
-static bool child_await(struct action *action, uint64_t deadline)
+static bool child_await(struct action *action, struct deadline deadline)
 {
 	do {
 		int got = signal_await(action, deadline);
@@ -144,17 +141,17 @@ static bool child_await(struct action *action, uint64_t deadline)
 			return false;
 		}
 		/* What others' ends wake us for does not put off the deadline. */
-	} while (clock_milliseconds(CLOCK_MONOTONIC) < deadline);
+	} while (!deadline_has_passed(deadline));
 	return false;
 }
 
-/* The action's group outlives it for as long as GRACE_MS, then it is killed. */
-static void group_end(struct action *action, uint64_t deadline)
+/* The action's group outlives it for as long as `grace`, then it is killed. */
+static void group_end(struct action *action, struct deadline deadline)
 {
-	struct timespec look = { .tv_nsec = GROUP_LOOK_MS * 1000000L };
+	struct timespec look = span_timespec(group_look);
 
 	while (kill(-action->child, 0) == 0) {
-		if (clock_milliseconds(CLOCK_MONOTONIC) >= deadline) {
+		if (deadline_has_passed(deadline)) {
 			(void)kill(
 				-action->child, SIGKILL); /* it may have gone by itself: as well */
 			return;
@@ -167,14 +164,14 @@ static void group_end(struct action *action, uint64_t deadline)
 void action_supervise(struct action *action)
 {
 	/* tests/model/turn.pml: supervise(). */
-	uint64_t deadline;
+	struct deadline deadline;
 
-	if (child_await(action, action->begun + action->job->account->timeout.ms))
+	if (child_await(action, deadline_add(action->begun, action->job->account->timeout)))
 		return;
 	if (action->reason == NULL)
 		action->reason = "timeout";
 	(void)kill(-action->child, SIGTERM); /* our child, not waited for yet: it is there */
-	deadline = clock_milliseconds(CLOCK_MONOTONIC) + GRACE_MS;
+	deadline = deadline_in(grace);
 	if (child_await(action, deadline)) {
 		group_end(action, deadline);
 		return;
@@ -196,10 +193,9 @@ static void others_adopt(struct action *action)
 
 bool action_has_left(struct action *action)
 {
-	uint64_t deadline = clock_milliseconds(CLOCK_MONOTONIC) + OTHERS_LOOK_MS;
+	struct deadline deadline = deadline_in(others_look);
 
-	while (action->has_others && action->reason == NULL &&
-		clock_milliseconds(CLOCK_MONOTONIC) < deadline) {
+	while (action->has_others && action->reason == NULL && !deadline_has_passed(deadline)) {
 		int got = signal_await(action, deadline);
 
 		if (got > 0 && got != SIGCHLD)
@@ -234,7 +230,7 @@ bool action_prepare(struct action *action, struct job *job)
 
 bool action_execute(struct action *action)
 {
-	action->begun = clock_milliseconds(CLOCK_MONOTONIC);
+	action->begun = deadline_now();
 	action->child = child_start(action);
 	if (action->child < 0) {
 		action->error = errno;

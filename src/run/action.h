@@ -23,14 +23,14 @@ struct action {
 	const struct job *job;
 	struct turn *turn; /* the job's */
 	struct environment environment;
-	pid_t self;         /* this process */
-	pid_t child;        /* the action; our child, and not waited for while it lives */
-	uint64_t begun;     /* CLOCK_MONOTONIC, ms: a machine that sleeps runs no action */
-	const char *reason; /* why we end it, or NULL */
-	bool has_ended;     /* the child */
-	int status;         /* of it, then: wait(2)'s */
-	bool had_others;    /* a wrapper that executed us may have left us children before */
-	bool has_others;    /* children that are alive: what it has left behind */
+	pid_t self;            /* this process */
+	pid_t child;           /* the action; our child, and not waited for while it lives */
+	struct deadline begun; /* a machine that sleeps runs no action */
+	const char *reason;    /* why we end it, or NULL */
+	bool has_ended;        /* the child */
+	int status;            /* of it, then: wait(2)'s */
+	bool had_others;       /* a wrapper that executed us may have left us children before */
+	bool has_others;       /* children that are alive: what it has left behind */
 	volatile int error; /* errno of what failed; the child writes it in memory that both have */
 };
 

@@ -36,7 +36,7 @@ void program_begin(struct program *program, const char *name, const char *usage,
 /* ---- Ends ---- */
 
 /* Whoever was handed something that waits lives at least so long, be it at rest. */
-#define REST_MS 10000
+static const struct span rest_span = { .ms = 10000 };
 
 /* Debian's inetd is a service itself, and hands its NOTIFY_SOCKET on: whom systemd has started, it
  * says (SYSTEMD_EXEC_PID in systemd.exec(5), from 248 on). */
@@ -77,11 +77,10 @@ static bool is_other_at_rest(void)
 	return fcntl(STDIN_FILENO, F_SETLK, &all) != 0 && (errno == EAGAIN || errno == EACCES);
 }
 
-static void rest(uint64_t milliseconds)
+static void rest(struct span span)
 {
 	static const int stops[] = { SIGTERM, SIGINT, SIGHUP };
-	const struct timespec time = { .tv_sec = (time_t)(milliseconds / 1000),
-		.tv_nsec = (long)(milliseconds % 1000 * 1000000) };
+	const struct timespec time = span_timespec(span);
 	sigset_t none;
 
 	/* A signal that asks us to end does so: sigaction(2) fails for none of these. */
@@ -95,23 +94,22 @@ static void rest(uint64_t milliseconds)
 void program_serves(struct program *program)
 {
 	if (is_restarted())
-		program->serving_since = clock_milliseconds(CLOCK_MONOTONIC);
+		program->serving_since = deadline_now();
 }
 
 _Noreturn void program_end(struct program *program, int status)
 {
-	uint64_t age = clock_milliseconds(CLOCK_MONOTONIC) - program->serving_since;
 	char byte;
 
 	if (status == EX_OK)
 		exit(status);
-	if (program->serving_since != 0)
-		rest(age < REST_MS ? REST_MS - age : 0);
+	if (program->serving_since.ms != 0)
+		rest(deadline_rest(deadline_add(program->serving_since, rest_span)));
 	else if (is_restarted() && is_other_at_rest())
 		/* Else the next process comes for it at once. */
 		(void)recv(STDIN_FILENO, &byte, sizeof(byte), MSG_DONTWAIT);
 	else if (is_restarted())
-		rest(REST_MS);
+		rest(rest_span);
 	exit(status);
 }
 

@@ -23,11 +23,10 @@ struct program {
 	const char *usage;
 	uid_t self; /* who started us */
 	bool stdout_usable;
-	bool check_only;        /* -t */
-	uint64_t serving_since; /* CLOCK_MONOTONIC, ms; 0: not, or nobody starts another when it
-				   ends */
-	int base;               /* directory of the state */
-	const char *base_path;  /* its name */
+	bool check_only;               /* -t */
+	struct deadline serving_since; /* 0: not, or nobody starts another when it ends */
+	int base;                      /* directory of the state */
+	const char *base_path;         /* its name */
 	struct log log;
 	struct tally tally; /* of what goes there */
 	struct conf conf;

@@ -58,7 +58,7 @@ static int start(struct job *job)
 {
 	/* tests/model/turn.pml: start to ended. */
 	static LAYOUT_LAST struct action action; /* zeros; too large for a stack of one page */
-	uint64_t took;
+	struct span took;
 	int status;
 
 	if (!action_prepare(&action, job))
@@ -72,7 +72,7 @@ static int start(struct job *job)
 	decision_executed(&job->decision);
 	action_supervise(&action);
 	turn_ended(&job->turn);
-	took = clock_milliseconds(CLOCK_MONOTONIC) - action.begun;
+	took = deadline_age(action.begun);
 	status = action_exit_status(&action);
 	log_run_ended(job->tally->log, status, took, action.reason, action_has_left(&action));
 	return status;

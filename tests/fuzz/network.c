@@ -507,7 +507,7 @@ static void make_all(void)
 		.board = &made.board,
 		.listener = made.listener,
 		.listeners_count = COUNT(made.listener),
-		.alive_every = 5000,
+		.alive_every = { 5000 },
 	};
 }
 

@@ -135,6 +135,85 @@ static void clock_counts_milliseconds(void **state)
 	assert_in_range(unit_ms() - after, 0, UNIT_SLACK_MS);
 }
 
+static struct deadline of(uint64_t ms)
+{
+	return (struct deadline){ .ms = ms };
+}
+
+static void deadline_is_over_at_its_very_millisecond(void **state)
+{
+	static const uint64_t times[] = { 0, 1, 2, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX - 1 };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(times); i++) {
+		for (unsigned k = 0; k < COUNT(times); k++) {
+			struct deadline a = of(times[i]), b = of(times[k]);
+
+			assert_int_equal(deadline_is_over(a, b), i <= k);
+			assert_int_equal(deadline_earlier(a, b).ms, times[i < k ? i : k]);
+			assert_int_equal(deadline_until(a, b).ms == 0, i >= k);
+		}
+		assert_false(deadline_is_over(DEADLINE_NEVER, of(times[i])));
+		assert_int_equal(deadline_earlier(DEADLINE_NEVER, of(times[i])).ms, times[i]);
+		assert_false(deadline_is_never(of(times[i])));
+	}
+	assert_true(deadline_is_never(DEADLINE_NEVER));
+}
+
+/* What no span can say is the longest one, not what is left of it modulo 2^32. */
+static void deadline_span_is_whole_or_the_longest(void **state)
+{
+	static const uint32_t spans[] = { 0, 1, 999, 1000, SPAN_MAX_MS, UINT32_MAX - 1, UINT32_MAX };
+	static const uint64_t starts[] = { 0, 1, UINT32_MAX, (uint64_t)UINT32_MAX + 1 };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(starts); i++) {
+		for (unsigned k = 0; k < COUNT(spans); k++) {
+			struct span span = { .ms = spans[k] };
+			struct deadline later = deadline_add(of(starts[i]), span);
+
+			assert_int_equal(later.ms, starts[i] + spans[k]);
+			assert_int_equal(deadline_until(of(starts[i]), later).ms, spans[k]);
+			assert_int_equal(deadline_until(later, of(starts[i])).ms, 0);
+		}
+		assert_int_equal(
+			deadline_until(of(starts[i]), of(starts[i] + UINT32_MAX + 1)).ms, UINT32_MAX);
+		assert_int_equal(deadline_until(of(starts[i]), DEADLINE_NEVER).ms, UINT32_MAX);
+	}
+}
+
+static void deadline_passes_as_time_does(void **state)
+{
+	struct deadline begun = deadline_now(), end = deadline_in((struct span){ 30 });
+
+	(void)state;
+	assert_in_range(unit_ms() - begun.ms, 0, UNIT_SLACK_MS); /* CLOCK_MONOTONIC */
+	assert_true(deadline_has_passed(begun));
+	assert_in_range(deadline_rest(deadline_in((struct span){ 10000 })).ms, 10000 - UNIT_SLACK_MS,
+		10000);
+	while (!deadline_has_passed(end)) {
+		assert_in_range(deadline_rest(end).ms, 0, 30);
+		unit_sleep_ms(1);
+	}
+	assert_int_equal(deadline_rest(end).ms, 0);
+	assert_in_range(deadline_age(begun).ms, 30, 30 + UNIT_SLACK_MS);
+	assert_int_equal(deadline_age(deadline_in((struct span){ 10000 })).ms, 0);
+}
+
+static void span_is_told_to_the_kernel_in_seconds_and_nanoseconds(void **state)
+{
+	static const uint32_t spans[] = { 0, 1, 999, 1000, 1001, SPAN_MAX_MS, UINT32_MAX };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(spans); i++) {
+		struct timespec told = span_timespec((struct span){ .ms = spans[i] });
+
+		assert_in_range(told.tv_nsec, 0, 999999999);
+		assert_int_equal((uint64_t)told.tv_sec * 1000000000 + (uint64_t)told.tv_nsec,
+			(uint64_t)spans[i] * 1000000);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +224,10 @@ int main(void)
 		cmocka_unit_test(clock_goes_on_while_the_machine_sleeps),
 		cmocka_unit_test(clock_wraps_around_without_notice),
 		cmocka_unit_test(clock_counts_milliseconds),
+		cmocka_unit_test(deadline_is_over_at_its_very_millisecond),
+		cmocka_unit_test(deadline_span_is_whole_or_the_longest),
+		cmocka_unit_test(deadline_passes_as_time_does),
+		cmocka_unit_test(span_is_told_to_the_kernel_in_seconds_and_nanoseconds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

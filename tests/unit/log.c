@@ -54,10 +54,10 @@ static void say_runs(struct tally *tally, void *context)
 	struct log *log = tally->log;
 
 	(void)context;
-	log_run_ended(log, 0, 2310, NULL, false);
-	log_run_ended(log, 143, 300009, "timeout", true);
-	log_run_ended(log, 1, 0, NULL, true);
-	log_run_ended(log, 255, 4294967295999, "signal", false);
+	log_run_ended(log, 0, (struct span){ 2310 }, NULL, false);
+	log_run_ended(log, 143, (struct span){ 300009 }, "timeout", true);
+	log_run_ended(log, 1, (struct span){ 0 }, NULL, true);
+	log_run_ended(log, 255, (struct span){ 4294967295 }, "signal", false);
 	log_run_failed(log, 127, "/no/such program: No such file or directory");
 }
 
@@ -69,7 +69,7 @@ static void log_says_how_runs_ended(void **state)
 		"run=ended account=home source=192.0.2.25 status=143 seconds=300.00 "
 		"reason=timeout left=running\n"
 		"run=ended account=home source=192.0.2.25 status=1 seconds=0.00 left=running\n"
-		"run=ended account=home source=192.0.2.25 status=255 seconds=4294967295.99 "
+		"run=ended account=home source=192.0.2.25 status=255 seconds=4294967.29 "
 		"reason=signal\n"
 		"run=failed account=home source=192.0.2.25 status=127 "
 		"reason=\"/no/such program: No such file or directory\"\n");
