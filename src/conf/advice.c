@@ -12,7 +12,7 @@
 #define LINK_LOCAL_BITS 10
 
 /* As many networks are named in place of a range; a longer list is of no help. */
-#define RANGE_NETWORKS_MAX 8
+#define RANGE_PREFIXES_MAX 8
 
 static bool is_digit(char c)
 {
@@ -118,7 +118,7 @@ static void add_ipv4(struct text *text, uint32_t value)
 		text, "%u.%u.%u.%u", value >> 24, value >> 16 & 255, value >> 8 & 255, value & 255);
 }
 
-static void add_ipv4_network(struct text *text, uint32_t value, unsigned bits)
+static void add_ipv4_prefix(struct text *text, uint32_t value, unsigned bits)
 {
 	add_ipv4(text, value & mask_of(bits));
 	text_add(text, "/%u", bits);
@@ -149,15 +149,15 @@ static void advice_slash(struct text *text, const struct dotted *address)
 
 	if (strchr(word, '.') != NULL && netmask_parse(word, address->value, &mask)) {
 		text_add(text, "a network mask is written as the number of its bits: write ");
-		add_ipv4_network(text, address->value, mask);
+		add_ipv4_prefix(text, address->value, mask);
 	} else if (!number_parse(word, 32, &bits)) {
 		text_add(text, "the prefix length is not a number from 0 to 32");
 	} else if (address->value == (address->value & mask_of((unsigned)bits))) {
 		text_add(text, "a leading zero, which means octal to some: write ");
-		add_ipv4_network(text, address->value, (unsigned)bits);
+		add_ipv4_prefix(text, address->value, (unsigned)bits);
 	} else {
 		text_add(text, "the address has bits beyond its prefix length: write ");
-		add_ipv4_network(text, address->value, (unsigned)bits);
+		add_ipv4_prefix(text, address->value, (unsigned)bits);
 		text_add(text, " for the network, or ");
 		add_ipv4(text, address->value);
 		text_add(text, " for the one address");
@@ -167,7 +167,7 @@ static void advice_slash(struct text *text, const struct dotted *address)
 /* The networks that a range is made of; false if there are too many to read. */
 static bool add_range(struct text *text, uint32_t from, uint32_t to)
 {
-	for (unsigned count = 0; count < RANGE_NETWORKS_MAX; count++) {
+	for (unsigned count = 0; count < RANGE_PREFIXES_MAX; count++) {
 		unsigned bits = 32;
 
 		/* The largest that begins here and does not go beyond the end. */
@@ -178,7 +178,7 @@ static bool add_range(struct text *text, uint32_t from, uint32_t to)
 		if (bits == 32)
 			add_ipv4(text, from);
 		else
-			add_ipv4_network(text, from, bits);
+			add_ipv4_prefix(text, from, bits);
 		if ((from | ~mask_of(bits)) >= to)
 			return true;
 		from = (from | ~mask_of(bits)) + 1;
@@ -200,7 +200,7 @@ static void advice_range(struct text *text, const struct dotted *from)
 		return;
 	text->length = before;
 	text_add(text, " networks, such as ");
-	add_ipv4_network(text, from->value, 24);
+	add_ipv4_prefix(text, from->value, 24);
 }
 
 /* 192.0.2, 192.0.2., 192.0.2.*, 192.0.2.x, 192.0.2/24, 10/8: what is behind the numbers. */
@@ -218,13 +218,13 @@ static bool advice_part(struct text *text, const struct dotted *address)
 
 	if (*rest == '/' && number_parse(rest + 1, 32, &bits)) {
 		text_add(text, "an IPv4 address has four numbers: write ");
-		add_ipv4_network(text, address->value, (unsigned)bits);
+		add_ipv4_prefix(text, address->value, (unsigned)bits);
 		return true;
 	}
 	if (!is_wildcard(rest))
 		return false;
 	text_add(text, "an IPv4 address has four numbers: write ");
-	add_ipv4_network(text, address->value, 8 * address->count);
+	add_ipv4_prefix(text, address->value, 8 * address->count);
 	text_add(text, " for all that begin so");
 	return true;
 }
@@ -465,7 +465,7 @@ static bool advice_form(struct text *text, const char *word)
 	return true;
 }
 
-void advice_network(struct text *text, const char *word, bool is_to)
+void advice_prefix(struct text *text, const char *word, bool is_to)
 {
 	if (advice_known(text, word, is_to) || advice_form(text, word) || advice_ipv4(text, word) ||
 		advice_ipv6(text, word) || advice_name(text, word))
@@ -488,14 +488,14 @@ static unsigned zero_bits(const uint8_t *address, unsigned bytes)
 }
 
 bool advice_one_address(
-	struct text *text, const char *word, const struct network *network, bool is_to)
+	struct text *text, const char *word, const struct prefix *prefix, bool is_to)
 {
-	bool is_ipv4 = network->base.kind == SOURCE_IPV4;
+	bool is_ipv4 = prefix->base.kind == SOURCE_IPV4;
 	unsigned bytes = is_ipv4 ? 4 : 16, zeros;
 
-	if (network->kind != NETWORK_ADDRESS || strchr(word, '/') != NULL)
+	if (prefix->kind != PREFIX_ADDRESS || strchr(word, '/') != NULL)
 		return false;
-	zeros = zero_bits(network->base.address, bytes);
+	zeros = zero_bits(prefix->base.address, bytes);
 	if (zeros == 8 * bytes) {
 		text_add(text, "it is one address, which %s: ",
 			is_to ? "no connection is to" : "nobody has");
@@ -511,7 +511,7 @@ bool advice_one_address(
 		return false;
 	zeros = is_ipv4 ? zeros / 8 * 8 : 64;
 	text_add(text, "it is one address: if its network is meant, write ");
-	add_source(text, &network->base);
+	add_source(text, &prefix->base);
 	text_add(text, "/%u", 8 * bytes - zeros);
 	return true;
 }

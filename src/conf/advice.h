@@ -9,17 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "lib/source.h"
+#include "lib/prefix.h"
 #include "lib/text.h"
 
-/* Adds what is wrong with a word of `from`, or of `to`, that network_parse() does not take, and
+/* Adds what is wrong with a word of `from`, or of `to`, that prefix_parse() does not take, and
  * what to write instead. */
-void advice_network(struct text *text, const char *word, bool is_to);
+void advice_prefix(struct text *text, const char *word, bool is_to);
 
 /* A word of `from` or `to` that means one address, and looks as if a network were meant: adds what
  * is odd, and what to write instead. False if nothing is. */
 bool advice_one_address(
-	struct text *text, const char *word, const struct network *network, bool is_to);
+	struct text *text, const char *word, const struct prefix *prefix, bool is_to);
 
 /* What can stand behind a keyword; empty for one that is not known. */
 const char *advice_example(const char *keyword);

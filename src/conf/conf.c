@@ -328,13 +328,13 @@ static unsigned pool_next(const struct conf *conf, size_t size)
 	return (unsigned)((conf->pool_used + size - 1) / size);
 }
 
-static void network_add(struct conf *conf, const struct network *network)
+static void prefix_add(struct conf *conf, const struct prefix *prefix)
 {
-	unsigned index = pool_next(conf, sizeof(*network));
+	unsigned index = pool_next(conf, sizeof(*prefix));
 
-	conf->networks[index] = *network;
-	conf->networks_count++;
-	conf->pool_used = (index + 1) * sizeof(*network);
+	conf->prefixes[index] = *prefix;
+	conf->prefixes_count++;
+	conf->pool_used = (index + 1) * sizeof(*prefix);
 }
 
 static void word_add(struct conf *conf, char *word)
@@ -346,65 +346,65 @@ static void word_add(struct conf *conf, char *word)
 	conf->pool_used = (index + 1) * sizeof(word);
 }
 
-static void wrong_network(struct conf *conf, const char *keyword, const char *word, bool is_to)
+static void wrong_prefix(struct conf *conf, const char *keyword, const char *word, bool is_to)
 {
 	char bytes[MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	advice_network(&text, word, is_to);
+	advice_prefix(&text, word, is_to);
 	wrong_word(conf, keyword, word, ": %s", bytes);
 }
 
 /* For conf.advises. */
-static void advise_network(struct conf *conf, const char *keyword, const char *word,
-	const struct network *network, bool is_to)
+static void advise_prefix(struct conf *conf, const char *keyword, const char *word,
+	const struct prefix *prefix, bool is_to)
 {
 	char bytes[MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	conf->network_words[conf->networks_count] =
-		(struct network_word){ .text = word, .place = place_here(conf) };
+	conf->prefix_words[conf->prefixes_count] =
+		(struct prefix_word){ .text = word, .place = place_here(conf) };
 	text_add(&text, ": ");
-	if (advice_one_address(&text, word, network, is_to))
+	if (advice_one_address(&text, word, prefix, is_to))
 		warn_word(conf, keyword, word, bytes);
 }
 
-/* The keyword's words, as networks. `first` is where they begin among all that are written. */
-static void set_networks(struct conf *conf, struct slice *slice, unsigned *first,
+/* The keyword's words, as prefixes. `first` is where they begin among all that are written. */
+static void set_prefixes(struct conf *conf, struct slice *slice, unsigned *first,
 	const struct words *words, bool is_to)
 {
-	slice->start = pool_next(conf, sizeof(struct network));
+	slice->start = pool_next(conf, sizeof(struct prefix));
 	slice->count = 0;
-	*first = conf->networks_count;
+	*first = conf->prefixes_count;
 	for (unsigned i = 1; i < words->count; i++) {
-		struct network network;
+		struct prefix prefix;
 
-		if (conf->networks_count == CONF_NETWORKS_MAX) {
+		if (conf->prefixes_count == CONF_PREFIXES_MAX) {
 			wrong_word(conf, words->word[0], words->word[i],
 				" is one too many: %d networks in all is the most",
-				CONF_NETWORKS_MAX);
+				CONF_PREFIXES_MAX);
 			return;
 		}
-		if (!network_parse(words->word[i], &network) ||
-			(is_to && network.kind != NETWORK_ADDRESS)) {
-			wrong_network(conf, words->word[0], words->word[i], is_to);
+		if (!prefix_parse(words->word[i], &prefix) ||
+			(is_to && prefix.kind != PREFIX_ADDRESS)) {
+			wrong_prefix(conf, words->word[0], words->word[i], is_to);
 			continue;
 		}
 		if (conf->advises)
-			advise_network(conf, words->word[0], words->word[i], &network, is_to);
-		network_add(conf, &network);
+			advise_prefix(conf, words->word[0], words->word[i], &prefix, is_to);
+		prefix_add(conf, &prefix);
 		slice->count++;
 	}
 }
 
 static void set_from(struct conf *conf, struct account *block, const struct words *words)
 {
-	set_networks(conf, &block->from, &block->from_word, words, false);
+	set_prefixes(conf, &block->from, &block->from_word, words, false);
 }
 
 static void set_to(struct conf *conf, struct account *block, const struct words *words)
 {
-	set_networks(conf, &block->to, &block->to_word, words, true);
+	set_prefixes(conf, &block->to, &block->to_word, words, true);
 }
 
 static void set_interval(struct conf *conf, struct account *block, const struct words *words)
@@ -1136,7 +1136,7 @@ static bool slice_holds(
 	const struct conf *conf, const struct slice *slice, const struct source *source)
 {
 	for (unsigned i = 0; i < slice->count; i++)
-		if (network_holds(&conf->networks[slice->start + i], source))
+		if (prefix_holds(&conf->prefixes[slice->start + i], source))
 			return true;
 	return false;
 }

@@ -12,13 +12,13 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "lib/source.h"
+#include "lib/prefix.h"
 
 /* Bounds: far more than a person writes, and small enough to be static. Pages that a
  * configuration does not reach cost nothing. */
 #define CONF_BYTES_MAX    65536
 #define CONF_ACCOUNTS_MAX 64
-#define CONF_NETWORKS_MAX 1024
+#define CONF_PREFIXES_MAX 1024
 #define CONF_WORDS_MAX    2048 /* of all actions */
 #define CONF_ENV_MAX      512  /* variables */
 #define CONF_PASS_MAX     128  /* names of variables */
@@ -28,7 +28,7 @@
 /* Enough for the most of all: with what is left out before it, an entry takes less than twice its
  * size. */
 #define CONF_POOL_BYTES                                                                            \
-	(CONF_BYTES_MAX + 2 * CONF_NETWORKS_MAX * sizeof(struct network) +                         \
+	(CONF_BYTES_MAX + 2 * CONF_PREFIXES_MAX * sizeof(struct prefix) +                          \
 		2 * CONF_WORDS_MAX * sizeof(char *))
 
 enum keyword {
@@ -66,9 +66,9 @@ struct place {
 struct account {
 	const char *name;
 	struct place place;  /* where it begins */
-	struct slice from;   /* of conf.networks */
+	struct slice from;   /* of conf.prefixes */
 	struct slice to;     /* likewise; empty: any local address */
-	unsigned from_word;  /* of conf.network_words: where the words of `from` begin */
+	unsigned from_word;  /* of conf.prefix_words: where the words of `from` begin */
 	unsigned to_word;    /* likewise */
 	struct slice action; /* of conf.words; a NULL follows the last */
 	struct place action_place, user_place;
@@ -88,8 +88,8 @@ struct variable {
 	char *text;
 };
 
-/* A network as it was written, for messages. */
-struct network_word {
+/* A prefix as it was written, for messages. */
+struct prefix_word {
 	const char *text;
 	struct place place;
 };
@@ -109,7 +109,7 @@ struct conf {
 	struct place state_place;
 	enum log_target log;
 	struct span idle; /* nmnotifyd ends after this long without work; 0: never */
-	unsigned accounts_count, networks_count, words_count, variables_count, passes_count;
+	unsigned accounts_count, prefixes_count, words_count, variables_count, passes_count;
 	size_t text_length, pool_used; /* bytes */
 
 	/* While reading. */
@@ -128,12 +128,12 @@ struct conf {
 	struct account accounts[CONF_ACCOUNTS_MAX];
 	struct variable variables[CONF_ENV_MAX];
 	struct variable passes[CONF_PASS_MAX];
-	struct network_word network_words[CONF_NETWORKS_MAX]; /* only if `advises` */
-	/* One piece of memory for text, networks and words, in the order in which they come: a
+	struct prefix_word prefix_words[CONF_PREFIXES_MAX]; /* only if `advises` */
+	/* One piece of memory for text, prefixes and words, in the order in which they come: a
 	 * common configuration fills a page of it. */
 	union {
 		char text[CONF_POOL_BYTES];
-		struct network networks[CONF_POOL_BYTES / sizeof(struct network)];
+		struct prefix prefixes[CONF_POOL_BYTES / sizeof(struct prefix)];
 		char *words[CONF_POOL_BYTES / sizeof(char *)];
 	};
 };

@@ -5,13 +5,13 @@
 
 /* A word of an account's `from` together with one of its `to`, or with every local address. */
 struct pair {
-	const struct network *from, *to; /* `to` NULL: every one */
+	const struct prefix *from, *to; /* `to` NULL: every one */
 };
 
-static const struct network *from_at(
+static const struct prefix *from_at(
 	const struct conf *conf, const struct account *account, unsigned i)
 {
-	return &conf->networks[account->from.start + i];
+	return &conf->prefixes[account->from.start + i];
 }
 
 static unsigned to_count(const struct account *account)
@@ -19,22 +19,22 @@ static unsigned to_count(const struct account *account)
 	return account->to.count == 0 ? 1 : account->to.count;
 }
 
-static const struct network *to_at(
+static const struct prefix *to_at(
 	const struct conf *conf, const struct account *account, unsigned i)
 {
-	return account->to.count == 0 ? NULL : &conf->networks[account->to.start + i];
+	return account->to.count == 0 ? NULL : &conf->prefixes[account->to.start + i];
 }
 
 static bool pair_is_covered(
 	const struct conf *conf, const struct account *account, const struct pair *pair)
 {
 	for (unsigned t = 0; t < to_count(account); t++) {
-		const struct network *to = to_at(conf, account, t);
+		const struct prefix *to = to_at(conf, account, t);
 
-		if (to != NULL && (pair->to == NULL || !network_covers(to, pair->to)))
+		if (to != NULL && (pair->to == NULL || !prefix_covers(to, pair->to)))
 			continue;
 		for (unsigned f = 0; f < account->from.count; f++)
-			if (network_covers(from_at(conf, account, f), pair->from))
+			if (prefix_covers(from_at(conf, account, f), pair->from))
 				return true;
 	}
 	return false;
@@ -88,7 +88,7 @@ static const struct account *account_shadow(const struct conf *conf, const struc
 	return first;
 }
 
-static void warn(struct conf *conf, const char *keyword, const struct network_word *word,
+static void warn(struct conf *conf, const char *keyword, const struct prefix_word *word,
 	const struct account *account, const struct account *shadow)
 {
 	char place[CONF_PLACE_MAX];
@@ -101,14 +101,14 @@ static void warn(struct conf *conf, const char *keyword, const struct network_wo
 
 /* A word that another one of the same line takes, too; of two that are the same, the later. */
 static void warn_twice(struct conf *conf, const char *keyword, const struct slice *slice,
-	const struct network_word *words)
+	const struct prefix_word *words)
 {
-	const struct network *network = &conf->networks[slice->start];
+	const struct prefix *prefix = &conf->prefixes[slice->start];
 
 	for (unsigned i = 0; i < slice->count; i++) {
 		for (unsigned k = 0; k < slice->count; k++) {
-			if (k == i || !network_covers(&network[k], &network[i]) ||
-				(k > i && network_covers(&network[i], &network[k])))
+			if (k == i || !prefix_covers(&prefix[k], &prefix[i]) ||
+				(k > i && prefix_covers(&prefix[i], &prefix[k])))
 				continue;
 			conf_tell(conf, SEVERITY_WARNING, &words[i].place,
 				"%s: '%s' says nothing new: '%s' on the same line takes it",
@@ -133,13 +133,13 @@ static void account_check(struct conf *conf, const struct account *account)
 	for (unsigned f = 0; f < account->from.count; f++) {
 		shadow = word_shadow(conf, account, false, f);
 		if (shadow != NULL)
-			warn(conf, "from", &conf->network_words[account->from_word + f], account,
+			warn(conf, "from", &conf->prefix_words[account->from_word + f], account,
 				shadow);
 	}
 	for (unsigned t = 0; t < account->to.count; t++) {
 		shadow = word_shadow(conf, account, true, t);
 		if (shadow != NULL)
-			warn(conf, "to", &conf->network_words[account->to_word + t], account,
+			warn(conf, "to", &conf->prefix_words[account->to_word + t], account,
 				shadow);
 	}
 }
@@ -155,10 +155,9 @@ void shadow_check(struct conf *conf)
 		/* What is inherited is said once. */
 		if (from == NULL || account->from.start != from->start)
 			warn_twice(conf, "from", &account->from,
-				&conf->network_words[account->from_word]);
+				&conf->prefix_words[account->from_word]);
 		if (to == NULL || account->to.start != to->start)
-			warn_twice(
-				conf, "to", &account->to, &conf->network_words[account->to_word]);
+			warn_twice(conf, "to", &account->to, &conf->prefix_words[account->to_word]);
 		from = &account->from;
 		to = &account->to;
 	}

@@ -43,8 +43,8 @@ bool request_check(struct request *request, const struct conf *conf)
 	}
 }
 
-static struct slice networks_copy(
-	struct network *to, unsigned *count, const struct network *from, const struct slice *slice)
+static struct slice prefixes_copy(
+	struct prefix *to, unsigned *count, const struct prefix *from, const struct slice *slice)
 {
 	struct slice copy = { .start = *count, .count = slice->count };
 
@@ -53,8 +53,8 @@ static struct slice networks_copy(
 	return copy;
 }
 
-/* The networks that accounts inherit are there once for each; there are at most so many as fit. */
-static struct slice networks_tell(
+/* The prefixes that accounts inherit are there once for each; there are at most so many as fit. */
+static struct slice prefixes_tell(
 	struct told *told, const struct conf *conf, unsigned account, bool is_to)
 {
 	const struct account *own = &conf->accounts[account];
@@ -69,20 +69,20 @@ static struct slice networks_tell(
 		if (is_to && other->to.start == slice->start && other->to.count == slice->count)
 			return told->account[i].to;
 	}
-	return networks_copy(told->networks, &told->networks_count, conf->networks, slice);
+	return prefixes_copy(told->prefixes, &told->prefixes_count, conf->prefixes, slice);
 }
 
 void told_fill(struct told *told, const struct conf *conf)
 {
 	told->idle = conf->idle;
-	told->networks_count = 0;
+	told->prefixes_count = 0;
 	told->accounts_count = conf->accounts_count;
 	for (unsigned i = 0; i < conf->accounts_count; i++) {
 		const struct account *account = &conf->accounts[i];
 
 		told->account[i] = (struct told_account){
-			.from = networks_tell(told, conf, i, false),
-			.to = networks_tell(told, conf, i, true),
+			.from = prefixes_tell(told, conf, i, false),
+			.to = prefixes_tell(told, conf, i, true),
 			.limit = account->limit,
 			.interval = account->interval,
 			.read_timeout = account->read_timeout,
@@ -95,8 +95,8 @@ void told_take(const struct told *told, struct conf *conf)
 {
 	conf->idle = told->idle;
 	conf->accounts_count = told->accounts_count;
-	conf->networks_count = told->networks_count;
-	memcpy(conf->networks, told->networks, told->networks_count * sizeof(told->networks[0]));
+	conf->prefixes_count = told->prefixes_count;
+	memcpy(conf->prefixes, told->prefixes, told->prefixes_count * sizeof(told->prefixes[0]));
 	for (unsigned i = 0; i < told->accounts_count; i++) {
 		const struct told_account *account = &told->account[i];
 

@@ -54,7 +54,7 @@ bool request_check(struct request *request, const struct conf *conf);
 
 /* What the network process has to know of an account. */
 struct told_account {
-	struct slice from, to; /* of told.networks */
+	struct slice from, to; /* of told.prefixes */
 	struct rate limit;
 	struct span interval, read_timeout;
 	bool bare_lf;
@@ -68,10 +68,10 @@ struct told {
 	struct user user; /* then: whom it becomes */
 	struct span alive_every;
 	struct span idle;
-	unsigned listeners_count, accounts_count, networks_count;
+	unsigned listeners_count, accounts_count, prefixes_count;
 	struct listener listener[LISTENERS_MAX];
 	struct told_account account[CONF_ACCOUNTS_MAX];
-	struct network networks[CONF_NETWORKS_MAX];
+	struct prefix prefixes[CONF_PREFIXES_MAX];
 };
 
 /* Puts into `told` what the configuration says, and back into an empty one. */

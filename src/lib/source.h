@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Who is at the other end, and which networks of a configuration hold him. Addresses are kept
- * in network byte order; an IPv4-mapped IPv6 address is IPv4 everywhere.
+ * Who is at the other end. Addresses are kept as they are sent, the highest byte first; an
+ * IPv4-mapped IPv6 address is IPv4 everywhere.
  */
 #ifndef NMNOTIFY_SOURCE_H
 #define NMNOTIFY_SOURCE_H
@@ -24,14 +24,6 @@ struct source {
 	uint32_t scope;      /* interface of a link-local IPv6 address, else 0 */
 };
 
-enum network_kind { NETWORK_ANY, NETWORK_LOCAL, NETWORK_ADDRESS };
-
-struct network {
-	enum network_kind kind;
-	struct source base;
-	unsigned bits; /* of the address that count: 0 to 32 or 128 */
-};
-
 /* "fe80::" + 39 more, '%', an interface's name (16), NUL. */
 #define SOURCE_TEXT_MAX 64
 
@@ -52,13 +44,5 @@ const char *source_text(const struct source *source, char text[static SOURCE_TEX
  * /64. Returns how many.
  */
 size_t source_identity(const struct source *source, uint8_t identity[static SOURCE_IDENTITY_MAX]);
-
-/* A word of `from` or `to`; false if it is none. advice_network() says why. */
-bool network_parse(const char *text, struct network *network);
-
-bool network_holds(const struct network *network, const struct source *source);
-
-/* Does it hold every source that the other one holds? */
-bool network_covers(const struct network *network, const struct network *other);
 
 #endif

@@ -69,16 +69,16 @@ static void check_slice(
 	must(conf->pool_used <= CONF_POOL_BYTES);
 }
 
-static void check_networks(const struct conf *conf, const struct slice *slice, bool address_only)
+static void check_prefixes(const struct conf *conf, const struct slice *slice, bool address_only)
 {
-	check_slice(conf, slice, conf->networks_count, sizeof(struct network));
+	check_slice(conf, slice, conf->prefixes_count, sizeof(struct prefix));
 	for (unsigned i = slice->start; i < slice->start + slice->count; i++) {
-		const struct network *network = &conf->networks[i];
+		const struct prefix *prefix = &conf->prefixes[i];
 
-		must(network->kind <= NETWORK_ADDRESS);
-		must(!address_only || network->kind == NETWORK_ADDRESS);
-		if (network->kind == NETWORK_ADDRESS)
-			must(network->bits <= (network->base.kind == SOURCE_IPV4 ? 32 : 128));
+		must(prefix->kind <= PREFIX_ADDRESS);
+		must(!address_only || prefix->kind == PREFIX_ADDRESS);
+		if (prefix->kind == PREFIX_ADDRESS)
+			must(prefix->bits <= (prefix->base.kind == SOURCE_IPV4 ? 32 : 128));
 	}
 }
 
@@ -108,8 +108,8 @@ static void check_account(const struct conf *conf, const struct account *account
 	must(length >= 1 && length <= CONF_NAME_MAX && strspn(account->name, good) == length);
 	must(strchr("._-", account->name[0]) == NULL);
 	must(account->from.count >= 1);
-	check_networks(conf, &account->from, false);
-	check_networks(conf, &account->to, true);
+	check_prefixes(conf, &account->from, false);
+	check_prefixes(conf, &account->to, true);
 	check_action(conf, &account->action);
 	check_limit(account->limit);
 	must(account->interval.ms <= SPAN_MAX_MS);
@@ -152,7 +152,7 @@ static void check_choice(const struct conf *conf)
 static void check_whole(const struct conf *conf)
 {
 	must(conf->accounts_count >= 1 && conf->accounts_count <= CONF_ACCOUNTS_MAX);
-	must(conf->networks_count <= CONF_NETWORKS_MAX && conf->words_count <= CONF_WORDS_MAX);
+	must(conf->prefixes_count <= CONF_PREFIXES_MAX && conf->words_count <= CONF_WORDS_MAX);
 	must(conf->variables_count <= CONF_ENV_MAX && conf->text_length <= CONF_BYTES_MAX);
 	must(conf->log <= LOG_TARGET_STDERR && conf->idle.ms <= SPAN_MAX_MS);
 	must(conf->state == NULL || conf->state[0] == '/');

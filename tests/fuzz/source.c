@@ -93,37 +93,37 @@ static bool bit_of(const uint8_t *bytes, unsigned bit)
 	return bytes[bit / 8] >> (7 - bit % 8) & 1;
 }
 
-static bool wanted_held(const struct network *network, const struct source *source)
+static bool wanted_held(const struct prefix *prefix, const struct source *source)
 {
 	if (source->kind == SOURCE_UNKNOWN)
 		return false;
-	if (network->kind != NETWORK_ADDRESS)
-		return network->kind == NETWORK_ANY || source->kind == SOURCE_LOCAL;
-	if (source->kind != network->base.kind)
+	if (prefix->kind != PREFIX_ADDRESS)
+		return prefix->kind == PREFIX_ANY || source->kind == SOURCE_LOCAL;
+	if (source->kind != prefix->base.kind)
 		return false;
-	for (unsigned bit = 0; bit < network->bits; bit++)
-		if (bit_of(source->address, bit) != bit_of(network->base.address, bit))
+	for (unsigned bit = 0; bit < prefix->bits; bit++)
+		if (bit_of(source->address, bit) != bit_of(prefix->base.address, bit))
 			return false;
-	return network->base.scope == 0 || network->base.scope == source->scope;
+	return prefix->base.scope == 0 || prefix->base.scope == source->scope;
 }
 
 /* Asks for the base, for it with each of its bits turned, and for another address. */
-static void check_members(const struct network *network, const struct source *other)
+static void check_members(const struct prefix *prefix, const struct source *other)
 {
-	struct source member = network->base;
-	unsigned total = network->base.kind == SOURCE_IPV4 ? 32 : 128;
+	struct source member = prefix->base;
+	unsigned total = prefix->base.kind == SOURCE_IPV4 ? 32 : 128;
 
-	must(network_holds(network, other) == wanted_held(network, other));
-	if (network->kind != NETWORK_ADDRESS)
+	must(prefix_holds(prefix, other) == wanted_held(prefix, other));
+	if (prefix->kind != PREFIX_ADDRESS)
 		return;
-	must(network->bits <= total);
-	must(network_holds(network, &member));
+	must(prefix->bits <= total);
+	must(prefix_holds(prefix, &member));
 	for (unsigned bit = 0; bit < total; bit++) {
 		uint8_t turn = (uint8_t)(0x80u >> bit % 8);
 
-		must(bit < network->bits || !bit_of(member.address, bit));
+		must(bit < prefix->bits || !bit_of(member.address, bit));
 		member.address[bit / 8] ^= turn;
-		must(network_holds(network, &member) == (bit >= network->bits));
+		must(prefix_holds(prefix, &member) == (bit >= prefix->bits));
 		member.address[bit / 8] ^= turn;
 	}
 }
@@ -143,7 +143,7 @@ static void check_advice(const char *advice)
 	if (strncmp(from, "write networks, such as ", 24) == 0)
 		from += 18;
 	for (from += 6;; from += length + (from[length] == ' ')) {
-		struct network network;
+		struct prefix prefix;
 
 		length = strcspn(from, " ");
 		must(length < sizeof(word));
@@ -153,34 +153,34 @@ static void check_advice(const char *advice)
 		if (length == 0 || strpbrk(word, ".:") == NULL || strpbrk(word, "'()") != NULL ||
 			word[length - 1] == ':')
 			return;
-		must(network_parse(word, &network));
+		must(prefix_parse(word, &prefix));
 	}
 }
 
-static void check_network(const char *text, const struct source *other)
+static void check_prefix(const char *text, const struct source *other)
 {
-	struct network network;
+	struct prefix prefix;
 	struct source source;
 	char bytes[256];
 	struct text advice = TEXT_IN(bytes);
-	bool is_network = network_parse(text, &network);
+	bool is_prefix = prefix_parse(text, &prefix);
 
-	if (is_network) {
-		check_members(&network, other);
-		must(network_covers(&network, &network));
-		if (advice_one_address(&advice, text, &network, false))
+	if (is_prefix) {
+		check_members(&prefix, other);
+		must(prefix_covers(&prefix, &prefix));
+		if (advice_one_address(&advice, text, &prefix, false))
 			check_advice(bytes);
 	} else {
-		advice_network(&advice, text, false);
+		advice_prefix(&advice, text, false);
 		must(advice.length != 0);
 		check_advice(bytes);
 	}
 	/* An address is a network of its own. (Linux looks for an interface by what is before a
 	 * colon, so that a scope may have anything behind one.) */
 	if (strchr(text, '/') == NULL && source_parse(text, &source)) {
-		must(is_network && network.kind == NETWORK_ADDRESS);
-		must(network.bits == (source.kind == SOURCE_IPV4 ? 32 : 128));
-		must(network_holds(&network, &source));
+		must(is_prefix && prefix.kind == PREFIX_ADDRESS);
+		must(prefix.bits == (source.kind == SOURCE_IPV4 ? 32 : 128));
+		must(prefix_holds(&prefix, &source));
 	}
 }
 
@@ -220,6 +220,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	take_text(&input, '\0', text, sizeof(text));
 	other = other_source(&input);
 	check_address(text);
-	check_network(text, &other);
+	check_prefix(text, &other);
 	return 0;
 }

@@ -20,11 +20,11 @@ static const char *advice_of(const char *word, bool is_to)
 {
 	static char bytes[1024];
 	struct text text = TEXT_IN(bytes);
-	struct network network;
+	struct prefix prefix;
 
-	if (network_parse(word, &network) && (!is_to || network.kind == NETWORK_ADDRESS))
+	if (prefix_parse(word, &prefix) && (!is_to || prefix.kind == PREFIX_ADDRESS))
 		fail_msg("'%s' is a network", word);
-	advice_network(&text, word, is_to);
+	advice_prefix(&text, word, is_to);
 	assert_false(text.cut);
 	return bytes;
 }
@@ -176,15 +176,15 @@ static void advice_on_a_range_is_exact(void **state)
 			continue; /* too many to read */
 		assert_memory_equal(advice, RANGE " ", sizeof(RANGE));
 		for (one = strtok(advice + sizeof(RANGE), " "); one != NULL; one = strtok(NULL, " ")) {
-			struct network network;
+			struct prefix prefix;
 
-			assert_true(network_parse(one, &network));
+			assert_true(prefix_parse(one, &prefix));
 			for (unsigned i = 0; i < 256; i++) {
 				const struct source source = { .kind = SOURCE_IPV4,
 					.address = { 192, 0, 2, (uint8_t)i } };
 
-				assert_false(held[i] && network_holds(&network, &source));
-				held[i] = held[i] || network_holds(&network, &source);
+				assert_false(held[i] && prefix_holds(&prefix, &source));
+				held[i] = held[i] || prefix_holds(&prefix, &source);
 			}
 		}
 		for (unsigned i = 0; i < 256; i++)
@@ -238,11 +238,11 @@ static void advice_on_one_address_where_a_network_is_meant(void **state)
 	for (unsigned i = 0; i < COUNT(table); i++) {
 		char bytes[256] = "", wanted[256] = "";
 		struct text text = TEXT_IN(bytes);
-		struct network network;
+		struct prefix prefix;
 
-		assert_true(network_parse(table[i].word, &network));
+		assert_true(prefix_parse(table[i].word, &prefix));
 		assert_int_equal(
-			advice_one_address(&text, table[i].word, &network, table[i].is_to),
+			advice_one_address(&text, table[i].word, &prefix, table[i].is_to),
 			table[i].said != NULL);
 		if (table[i].said != NULL)
 			(void)snprintf(wanted, sizeof(wanted), "%s%s", table[i].said, table[i].more);

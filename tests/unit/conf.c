@@ -620,7 +620,7 @@ static void conf_option_goes_before_the_file_s_word(void **state)
 	assert_string_equal(conf.state, "/o");
 	assert_int_equal(conf.log, LOG_TARGET_STDERR);
 	assert_int_equal(conf.idle.ms, 5000);
-	assert_int_equal(conf.networks[conf.accounts[0].from.start].kind, NETWORK_LOCAL);
+	assert_int_equal(conf.prefixes[conf.accounts[0].from.start].kind, PREFIX_LOCAL);
 	assert_int_equal(conf.accounts[0].from.count, 1);
 	assert_string_equal(conf.words[conf.accounts[0].action.start], "/o");
 	assert_string_equal(conf.words[conf.accounts[0].action.start + 1], "x");
@@ -773,7 +773,7 @@ static void conf_accounts_fit_or_are_told(void **state)
 	bad(state, large, "f:68: account: 'a64' is one too many: 64 accounts is the most\n");
 }
 
-static void conf_networks_fit_or_are_told(void **state)
+static void conf_prefixes_fit_or_are_told(void **state)
 {
 	char *end = append(large, "user nobody\naction /x\n", 1), name[32];
 
@@ -783,7 +783,7 @@ static void conf_networks_fit_or_are_told(void **state)
 	}
 	end = append(end, "to ::1 ::1 ::1 ::1", 1);
 	good(state, large);
-	assert_int_equal(conf.networks_count, CONF_NETWORKS_MAX);
+	assert_int_equal(conf.prefixes_count, CONF_PREFIXES_MAX);
 	(void)append(end, " ::1\n", 1);
 	bad(state, large, "f:11: to: '::1' is one too many: 1024 networks in all is the most\n");
 }
@@ -885,11 +885,11 @@ static const char *const tokens[] = { "state", "log", "idle", "account", "from",
 static void is_sound(const struct account *account)
 {
 	assert_true(account->from.count > 0 && account->action.count > 0);
-	assert_true(account->from.count + account->to.count <= conf.networks_count);
-	assert_true((account->from.start + account->from.count) * sizeof(struct network) <=
+	assert_true(account->from.count + account->to.count <= conf.prefixes_count);
+	assert_true((account->from.start + account->from.count) * sizeof(struct prefix) <=
 		    conf.pool_used);
 	assert_true(
-		(account->to.start + account->to.count) * sizeof(struct network) <= conf.pool_used);
+		(account->to.start + account->to.count) * sizeof(struct prefix) <= conf.pool_used);
 	assert_true(account->action.count < conf.words_count);
 	assert_true((account->action.start + account->action.count + 1) * sizeof(char *) <=
 		    conf.pool_used);
@@ -1002,7 +1002,7 @@ int main(void)
 		cmocka_unit_test(conf_bytes_fit_or_are_told),
 		cmocka_unit_test(conf_words_of_a_line_fit_or_are_told),
 		cmocka_unit_test(conf_accounts_fit_or_are_told),
-		cmocka_unit_test(conf_networks_fit_or_are_told),
+		cmocka_unit_test(conf_prefixes_fit_or_are_told),
 		cmocka_unit_test(conf_action_words_fit_or_are_told),
 		cmocka_unit_test(conf_variables_fit_or_are_told),
 		cmocka_unit_test(conf_first_account_that_takes_a_connection_gets_it),

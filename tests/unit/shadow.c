@@ -120,7 +120,7 @@ static bool word_holds(const struct slice *slice, unsigned word, unsigned place)
 {
 	const struct source source = place_of(place);
 
-	return network_holds(&conf.networks[slice->start + word], &source);
+	return prefix_holds(&conf.prefixes[slice->start + word], &source);
 }
 
 /* Does a word of one hold each place that a word of the other holds? */
