@@ -70,6 +70,7 @@ static void take_sockets(struct daemon *d)
 	/* Else it is for who has started us. This does not fail. */
 	if (!program_is_unit())
 		(void)unsetenv("NOTIFY_SOCKET");
+	d->generation->program.is_starting = getenv("NOTIFY_SOCKET") != NULL;
 	count = service_listeners(launch->listener, &d->wrong);
 	if (count > 0) {
 		d->wrong = NULL;

@@ -93,6 +93,7 @@ static void rest(struct span span)
 
 void program_serves(struct program *program)
 {
+	program->is_starting = false;
 	if (is_restarted())
 		program->serving_since = deadline_now();
 }
@@ -108,7 +109,7 @@ _Noreturn void program_end(struct program *program, int status)
 	else if (is_restarted() && is_other_at_rest())
 		/* Else the next process comes for it at once. */
 		(void)recv(STDIN_FILENO, &byte, sizeof(byte), MSG_DONTWAIT);
-	else if (is_restarted())
+	else if (is_restarted() || program->is_starting)
 		rest(rest_span);
 	exit(status);
 }

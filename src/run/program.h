@@ -23,7 +23,10 @@ struct program {
 	const char *usage;
 	uid_t self; /* who started us */
 	bool stdout_usable;
-	bool check_only;               /* -t */
+	bool check_only; /* -t */
+	/* A service of systemd's does not serve yet. RestartSec= is short for those that have
+	 * served; a start that fails, and will again, would be a flood of lines. */
+	bool is_starting;
 	struct deadline serving_since; /* 0: not, or nobody starts another when it ends */
 	int base;                      /* directory of the state */
 	const char *base_path;         /* its name */
@@ -67,7 +70,7 @@ bool program_is_unit(void);
 void program_serves(struct program *program);
 
 /* Ends the process. If it failed soon, and descriptor 0 is something that waits, it rests first: a
- * super-server would start it again and again. */
+ * super-server would start it again and again. So does a service of systemd's that cannot start. */
 _Noreturn void program_end(struct program *program, int status);
 
 /* Each says what is wrong in the log and ends the process: EX_OSERR with errno's text, EX_OSERR

@@ -310,6 +310,33 @@ def mistakes_are_said_once():
             equal(box.log(), [f'nmnotifyd[{pid}]: verdict=error reason="{said[0]}"'], f"mistake: {name}: one line, in the words of -t")
 
 
+def rests_where_its_start_fails():
+    """systemd would start it again each second. Without systemd's sockets, see wrong_sockets(): it ends at once."""
+    with Sandbox() as box:
+        action = f"action {box.recorder()}\n"
+        for name, status, conf in (
+            ("a mistake", EX_CONFIG, box.config("nonsense\n", "mistake.conf")),
+            ("no state", nmtest.EX_OSERR, box.config(f"state /dev/null\nfrom any\n{action}", "state.conf")),
+        ):
+            with Service(box, conf, environment={"NOTIFY_SOCKET": "/nowhere"}) as service:
+                ok(until(lambda: box.log()), f"{name}: the log has it at once")
+                ok(service.is_running(), f"{name}: it rests")
+                begun = time.monotonic()
+                os.kill(service.pid, signal.SIGTERM)
+                equal(service.wait(), -signal.SIGTERM, f"{name}: until it is asked to end")
+                ok(time.monotonic() - begun < 5, f"{name}: and no longer")
+            box.log_path.write_text("")
+            begun = time.monotonic()
+            with Service(box, conf, environment={"NOTIFY_SOCKET": "/nowhere"}) as service:
+                equal(service.wait(), status, f"{name}: status {status}")
+                ok(time.monotonic() - begun >= 9.5, f"{name}: after ten seconds")
+            box.log_path.write_text("")
+        conf = box.config(FREE + f"from any\ninterval 0s\n{action}", "good.conf")
+        with Service(box, conf, environment={"NOTIFY_SOCKET": "/nowhere"}) as service:
+            os.kill(service.network(), signal.SIGKILL)
+            equal(service.wait(5), nmtest.EX_OSERR, "one that has served does not")
+
+
 def status_of(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
@@ -828,6 +855,7 @@ nmtest.run(
     wrong_sockets,
     passes_variables,
     mistakes_are_said_once,
+    rests_where_its_start_fails,
     confinement,
     stray_descriptors,
     shared,
