@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/line.h"
 #include "state/tally.h"
 
@@ -80,7 +81,7 @@ static bool runner_send(const struct request *request)
 {
 	if (send(RUNNER_FD, request, sizeof(*request), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return true;
-	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EINTR)
+	if (fd_would_wait(errno))
 		return false;
 	loop.is_runner_gone = true;
 	return true;
@@ -365,7 +366,7 @@ static enum line_state line_receive(int fd, struct line *line, bool bare_lf)
 	ssize_t got =
 		recv(fd, line->bytes + line->length, LINE_READ_MAX - line->length, MSG_DONTWAIT);
 
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+	if (got < 0 && fd_would_wait(errno))
 		return LINE_INCOMPLETE;
 	if (got > 0)
 		line->length += (size_t)got;
@@ -381,16 +382,6 @@ static void pending_read(struct pending *pending)
 		pending_end(pending, state);
 }
 
-static struct source local_address(int fd)
-{
-	struct sockaddr_storage address;
-	socklen_t length = sizeof(address);
-
-	if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
-		return (struct source){ .kind = SOURCE_UNKNOWN };
-	return source_of_sockaddr(&address);
-}
-
 static void connection_take(int fd, const struct sockaddr_storage *address)
 {
 	struct source source = source_of_sockaddr(address), to = { .kind = SOURCE_UNKNOWN };
@@ -400,7 +391,7 @@ static void connection_take(int fd, const struct sockaddr_storage *address)
 	unsigned desk;
 
 	if (conf_needs_to(loop.network->conf))
-		to = local_address(fd);
+		(void)fd_local_address(fd, &to); /* else it is unknown: no `to` holds it */
 	desk = desk_find(&source, &to);
 	if (desk == NOBODY) {
 		(void)close(fd);
@@ -422,16 +413,23 @@ static void connection_take(int fd, const struct sockaddr_storage *address)
 	conclude(desk, &source, &line, state);
 }
 
-/* Errors of accept(2) that concern one connection, or are over when one is given up. */
+/* Errors of accept(2): there is no descriptor, or no memory, for one more connection. */
+static bool is_full(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+/* Can more be accepted after such an error? If there is no room, one that is pending is given up
+ * for another. Else if what is wrong is one connection: not that there is none, nor the socket. */
 static bool accept_goes_on(int error)
 {
-	if ((error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) &&
-		loop.oldest != NOBODY) {
+	if (is_full(error)) {
+		if (loop.oldest == NOBODY)
+			return false;
 		pending_end(&loop.pending[loop.oldest], LINE_TIMEOUT);
 		return true;
 	}
-	return error != EAGAIN && error != EWOULDBLOCK && error != EMFILE && error != ENFILE &&
-	       error != ENOMEM && error != ENOBUFS && error != EBADF && error != EINVAL;
+	return !fd_would_wait(error) && error != EBADF && error != EINVAL;
 }
 
 static void connections_accept(const struct listener *listener)
@@ -602,7 +600,7 @@ static void runner_hear(void)
 
 	if (got > 0)
 		drain();
-	else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+	else if (got == 0 || !fd_would_wait(errno))
 		loop.is_runner_gone = true;
 }
 

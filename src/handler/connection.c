@@ -126,12 +126,8 @@ const char *connection_identify(struct connection *connection, bool needs_to)
 	} else {
 		identify_reset(connection);
 	}
-	length = sizeof(address);
-	if (needs_to) {
-		if (getsockname(STDIN_FILENO, (struct sockaddr *)&address, &length) != 0)
-			return "the local address is not known";
-		connection->to = source_of_sockaddr(&address);
-	}
+	if (needs_to && !fd_local_address(STDIN_FILENO, &connection->to))
+		return "the local address is not known";
 	return NULL;
 }
 

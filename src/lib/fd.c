@@ -20,6 +20,17 @@ int fd_socket_option(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
 }
 
+bool fd_local_address(int fd, struct source *address)
+{
+	struct sockaddr_storage socket = { .ss_family = AF_UNSPEC };
+	socklen_t length = sizeof(socket);
+
+	if (getsockname(fd, (struct sockaddr *)&socket, &length) != 0)
+		return false;
+	*address = source_of_sockaddr(&socket);
+	return true;
+}
+
 static bool is_internet(int family)
 {
 	return family == AF_INET || family == AF_INET6;

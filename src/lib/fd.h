@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Descriptors: what 0 to 2 lead to, and the closing of what nobody wants.
+ * Descriptors: what 0 to 2 lead to, the closing of what nobody wants, and what a socket's errors
+ * mean.
  */
 #ifndef NMNOTIFY_FD_H
 #define NMNOTIFY_FD_H
 
+#include <errno.h>
 #include <stdbool.h>
+
+#include "lib/source.h"
 
 /* What the standard streams are: under inetd all three are the network. */
 struct streams {
@@ -25,6 +29,23 @@ bool streams_guard(struct streams *streams, bool tell, bool close_rest);
 
 /* A number that is an option of a socket (socket(7)); -1: it has none. */
 int fd_socket_option(int fd, int option);
+
+/* The local address of a socket. False with errno set. */
+bool fd_local_address(int fd, struct source *address);
+
+/* Did a call on a socket that was not to wait fail only for now? Nothing has come, or there is no
+ * room, which for local sockets can be ENOBUFS; or a signal came. */
+static inline bool fd_would_wait(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS || error == EINTR;
+}
+
+/* Did a lock that was not to be waited for fail because another has it? fcntl(2): it can be either.
+ */
+static inline bool fd_is_locked(int error)
+{
+	return error == EAGAIN || error == EACCES;
+}
 
 /* Closes this descriptor and all above it. */
 void fd_close_from(int first);

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
+
 static const char word[] = "nm_notifyuser";
 
 /* So much of the word tells it from other text. */
@@ -75,6 +77,12 @@ enum line_state line_judge(const struct line *line, bool ended, bool bare_lf)
 	return LINE_INCOMPLETE;
 }
 
+/* The other end has gone: of a connection, or (EIO) of a terminal. */
+static bool is_end(int error)
+{
+	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE || error == EIO;
+}
+
 static ssize_t receive(int fd, bool is_socket, void *bytes, size_t length)
 {
 	ssize_t got;
@@ -121,12 +129,11 @@ enum line_state line_read(
 		look_first = false;
 		got = receive(
 			fd, is_socket, line->bytes + line->length, LINE_READ_MAX - line->length);
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		if (got < 0 && fd_would_wait(errno)) {
 			state = LINE_INCOMPLETE;
 			continue;
 		}
-		if (got < 0 && errno != ECONNRESET && errno != ETIMEDOUT && errno != EPIPE &&
-			errno != EIO)
+		if (got < 0 && !is_end(errno))
 			return LINE_FAILED;
 		if (got > 0)
 			line->length += (size_t)got;

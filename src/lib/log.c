@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/text.h"
 
 #define FIELDS_MAX      8
@@ -102,7 +103,7 @@ static bool datagram_send(struct log *log, const char *path, const struct text *
 		    (const struct sockaddr *)&address, sizeof(address)) >= 0)
 		return true;
 	/* Full is there all the same: the line is lost, and no other place is tried. */
-	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+	return fd_would_wait(errno);
 }
 
 /* systemd.io/JOURNAL_NATIVE_PROTOCOL: NAME=value lines; our values have no newline. */

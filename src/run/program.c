@@ -74,7 +74,7 @@ static bool is_other_at_rest(void)
 {
 	struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-	return fcntl(STDIN_FILENO, F_SETLK, &all) != 0 && (errno == EAGAIN || errno == EACCES);
+	return fcntl(STDIN_FILENO, F_SETLK, &all) != 0 && fd_is_locked(errno);
 }
 
 static void rest(struct span span)

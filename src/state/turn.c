@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
+
 enum turn_lock { LOCK_WAITING, LOCK_RUNNING, LOCK_ASKING };
 
 /*
@@ -44,7 +46,7 @@ static int lock_try(const struct turn *turn, enum turn_lock which)
 {
 	if (lock(turn, F_OFD_SETLK, F_WRLCK, which) == 0)
 		return 0;
-	return errno == EAGAIN || errno == EACCES ? 1 : -1;
+	return fd_is_locked(errno) ? 1 : -1;
 }
 
 static void lock_release(const struct turn *turn, enum turn_lock which)
