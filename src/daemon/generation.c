@@ -25,7 +25,7 @@ static const char *const network_users[] = { "nmnotify", "nobody" };
 /* Far more requests than there are at a time. */
 #define NUMBERS_EACH (1u << 24)
 
-/* ---- The accounts' state ---- */
+/* ---- State that is cut ---- */
 
 /* For the handler of SIGBUS alone: it looks through the generations that there are. */
 static struct generation *bus_generation[GENERATIONS_MAX];
@@ -35,7 +35,7 @@ static void on_bus(int number, siginfo_t *info, void *context)
 	(void)context;
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++)
 		if (bus_generation[i] != NULL &&
-			desks_shut_at(&bus_generation[i]->desks, info->si_addr))
+			accounts_shut_at(&bus_generation[i]->accounts, info->si_addr))
 			return;
 	program_state_is_cut(number);
 }
@@ -60,118 +60,7 @@ static void guard_state(struct generation *g)
 		program_fail(&g->program, "sigaction");
 }
 
-/* A turn file of its own, whose lock says that the network process lives. */
-static bool desk_ask(struct generation *g, unsigned account, struct state_error *error)
-{
-	struct desk *desk = &g->desks.desk[account];
-	struct turn asking = desk->turn;
-
-	if (!turn_open(&asking, desk->directory, error))
-		return false;
-	g->asking[account] = asking.fd;
-	if (turn_asks(&asking))
-		return true;
-	*error = (struct state_error){ .what = "cannot lock", .name = STATE_TURN, .code = errno };
-	return false;
-}
-
-static bool desk_map(struct generation *g, unsigned account, struct state_error *error)
-{
-	struct desk *desk = &g->desks.desk[account];
-	const size_t size = sizeof(struct state);
-
-	g->limits[account] = state_open(desk->directory, STATE_LIMITS, desk->user.uid, size, error);
-	if (g->limits[account] < 0)
-		return false;
-	desk->state = state_of(g->limits[account], size);
-	if (desk->state == NULL) {
-		*error = (struct state_error){
-			.what = "cannot map", .name = STATE_LIMITS, .code = errno
-		};
-		return false;
-	}
-	desk->turn = decision_turn(desk->account, desk->state);
-	return turn_open(&desk->turn, desk->directory, error) && desk_ask(g, account, error);
-}
-
-/* An account's state is opened as its user: what root made there he could not use. */
-static bool desk_open(struct generation *g, unsigned account, struct state_error *error)
-{
-	struct program *program = &g->program;
-	struct desk *desk = &g->desks.desk[account];
-	bool is_open;
-
-	desk->directory = state_account_open(program->base, desk->account->name, program->self,
-		desk->user.uid, desk->user.gid, error);
-	if (desk->directory < 0)
-		return false;
-	if (program->self == 0 && (setegid(desk->user.gid) != 0 || seteuid(desk->user.uid) != 0))
-		program_fail(program, "becoming an account's user");
-	is_open = desk_map(g, account, error);
-	if (program->self == 0 && (seteuid(0) != 0 || setegid(getgid()) != 0))
-		program_fail(program, "becoming root again");
-	return is_open;
-}
-
-static int open_null(struct generation *g)
-{
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		program_fail(&g->program, "/dev/null");
-	return fd;
-}
-
-static void close_if_open(int fd)
-{
-	if (fd >= 0)
-		(void)close(fd); /* nothing is written by it that could be lost */
-}
-
-/*
- * Its user can spoil his state at will, which is no reason to leave the others without service. His
- * account takes nothing until we are started again; memory stands in, to count that in.
- */
-static void desk_shut(struct generation *g, unsigned account, const struct state_error *error)
-{
-	struct program *program = &g->program;
-	struct desk *desk = &g->desks.desk[account];
-
-	program->log.account = desk->account->name;
-	program_tell_state(program, error);
-	program->log.account = NULL;
-	desk->is_shut = true;
-	close_if_open(desk->directory);
-	close_if_open(g->limits[account]);
-	close_if_open(g->asking[account]);
-	desk->directory = -1;
-	desk->state = desk->spare;
-	desk->turn = decision_turn(desk->account, desk->state);
-	desk->turn.fd = open_null(g);
-	g->limits[account] = open_null(g);
-	g->asking[account] = open_null(g);
-}
-
-/* True if it can be used. */
-static bool open_desk(struct generation *g, unsigned account)
-{
-	struct desk *desk = &g->desks.desk[account];
-	struct state_error error;
-
-	desk->account = &g->program.conf.accounts[account];
-	desk->spare = &g->board->spare[account];
-	program_choose_user(&g->program, desk->account, false, &desk->user);
-	g->limits[account] = g->asking[account] = -1;
-	if (!desk_open(g, account, &error)) {
-		/* Where all accounts are one user's, the super-server tries again. */
-		if (g->program.self != 0)
-			program_fail_state(&g->program, &error);
-		desk_shut(g, account, &error);
-	}
-	if (!limiter_key(desk->state))
-		program_fail(&g->program, "getrandom");
-	return !desk->is_shut;
-}
+/* ---- Opening ---- */
 
 static void open_denied(struct generation *g)
 {
@@ -181,25 +70,27 @@ static void open_denied(struct generation *g)
 		g->program.base, STATE_DENIED, g->program.self, STATE_HEADER_BYTES, &error);
 	if (g->denied < 0)
 		program_fail_state(&g->program, &error);
-	g->desks.denied = state_of(g->denied, STATE_HEADER_BYTES);
-	if (g->desks.denied == NULL)
+	g->accounts.denied = state_of(g->denied, STATE_HEADER_BYTES);
+	if (g->accounts.denied == NULL)
 		program_fail(&g->program, "mmap");
 }
 
-static void open_board(struct generation *g)
+static void open_shared(struct generation *g)
 {
 	static uint32_t numbers;
+	struct progress *progress;
 
 	g->memory = (int)syscall(SYS_memfd_create, "nmnotifyd", 1 /* MFD_CLOEXEC */);
-	if (g->memory < 0 || ftruncate(g->memory, (off_t)sizeof(struct board)) != 0)
+	if (g->memory < 0 || ftruncate(g->memory, (off_t)sizeof(struct shared)) != 0)
 		program_fail(&g->program, "memfd_create");
-	g->board = board_map(g->memory);
-	if (g->board == NULL)
+	g->shared = shared_map(g->memory);
+	if (g->shared == NULL)
 		program_fail(&g->program, "mmap");
+	progress = &g->shared->progress;
 	/* No two generations use the same numbers: see turn_answer(). */
 	for (unsigned i = 0; i < CONF_ACCOUNTS_MAX; i++) {
-		atomic_store(&g->board->looking[i], numbers);
-		atomic_store(&g->board->settled[i], numbers);
+		atomic_store(&progress->looking[i], numbers);
+		atomic_store(&progress->settled[i], numbers);
 	}
 	numbers += NUMBERS_EACH;
 }
@@ -227,11 +118,15 @@ void generation_open(struct generation *g)
 		program_fail_configuration(&g->program, "too many generations");
 	program_open_base(&g->program);
 	guard_state(g);
-	open_board(g);
+	open_shared(g);
 	open_denied(g);
-	g->desks.is_root = g->program.self == 0;
-	for (; g->desks.count < g->program.conf.accounts_count; g->desks.count++)
-		usable += open_desk(g, g->desks.count);
+	g->accounts.is_root = g->program.self == 0;
+	for (; g->accounts.count < g->program.conf.accounts_count; g->accounts.count++) {
+		unsigned i = g->accounts.count;
+
+		usable += served_account_open(&g->accounts.served[i], &g->program,
+			&g->program.conf.accounts[i], &g->shared->spare[i]);
+	}
 	if (usable == 0)
 		program_end(&g->program, EX_OSERR);
 }
@@ -262,33 +157,25 @@ pid_t generation_try(const struct launch *launch)
 /* What is the network process's alone. */
 static void close_handed_over(struct generation *g)
 {
-	close_if_open(g->memory);
-	close_if_open(g->denied);
-	for (unsigned i = 0; i < g->desks.count; i++) {
-		close_if_open(g->limits[i]);
-		close_if_open(g->asking[i]);
-	}
+	fd_close_if_open(g->memory);
+	fd_close_if_open(g->denied);
+	for (unsigned i = 0; i < g->accounts.count; i++)
+		served_account_hand_over(&g->accounts.served[i]);
 }
 
 void generation_free(struct generation *g)
 {
-	for (unsigned i = 0; i < g->desks.count; i++) {
-		struct desk *desk = &g->desks.desk[i];
-
-		close_if_open(desk->directory);
-		close_if_open(desk->turn.fd);
-		if (desk->state != desk->spare)
-			(void)munmap(desk->state, sizeof(struct state));
-	}
-	close_if_open(g->requests);
+	for (unsigned i = 0; i < g->accounts.count; i++)
+		served_account_close(&g->accounts.served[i]);
+	fd_close_if_open(g->requests);
 	if (g->program.base > 0)
 		(void)close(g->program.base); /* was only read */
 	(void)bus_register(g, false);
 	/* munmap(2) fails for no mapping of ours. */
-	if (g->desks.denied != NULL)
-		(void)munmap(g->desks.denied, STATE_HEADER_BYTES);
-	if (g->board != NULL)
-		(void)munmap(g->board, sizeof(*g->board));
+	if (g->accounts.denied != NULL)
+		(void)munmap(g->accounts.denied, STATE_HEADER_BYTES);
+	if (g->shared != NULL)
+		(void)munmap(g->shared, sizeof(*g->shared));
 	(void)munmap(g, sizeof(*g));
 }
 
@@ -296,8 +183,8 @@ void generation_free(struct generation *g)
 
 static bool is_an_accounts(const struct generation *g, uid_t uid)
 {
-	for (unsigned i = 0; i < g->desks.count; i++)
-		if (g->desks.desk[i].user.uid == uid)
+	for (unsigned i = 0; i < g->accounts.count; i++)
+		if (g->accounts.served[i].user.uid == uid)
 			return true;
 	return false;
 }
@@ -323,22 +210,22 @@ static void choose_network_user(struct generation *g, struct user *chosen)
 			&g->program, "there is neither a user nmnotify nor nobody");
 }
 
-static void tell(struct generation *g, const struct launch *launch)
+static void fill_conf(struct generation *g, const struct launch *launch)
 {
-	struct told *told = &g->board->told;
+	struct network_conf *network_conf = &g->shared->conf;
 
-	told_fill(told, &g->program.conf);
-	told->runner = getpid();
-	told->is_root = g->program.self == 0;
-	if (told->is_root)
-		choose_network_user(g, &told->user);
-	told->alive_every = launch->alive_every;
-	told->listeners_count = launch->listeners_count;
-	memcpy(told->listener, launch->listener, sizeof(told->listener));
-	for (unsigned i = 0; i < told->listeners_count; i++)
-		told->listener[i].fd = LISTENERS_FD + (int)i;
-	for (unsigned i = 0; i < told->accounts_count; i++)
-		told->account[i].is_shut = g->desks.desk[i].is_shut;
+	network_conf_fill(network_conf, &g->program.conf);
+	network_conf->runner = getpid();
+	network_conf->is_root = g->program.self == 0;
+	if (network_conf->is_root)
+		choose_network_user(g, &network_conf->user);
+	network_conf->alive_every = launch->alive_every;
+	network_conf->listeners_count = launch->listeners_count;
+	memcpy(network_conf->listener, launch->listener, sizeof(network_conf->listener));
+	for (unsigned i = 0; i < network_conf->listeners_count; i++)
+		network_conf->listener[i].fd = LISTENERS_FD + (int)i;
+	for (unsigned i = 0; i < network_conf->accounts_count; i++)
+		network_conf->account[i].is_shut = g->accounts.served[i].is_shut;
 }
 
 /* In the child: makes these its descriptors from RUNNER_FD on, and closes all others but the last,
@@ -377,9 +264,9 @@ _Noreturn static void execute_network(struct generation *g, const struct launch 
 	fd[count++] = g->denied;
 	for (unsigned i = 0; i < launch->listeners_count; i++)
 		fd[count++] = launch->listener[i].fd;
-	for (unsigned i = 0; i < g->desks.count; i++) {
-		fd[count++] = g->limits[i];
-		fd[count++] = g->asking[i];
+	for (unsigned i = 0; i < g->accounts.count; i++) {
+		fd[count++] = g->accounts.served[i].limits;
+		fd[count++] = g->accounts.served[i].asking;
 	}
 	fd[count++] = launch->image;
 	if (descriptors_arrange(fd, count) && signals_unblock())
@@ -393,13 +280,13 @@ void generation_serve(struct generation *g, const struct launch *launch)
 {
 	int pair[2];
 
-	tell(g, launch);
+	fill_conf(g, launch);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		program_fail(&g->program, "socketpair");
-	g->network = fork();
-	if (g->network < 0)
+	g->network_pid = fork();
+	if (g->network_pid < 0)
 		program_fail(&g->program, "fork");
-	if (g->network == 0)
+	if (g->network_pid == 0)
 		execute_network(g, launch, pair[1]);
 	(void)close(pair[1]); /* the other's now */
 	g->requests = pair[0];

@@ -9,9 +9,9 @@
 
 #include <sys/types.h>
 
+#include "daemon/accounts.h"
+#include "daemon/handover.h"
 #include "run/program.h"
-#include "daemon/network.h"
-#include "daemon/share.h"
 
 /* At a time: one that serves, one that is about to, and those that end. */
 #define GENERATIONS_MAX 4
@@ -30,14 +30,12 @@ struct launch {
 
 struct generation {
 	struct program program;
-	struct desks desks;
-	struct board *board;
-	int memory;                    /* the board's file, until the network process has it */
-	int denied;                    /* likewise, of the counters of sources without account */
-	int asking[CONF_ACCOUNTS_MAX]; /* likewise: a turn file with the lock `asking` */
-	int limits[CONF_ACCOUNTS_MAX]; /* likewise: a state file */
-	int requests;                  /* the runner's end of the socket pair */
-	pid_t network;
+	struct served_accounts accounts;
+	struct shared *shared;
+	int memory;   /* the file of `shared`, until the network process has it */
+	int denied;   /* likewise, of the counters of sources without account */
+	int requests; /* the runner's end of the socket pair */
+	pid_t network_pid;
 	bool is_ready, is_ended; /* of the network process */
 	int status;              /* wait(2)'s */
 	unsigned children;

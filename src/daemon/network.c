@@ -11,8 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/request.h"
 #include "lib/fd.h"
 #include "lib/line.h"
+#include "run/decision.h"
 #include "state/tally.h"
 
 /* From one listening socket before the others are looked at again. */
@@ -40,20 +42,20 @@ static const struct span sleep_span = { .ms = 60000 };
 #define EVENT_LISTENER 0x10000u
 #define EVENT_RUNNER   0x20000u
 
-#define NOBODY         UINT32_MAX
+#define NONE           UINT32_MAX
 
 /* A connection whose line is not whole. In a list by age. */
 struct pending {
 	int fd;
 	struct line line;
 	struct source source;
-	unsigned desk;
+	unsigned account;
 	struct deadline deadline;
 	uint32_t older, newer;
 };
 
 /* What the runner was last asked for an account, until it is settled. */
-struct errand {
+struct turn_request {
 	struct request request;
 	bool is_unsent;
 };
@@ -64,7 +66,7 @@ static struct {
 	int epoll;
 	struct pending pending[NETWORK_CONNECTIONS_MAX];
 	uint32_t pending_most, oldest, newest, free; /* free: list through `newer` */
-	struct errand errand[CONF_ACCOUNTS_MAX];
+	struct turn_request turn_request[CONF_ACCOUNTS_MAX];
 	struct deadline now;      /* of this round */
 	struct deadline idle_at;  /* if nothing happens: when we have been idle for long enough */
 	struct deadline alive_at; /* when the runner is told next that we are */
@@ -87,41 +89,43 @@ static bool runner_send(const struct request *request)
 	return true;
 }
 
-static bool errand_is_open(unsigned desk)
+static bool turn_request_is_open(unsigned account)
 {
-	return !board_is_settled(loop.network->board, desk, loop.errand[desk].request.number);
+	return !progress_is_settled(
+		loop.network->progress, account, loop.turn_request[account].request.number);
 }
 
 /*
  * Is a line that is allowed at `allowed` covered by what the runner has been asked already? It is
  * if the process that it starts looks for its turn later than now, and is not overtaken by a
- * start that has been already (tests/model/board.pml: network).
+ * start that has been already (tests/model/progress.pml: network).
  */
-static bool errand_covers(unsigned desk, struct moment allowed)
+static bool turn_request_covers(unsigned account, struct moment allowed)
 {
 	const struct network_process *network = loop.network;
-	const struct request *request = &loop.errand[desk].request;
+	const struct request *request = &loop.turn_request[account].request;
 
 	return request->has_line && !moment_later(moment_of_word(request->allowed), allowed) &&
-	       request->noted == atomic_load(&network->desks->desk[desk].state->starts) &&
-	       !board_is_looking(network->board, desk, request->number);
+	       request->noted == atomic_load(&network->accounts->served[account].state->starts) &&
+	       !progress_is_looking(network->progress, account, request->number);
 }
 
-static void errand_send(unsigned desk, const struct decision *decision, const struct source *source)
+static void turn_request_send(
+	unsigned account, const struct decision *decision, const struct source *source)
 {
-	/* tests/model/board.pml: errand_send(). */
-	struct errand *errand = &loop.errand[desk];
+	/* tests/model/progress.pml: turn_request_send(). */
+	struct turn_request *asked = &loop.turn_request[account];
 	struct moment allowed = decision->allowed;
 
 	/* This one takes the place of one whose process may yet die; but not of one that a start
 	 * has overtaken, and whose time is not this line's. */
-	if (decision->has_line && errand->request.has_line && errand_is_open(desk) &&
-		errand->request.noted == decision->turn->noted)
-		allowed = moment_earliest(allowed, moment_of_word(errand->request.allowed));
-	errand->request = (struct request){
+	if (decision->has_line && asked->request.has_line && turn_request_is_open(account) &&
+		asked->request.noted == decision->turn->noted)
+		allowed = moment_earliest(allowed, moment_of_word(asked->request.allowed));
+	asked->request = (struct request){
 		.kind = REQUEST_TURN,
-		.account = desk,
-		.number = errand->request.number + 1,
+		.account = account,
+		.number = asked->request.number + 1,
 		.has_line = decision->has_line,
 		.allowed = moment_to_word(allowed),
 		.is_charged = decision->is_charged,
@@ -130,23 +134,23 @@ static void errand_send(unsigned desk, const struct decision *decision, const st
 	};
 	/* Before anybody can know of it: from here on it outlives us both. */
 	if (decision->has_line)
-		turn_ask(decision->turn, errand->request.number, allowed);
-	errand->is_unsent = !runner_send(&errand->request);
-	loop.has_unsent |= errand->is_unsent;
+		turn_ask(decision->turn, asked->request.number, allowed);
+	asked->is_unsent = !runner_send(&asked->request);
+	loop.has_unsent |= asked->is_unsent;
 }
 
-static void errands_resend(void)
+static void turn_requests_resend(void)
 {
-	/* tests/model/board.pml: errands_resend(). */
+	/* tests/model/progress.pml: turn_requests_resend(). */
 	if (!loop.has_unsent)
 		return;
 	loop.has_unsent = false;
-	for (unsigned i = 0; i < loop.network->desks->count; i++) {
-		struct errand *errand = &loop.errand[i];
+	for (unsigned i = 0; i < loop.network->accounts->count; i++) {
+		struct turn_request *asked = &loop.turn_request[i];
 
-		if (errand->is_unsent)
-			errand->is_unsent = !runner_send(&errand->request);
-		loop.has_unsent |= errand->is_unsent;
+		if (asked->is_unsent)
+			asked->is_unsent = !runner_send(&asked->request);
+		loop.has_unsent |= asked->is_unsent;
 	}
 }
 
@@ -193,62 +197,64 @@ static void tell_alive(void)
 
 /* ---- Decisions ---- */
 
-static struct decision decision_of(unsigned desk, const struct source *source)
+static struct decision decision_of(unsigned account, const struct source *source)
 {
-	struct desk *d = &loop.network->desks->desk[desk];
+	struct served_account *served = &loop.network->accounts->served[account];
 
 	return (struct decision){
-		.account = d->account,
-		.turn = &d->turn,
-		.cells = limiter_locate(d->state, source),
+		.account = served->account,
+		.turn = &served->turn,
+		.cells = limiter_locate(served->state, source),
 	};
 }
 
 /* Would even a valid line change nothing? */
-static bool is_covered(unsigned desk, const struct decision *decision)
+static bool is_covered(unsigned account, const struct decision *decision)
 {
-	return errand_covers(desk, limiter_peek(&decision->cells, decision->account->limit)) ||
+	return turn_request_covers(
+		       account, limiter_peek(&decision->cells, decision->account->limit)) ||
 	       decision_is_covered(decision);
 }
 
-/* The index of the account that takes the connection; NOBODY: none does, or can, and said so. */
-static unsigned desk_find(const struct source *source, const struct source *to)
+/* The index of the account that takes the connection; ACCOUNT_NONE: none does, or can, and said so.
+ */
+static unsigned account_find(const struct source *source, const struct source *to)
 {
 	struct network_process *network = loop.network;
-	const struct account *account = conf_account(network->conf, source, to);
-	unsigned desk;
+	const struct account *found = conf_account(network->conf, source, to);
+	unsigned account;
 
-	if (account == NULL) {
-		tell_verdict(network->desks->denied, ACCOUNT_NONE, VERDICT_DENIED, LINE_REASON_NONE,
-			source);
-		return NOBODY;
+	if (found == NULL) {
+		tell_verdict(network->accounts->denied, ACCOUNT_NONE, VERDICT_DENIED,
+			LINE_REASON_NONE, source);
+		return ACCOUNT_NONE;
 	}
-	desk = (unsigned)(account - network->conf->accounts);
-	if (!network->desks->desk[desk].is_shut)
-		return desk;
-	tell_verdict(
-		network->desks->desk[desk].state, desk, VERDICT_ERROR, LINE_REASON_NONE, source);
-	return NOBODY;
+	account = (unsigned)(found - network->conf->accounts);
+	if (!network->accounts->served[account].is_shut)
+		return account;
+	tell_verdict(network->accounts->served[account].state, account, VERDICT_ERROR,
+		LINE_REASON_NONE, source);
+	return ACCOUNT_NONE;
 }
 
 /* A line, or what is not one: the verdict, and the runner if somebody must take a turn. */
-static void conclude(unsigned desk, const struct source *source, const struct line *line,
+static void conclude(unsigned account, const struct source *source, const struct line *line,
 	enum line_state line_state)
 {
-	/* tests/model/board.pml: network. */
-	struct decision decision = decision_of(desk, source);
-	struct state *state = loop.network->desks->desk[desk].state;
+	/* tests/model/progress.pml: network. */
+	struct decision decision = decision_of(account, source);
+	struct state *state = loop.network->accounts->served[account].state;
 	bool needs_turn;
 
 	decision_line(&decision, line_state);
-	needs_turn = !(decision.has_line ? errand_covers(desk, decision.allowed)
-					 : errand_is_open(desk)) &&
+	needs_turn = !(decision.has_line ? turn_request_covers(account, decision.allowed)
+					 : turn_request_is_open(account)) &&
 		     decision_needs_turn(&decision);
 	if (needs_turn)
-		errand_send(desk, &decision, source);
+		turn_request_send(account, &decision, source);
 	/* The process that takes the turn for a line knows, and tells, its verdict. */
 	if (!needs_turn || !decision.has_line)
-		tell_verdict(state, desk, decision.verdict,
+		tell_verdict(state, account, decision.verdict,
 			decision.has_line || line_state == LINE_FAILED
 				? LINE_REASON_NONE
 				: line_malformed_reason(line),
@@ -269,22 +275,22 @@ static void pending_prepare(void)
 					    : 1 + (uint32_t)limit.rlim_cur / 4;
 	for (uint32_t i = 0; i < loop.pending_most; i++) {
 		loop.pending[i].fd = -1;
-		loop.pending[i].newer = i + 1 < loop.pending_most ? i + 1 : NOBODY;
+		loop.pending[i].newer = i + 1 < loop.pending_most ? i + 1 : NONE;
 	}
 	loop.next_deadline = DEADLINE_NEVER;
 	loop.free = 0;
-	loop.oldest = loop.newest = NOBODY;
+	loop.oldest = loop.newest = NONE;
 }
 
 static void pending_remove(struct pending *pending)
 {
 	uint32_t index = (uint32_t)(pending - loop.pending);
 
-	if (pending->older == NOBODY)
+	if (pending->older == NONE)
 		loop.oldest = pending->newer;
 	else
 		loop.pending[pending->older].newer = pending->newer;
-	if (pending->newer == NOBODY)
+	if (pending->newer == NONE)
 		loop.newest = pending->older;
 	else
 		loop.pending[pending->newer].older = pending->older;
@@ -297,25 +303,26 @@ static void pending_end(struct pending *pending, enum line_state line)
 {
 	/* Closed first: the verdict takes longer, and the sender need not wait for it. */
 	(void)close(pending->fd); /* which also takes it out of the poll set */
-	conclude(pending->desk, &pending->source, &pending->line, line);
+	conclude(pending->account, &pending->source, &pending->line, line);
 	pending_remove(pending);
 }
 
 /* There is always room: for the oldest silent one the time is up when another comes. */
-static void pending_add(int fd, const struct line *line, const struct source *source, unsigned desk)
+static void pending_add(
+	int fd, const struct line *line, const struct source *source, unsigned account)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	struct pending *pending;
 	uint32_t index;
 
-	if (loop.free == NOBODY)
+	if (loop.free == NONE)
 		pending_end(&loop.pending[loop.oldest], LINE_TIMEOUT);
 	index = loop.free;
 	pending = &loop.pending[index];
 	event.data.u32 = index;
 	if (epoll_ctl(loop.epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
 		(void)close(fd);
-		conclude(desk, source, line, LINE_FAILED);
+		conclude(account, source, line, LINE_FAILED);
 		return;
 	}
 	loop.free = pending->newer;
@@ -323,14 +330,14 @@ static void pending_add(int fd, const struct line *line, const struct source *so
 		.fd = fd,
 		.line = *line,
 		.source = *source,
-		.desk = desk,
+		.account = account,
 		.deadline = deadline_add(
-			loop.now, loop.network->desks->desk[desk].account->read_timeout),
+			loop.now, loop.network->accounts->served[account].account->read_timeout),
 		.older = loop.newest,
-		.newer = NOBODY,
+		.newer = NONE,
 	};
 	loop.next_deadline = deadline_earlier(loop.next_deadline, pending->deadline);
-	if (loop.newest == NOBODY)
+	if (loop.newest == NONE)
 		loop.oldest = index;
 	else
 		loop.pending[loop.newest].newer = index;
@@ -346,7 +353,7 @@ static void pending_expire(void)
 	if (!deadline_is_over(loop.next_deadline, loop.now))
 		return;
 	loop.next_deadline = DEADLINE_NEVER;
-	while (index != NOBODY) {
+	while (index != NONE) {
 		struct pending *pending = &loop.pending[index];
 
 		index = pending->newer;
@@ -375,7 +382,7 @@ static enum line_state line_receive(int fd, struct line *line, bool bare_lf)
 
 static void pending_read(struct pending *pending)
 {
-	const struct account *account = loop.network->desks->desk[pending->desk].account;
+	const struct account *account = loop.network->accounts->served[pending->account].account;
 	enum line_state state = line_receive(pending->fd, &pending->line, account->bare_lf);
 
 	if (state != LINE_INCOMPLETE)
@@ -388,29 +395,29 @@ static void connection_take(int fd, const struct sockaddr_storage *address)
 	struct line line = { .length = 0 };
 	struct decision decision;
 	enum line_state state;
-	unsigned desk;
+	unsigned account;
 
 	if (conf_needs_to(loop.network->conf))
 		(void)fd_local_address(fd, &to); /* else it is unknown: no `to` holds it */
-	desk = desk_find(&source, &to);
-	if (desk == NOBODY) {
+	account = account_find(&source, &to);
+	if (account == ACCOUNT_NONE) {
 		(void)close(fd);
 		return;
 	}
-	decision = decision_of(desk, &source);
-	if (is_covered(desk, &decision)) {
+	decision = decision_of(account, &source);
+	if (is_covered(account, &decision)) {
 		(void)close(fd);
-		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
-			LINE_REASON_NONE, &source);
+		tell_verdict(loop.network->accounts->served[account].state, account,
+			VERDICT_COALESCED, LINE_REASON_NONE, &source);
 		return;
 	}
 	state = line_receive(fd, &line, decision.account->bare_lf);
 	if (state == LINE_INCOMPLETE) {
-		pending_add(fd, &line, &source, desk);
+		pending_add(fd, &line, &source, account);
 		return;
 	}
 	(void)close(fd);
-	conclude(desk, &source, &line, state);
+	conclude(account, &source, &line, state);
 }
 
 /* Errors of accept(2): there is no descriptor, or no memory, for one more connection. */
@@ -424,7 +431,7 @@ static bool is_full(int error)
 static bool accept_goes_on(int error)
 {
 	if (is_full(error)) {
-		if (loop.oldest == NOBODY)
+		if (loop.oldest == NONE)
 			return false;
 		pending_end(&loop.pending[loop.oldest], LINE_TIMEOUT);
 		return true;
@@ -452,17 +459,17 @@ static void connections_accept(const struct listener *listener)
 static void datagram_take(
 	const struct line *line, const struct source *source, const struct source *to)
 {
-	unsigned desk = desk_find(source, to);
+	unsigned account = account_find(source, to);
 	struct decision decision;
 
-	if (desk == NOBODY)
+	if (account == ACCOUNT_NONE)
 		return;
-	decision = decision_of(desk, source);
-	if (is_covered(desk, &decision))
-		tell_verdict(loop.network->desks->desk[desk].state, desk, VERDICT_COALESCED,
-			LINE_REASON_NONE, source);
+	decision = decision_of(account, source);
+	if (is_covered(account, &decision))
+		tell_verdict(loop.network->accounts->served[account].state, account,
+			VERDICT_COALESCED, LINE_REASON_NONE, source);
 	else
-		conclude(desk, source, line, line_judge(line, true, decision.account->bare_lf));
+		conclude(account, source, line, line_judge(line, true, decision.account->bare_lf));
 }
 
 /* musl's CMSG_NXTHDR() makes unsigned of a negative mask. */
@@ -576,8 +583,8 @@ bool network_prepare(struct network_process *network)
 	for (unsigned i = 0; i < network->listeners_count; i++)
 		if (!listener_add(i))
 			return false;
-	for (unsigned i = 0; i < network->desks->count; i++)
-		loop.errand[i].request.number = atomic_load(&network->board->settled[i]);
+	for (unsigned i = 0; i < network->accounts->count; i++)
+		loop.turn_request[i].request.number = atomic_load(&network->progress->settled[i]);
 	pending_prepare();
 	return true;
 }
@@ -627,12 +634,12 @@ static void event_handle(const struct epoll_event *event)
 /* Is there nothing to do, and has there been nothing for the time that was configured? */
 static bool is_idle(void)
 {
-	if (loop.oldest != NOBODY)
+	if (loop.oldest != NONE)
 		return false;
 	if (!loop.is_draining && (!deadline_is_over(loop.idle_at, loop.now) || loop.had_children))
 		return false;
-	for (unsigned i = 0; i < loop.network->desks->count; i++)
-		if (errand_is_open(i))
+	for (unsigned i = 0; i < loop.network->accounts->count; i++)
+		if (turn_request_is_open(i))
 			return false;
 	return true;
 }
@@ -677,8 +684,8 @@ int network_serve(struct network_process *network)
 		pending_expire();
 		if (count > 0 || loop.had_children)
 			loop.idle_at = in_or_never(network->conf->idle);
-		loop.had_children = atomic_load(&loop.network->board->children) != 0;
-		errands_resend();
+		loop.had_children = atomic_load(&loop.network->progress->children) != 0;
+		turn_requests_resend();
 		tell_alive();
 		if (is_idle())
 			return EX_OK;

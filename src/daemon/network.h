@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The network process of nmnotifyd: everything that comes from outside ends here. It runs under
- * network.policy, and tells the runner by requests (share.h).
+ * network.policy, and tells the runner by requests (request.h).
  */
 #ifndef NMNOTIFY_NETWORK_H
 #define NMNOTIFY_NETWORK_H
 
 #include "conf/conf.h"
 #include "lib/service.h"
-#include "daemon/share.h"
+#include "daemon/accounts.h"
+#include "daemon/handover.h"
 
 /* Connections that have not said their line yet. One more, and the oldest is dropped. */
 #define NETWORK_CONNECTIONS_MAX 1024
 
 struct network_process {
 	const struct conf *conf;
-	struct desks *desks;
-	struct board *board;
+	struct served_accounts *accounts;
+	const struct progress *progress;
 	struct listener *listener;
 	unsigned listeners_count;
 	struct span alive_every; /* between two REQUEST_ALIVE; 0: none */
@@ -35,9 +36,7 @@ bool network_prepare(struct network_process *network);
  */
 int network_serve(struct network_process *network);
 
-/* The name that the network process is executed by. The program then is that process, from its
- * first step to its end. */
-#define NETWORK_NAME "nmnotifyd-network"
+/* The program as the network process, from its first step to its end. */
 int network_main(void);
 
 #endif

@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "policy/confine.h"
+#include "run/decision.h"
 
 extern const struct policy network_policies[];
 
 /* What it is made of. One to a process. */
 static struct {
 	struct conf conf;
-	struct desks desks;
+	struct served_accounts accounts;
 	struct listener listener[LISTENERS_MAX];
 	struct network_process process;
 } own;
@@ -27,74 +28,75 @@ static void on_own_bus(int number, siginfo_t *info, void *context)
 {
 	(void)number;
 	(void)context;
-	if (!desks_shut_at(&own.desks, info->si_addr))
+	if (!accounts_shut_at(&own.accounts, info->si_addr))
 		_exit(EX_IOERR); /* the runner says what that means */
 }
 
-static bool own_desk(struct board *board, unsigned account, int fd)
+static bool own_account(struct shared *shared, unsigned account, int fd)
 {
-	struct desk *desk = &own.desks.desk[account];
+	struct served_account *served = &own.accounts.served[account];
 
-	desk->account = &own.conf.accounts[account];
-	desk->spare = &board->spare[account];
-	desk->is_shut = board->told.account[account].is_shut;
-	desk->state = desk->is_shut ? desk->spare : state_of(fd, sizeof(struct state));
-	if (desk->state == NULL)
+	served->account = &own.conf.accounts[account];
+	served->spare = &shared->spare[account];
+	served->is_shut = shared->conf.account[account].is_shut;
+	served->state = served->is_shut ? served->spare : state_of(fd, sizeof(struct state));
+	if (served->state == NULL)
 		return false;
 	(void)close(fd); /* it is mapped */
-	desk->turn = decision_turn(desk->account, desk->state);
-	desk->turn.fd = fd + 1;
+	served->turn = decision_turn(served->account, served->state);
+	served->turn.fd = fd + 1;
 	return true;
 }
 
 /* Maps what was handed over. NULL: it cannot be. */
-static const struct told *own_take(void)
+static const struct network_conf *own_take(void)
 {
 	struct sigaction action = { .sa_sigaction = on_own_bus, .sa_flags = SA_SIGINFO };
-	struct board *board = board_map(BOARD_FD);
-	const struct told *told;
+	struct shared *shared = shared_map(SHARED_FD);
+	const struct network_conf *network_conf;
 
-	if (board == NULL)
+	if (shared == NULL)
 		return NULL;
-	told = &board->told;
-	told_take(told, &own.conf);
-	memcpy(own.listener, told->listener, sizeof(own.listener));
-	own.desks.denied = state_of(DENIED_FD, STATE_HEADER_BYTES);
-	own.desks.is_root = told->is_root;
-	own.desks.count = told->accounts_count;
-	(void)close(BOARD_FD); /* as in own_desk() */
+	network_conf = &shared->conf;
+	network_conf_take(network_conf, &own.conf);
+	memcpy(own.listener, network_conf->listener, sizeof(own.listener));
+	own.accounts.denied = state_of(DENIED_FD, STATE_HEADER_BYTES);
+	own.accounts.is_root = network_conf->is_root;
+	own.accounts.count = network_conf->accounts_count;
+	(void)close(SHARED_FD); /* as in own_account() */
 	(void)close(DENIED_FD);
-	if (own.desks.denied == NULL || sigaction(SIGBUS, &action, NULL) != 0)
+	if (own.accounts.denied == NULL || sigaction(SIGBUS, &action, NULL) != 0)
 		return NULL;
-	for (unsigned i = 0; i < told->accounts_count; i++)
-		if (!own_desk(board, i, LISTENERS_FD + (int)(told->listeners_count + 2 * i)))
+	for (unsigned i = 0; i < network_conf->accounts_count; i++)
+		if (!own_account(
+			    shared, i, LISTENERS_FD + (int)(network_conf->listeners_count + 2 * i)))
 			return NULL;
 	own.process = (struct network_process){
 		.conf = &own.conf,
-		.desks = &own.desks,
-		.board = board,
+		.accounts = &own.accounts,
+		.progress = &shared->progress,
 		.listener = own.listener,
-		.listeners_count = told->listeners_count,
-		.alive_every = told->alive_every,
+		.listeners_count = network_conf->listeners_count,
+		.alive_every = network_conf->alive_every,
 	};
-	return told;
+	return network_conf;
 }
 
 /* Without the runner nobody would end us, were we taken over: the kernel does. Set after the last
  * change of ids, which would take it back (prctl(2)). */
-static bool die_with_runner(const struct told *told)
+static bool die_with_runner(const struct network_conf *network_conf)
 {
-	return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == told->runner;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == network_conf->runner;
 }
 
 int network_main(void)
 {
-	const struct told *told = relocations_guard() ? own_take() : NULL;
+	const struct network_conf *network_conf = relocations_guard() ? own_take() : NULL;
 
 	(void)prctl(PR_SET_NAME, "nmnotifyd"); /* else the number of a descriptor; cannot fail */
-	if (told == NULL || !network_prepare(&own.process) ||
-		(told->is_root && !privileges_become(&told->user)) || !die_with_runner(told) ||
-		!confine(&network_policies[0]))
+	if (network_conf == NULL || !network_prepare(&own.process) ||
+		(network_conf->is_root && !privileges_become(&network_conf->user)) ||
+		!die_with_runner(network_conf) || !confine(&network_policies[0]))
 		return EX_OSERR;
 	return network_serve(&own.process);
 }

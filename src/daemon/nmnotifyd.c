@@ -20,6 +20,7 @@
 #include "policy/confine.h"
 #include "lib/fd.h"
 #include "daemon/generation.h"
+#include "daemon/network.h"
 #include "run/program.h"
 #include "daemon/runner.h"
 #include "lib/service.h"

@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "daemon/request.h"
 #include "policy/confine.h"
 #include "lib/service.h"
 #include "lib/text.h"
@@ -85,7 +86,7 @@ static struct log log_of(const struct generation *generation, const struct reque
 	log.source = source_text(&request->source, text);
 	log.account = NULL;
 	if (request->account != ACCOUNT_NONE)
-		log.account = generation->desks.desk[request->account].account->name;
+		log.account = generation->accounts.served[request->account].account->name;
 	return log;
 }
 
@@ -98,38 +99,38 @@ static int waiter_refused(struct job *job, const char *what)
 /* As the handler does, once it has read a line. */
 static int waiter_main(struct generation *generation, const struct request *request)
 {
-	/* tests/model/board.pml: turn_child. */
-	const struct desk *desk = &generation->desks.desk[request->account];
-	struct board *board = generation->board;
+	/* tests/model/progress.pml: turn_child. */
+	const struct served_account *served = &generation->accounts.served[request->account];
+	struct progress *progress = &generation->shared->progress;
 	char text[SOURCE_TEXT_MAX];
 	struct log log = log_of(generation, request, text);
-	struct tally tally = { .log = &log, .state = desk->state };
+	struct tally tally = { .log = &log, .state = served->state };
 	struct job job = {
 		.conf = &generation->program.conf,
-		.account = desk->account,
-		.user = &desk->user,
+		.account = served->account,
+		.user = &served->user,
 		.source_text = text,
 		.tally = &tally,
 	};
 	struct state_error error;
 
-	job_prepare(&job, desk->state, &request->source);
+	job_prepare(&job, served->state, &request->source);
 	decision_resume(&job.decision, request->has_line != 0, moment_of_word(request->allowed),
 		request->is_charged != 0, request->noted);
 	tally.log->socket = 0;                     /* the runner's own stays the runner's */
 	program_guard_state(&generation->program); /* our own state is another's no longer */
-	if (generation->program.self == 0 && !privileges_become(&desk->user))
+	if (generation->program.self == 0 && !privileges_become(&served->user))
 		return waiter_refused(&job, "dropping privileges");
-	if (!turn_open(&job.turn, desk->directory, &error))
+	if (!turn_open(&job.turn, served->directory, &error))
 		return waiter_refused(&job, "opening the turn file");
-	if (!confine(policy_find(desk->account->confine)))
+	if (!confine(policy_find(served->account->confine)))
 		return waiter_refused(&job, "confine");
-	board_look(board, request->account, request->number);
+	progress_look(progress, request->account, request->number);
 	if (!decision_join(&job.decision))
 		return waiter_refused(&job, "the turn file");
 	if (request->has_line)
 		turn_answer(&job.turn, request->number);
-	board_settle(board, request->account, request->number);
+	progress_settle(progress, request->account, request->number);
 	if (request->has_line)
 		tally_verdict(&tally, job.decision.verdict, NULL);
 	return job.decision.is_waiter ? waiter_run(&job) : EX_OK;
@@ -142,7 +143,7 @@ static void children_count(void)
 {
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++)
 		if (room.generation[i] != NULL)
-			atomic_store(&room.generation[i]->board->children, room.children);
+			atomic_store(&room.generation[i]->shared->progress.children, room.children);
 }
 
 static void signals_default(void)
@@ -158,19 +159,19 @@ static void signals_default(void)
  * orphans_adopt(). */
 static void turn_failed(struct generation *generation, const struct request *request)
 {
-	/* tests/model/board.pml: turn_failed(). */
-	struct board *board = generation->board;
-	const struct turn *turn = &generation->desks.desk[request->account].turn;
+	/* tests/model/progress.pml: turn_failed(). */
+	struct progress *progress = &generation->shared->progress;
+	const struct turn *turn = &generation->accounts.served[request->account].turn;
 
 	room.adopt_at = deadline_in(retry_span);
 	/* From here on the debt covers, not this request: if the account's user takes that away,
 	 * the next line must ask anew. */
-	board_look(board, request->account, request->number);
-	if (request->has_line && !board_is_settled(board, request->account, request->number))
+	progress_look(progress, request->account, request->number);
+	if (request->has_line && !progress_is_settled(progress, request->account, request->number))
 		turn_owe(turn, moment_of_word(request->allowed));
 	if (request->has_line)
 		turn_answer(turn, request->number);
-	board_settle(board, request->account, request->number);
+	progress_settle(progress, request->account, request->number);
 }
 
 static bool has_room(const struct generation *generation, unsigned account)
@@ -197,12 +198,12 @@ static void descriptors_leave(void)
 
 static void child_fork(struct generation *generation, const struct request *request)
 {
-	/* tests/model/board.pml: child_fork(), and what runner does when it fails. */
+	/* tests/model/progress.pml: child_fork(), and what runner does when it fails. */
 	pid_t pid = -1;
 
-	if (generation->desks.desk[request->account].is_shut) {
-		board_look(generation->board, request->account, request->number);
-		board_settle(generation->board, request->account, request->number);
+	if (generation->accounts.served[request->account].is_shut) {
+		progress_look(&generation->shared->progress, request->account, request->number);
+		progress_settle(&generation->shared->progress, request->account, request->number);
 		return;
 	}
 	if (has_room(generation, request->account))
@@ -229,28 +230,28 @@ static void child_fork(struct generation *generation, const struct request *requ
 /* A debt of a dead process is paid at once. */
 static void orphan_adopt(unsigned account)
 {
-	/* tests/model/board.pml: orphan_adopt(). */
+	/* tests/model/progress.pml: orphan_adopt(). */
 	struct generation *generation = room.current;
 	const struct request debt = { .kind = REQUEST_TURN,
 		.account = account,
-		.number = atomic_load(&generation->board->settled[account]),
+		.number = atomic_load(&generation->shared->progress.settled[account]),
 		.source = { .kind = SOURCE_LOCAL } };
 
-	if (turn_has_orphan(&generation->desks.desk[account].turn))
+	if (turn_has_orphan(&generation->accounts.served[account].turn))
 		child_fork(generation, &debt);
 }
 
 static void orphans_adopt(void)
 {
-	/* tests/model/board.pml: runner, adoption. */
+	/* tests/model/progress.pml: runner, adoption. */
 	room.adopt_at = DEADLINE_NEVER;
-	for (unsigned i = 0; i < room.current->desks.count; i++)
+	for (unsigned i = 0; i < room.current->accounts.count; i++)
 		orphan_adopt(i);
 }
 
 static void child_ended(pid_t pid, int status)
 {
-	/* tests/model/board.pml: child_ended(). */
+	/* tests/model/progress.pml: child_ended(). */
 	const struct request *request;
 	struct generation *generation;
 	struct child child;
@@ -274,7 +275,8 @@ static void child_ended(pid_t pid, int status)
 	if (is_stopping())
 		return; /* what is owed stays owed, for the next start of the service */
 	request = &child.request;
-	is_settled = board_is_settled(generation->board, request->account, request->number);
+	is_settled = progress_is_settled(
+		&generation->shared->progress, request->account, request->number);
 	/* One that fails or crashes would do so again at once. (An action may end with this status,
 	 * too; then nothing is owed.) */
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
@@ -386,7 +388,7 @@ static void requests_take(struct generation *generation, unsigned most)
 		if (got == (ssize_t)sizeof(request))
 			request_handle(generation, &request);
 	if (got == 0 && !generation->is_ended && !is_stopping())
-		(void)kill(generation->network, SIGKILL); /* not waited for: it is there */
+		(void)kill(generation->network_pid, SIGKILL); /* not waited for: it is there */
 }
 
 /* ---- The configuration anew ---- */
@@ -497,8 +499,8 @@ static void network_ended(struct generation *generation, int status)
 		reload_refused();
 	}
 	/* A line that it has taken, and of which it could not tell any more. */
-	for (unsigned i = 0; i < generation->desks.count; i++)
-		turn_adopt(&generation->desks.desk[i].turn);
+	for (unsigned i = 0; i < generation->accounts.count; i++)
+		turn_adopt(&generation->accounts.served[i].turn);
 	orphans_adopt();
 }
 
@@ -523,7 +525,7 @@ static void ended(pid_t pid, int status)
 		return;
 	}
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
-		if (room.generation[i] != NULL && room.generation[i]->network == pid) {
+		if (room.generation[i] != NULL && room.generation[i]->network_pid == pid) {
 			network_ended(room.generation[i], status);
 			return;
 		}
@@ -551,12 +553,13 @@ static void signals_take(void)
 
 /* ---- Status ---- */
 
-static uint32_t counter(const struct desks *desks, enum verdict verdict)
+static uint32_t counter(const struct served_accounts *accounts, enum verdict verdict)
 {
-	uint32_t sum = desks->denied == NULL ? 0 : atomic_load(&desks->denied->verdicts[verdict]);
+	uint32_t sum =
+		accounts->denied == NULL ? 0 : atomic_load(&accounts->denied->verdicts[verdict]);
 
-	for (unsigned i = 0; i < desks->count; i++)
-		sum += atomic_load(&desks->desk[i].state->verdicts[verdict]);
+	for (unsigned i = 0; i < accounts->count; i++)
+		sum += atomic_load(&accounts->served[i].state->verdicts[verdict]);
 	return sum;
 }
 
@@ -572,7 +575,7 @@ static void status_tell(void)
 		text_add(&text, "the configuration was not read again, see the log; ");
 	for (unsigned verdict = 0; verdict < VERDICTS; verdict++)
 		text_add(&text, "%s %u, ", verdict_name((enum verdict)verdict),
-			counter(&room.current->desks, (enum verdict)verdict));
+			counter(&room.current->accounts, (enum verdict)verdict));
 	text_add(&text, "waiting or running %u", room.children);
 	service_status(bytes);
 }
@@ -614,7 +617,7 @@ static void networks_kill(void)
 {
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++)
 		if (room.generation[i] != NULL && !room.generation[i]->is_ended)
-			(void)kill(room.generation[i]->network, SIGKILL); /* is there */
+			(void)kill(room.generation[i]->network_pid, SIGKILL); /* is there */
 }
 
 /* Waits for something to happen, and takes what the network processes have to say. */

@@ -78,6 +78,12 @@ bool fd_void(int fd)
 	return true;
 }
 
+void fd_close_if_open(int fd)
+{
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 void fd_close_from(int first)
 {
 	struct rlimit limit = { .rlim_cur = DESCRIPTORS_FALLBACK_MAX };

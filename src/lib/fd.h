@@ -47,6 +47,9 @@ static inline bool fd_is_locked(int error)
 	return error == EAGAIN || error == EACCES;
 }
 
+/* Closes one through which nothing was written that could be lost; -1: there is none. */
+void fd_close_if_open(int fd);
+
 /* Closes this descriptor and all above it. */
 void fd_close_from(int first);
 

@@ -200,7 +200,7 @@ static uint32_t number_word(uint32_t number)
 
 void turn_ask(const struct turn *turn, uint32_t number, struct moment allowed)
 {
-	/* tests/model/board.pml: errand_send(). */
+	/* tests/model/progress.pml: turn_request_send(). */
 	/* First when, then that. Pairs with become_waiter, which reads them the other way round. */
 	atomic_store(&turn->state->asked_for, moment_to_word(allowed));
 	atomic_store(&turn->state->asked, number_word(number));
@@ -208,7 +208,7 @@ void turn_ask(const struct turn *turn, uint32_t number, struct moment allowed)
 
 void turn_answer(const struct turn *turn, uint32_t number)
 {
-	/* tests/model/board.pml: turn_answer(). */
+	/* tests/model/progress.pml: turn_answer(). */
 	uint32_t asked = number_word(number);
 
 	/* Compare and swap: a later line's stays. Pairs with turn_ask. */
@@ -217,7 +217,7 @@ void turn_answer(const struct turn *turn, uint32_t number)
 
 void turn_owe(const struct turn *turn, struct moment allowed)
 {
-	/* tests/model/turn.pml: owe; board.pml: turn_failed(). */
+	/* tests/model/turn.pml: owe; progress.pml: turn_failed(). */
 	atomic_word *due = &turn->state->due;
 	uint32_t was = atomic_load(due);
 

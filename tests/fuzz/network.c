@@ -50,7 +50,7 @@ static int nap_of_loop(const struct timespec *time);
 struct client {
 	int fd; /* -1: none */
 	bool is_bare_lf, is_judged;
-	unsigned desk; /* NOBODY: permitted nowhere */
+	unsigned account; /* ACCOUNT_NONE: permitted nowhere */
 	char bytes[LINE_READ_MAX];
 	size_t length;
 };
@@ -58,8 +58,8 @@ struct client {
 /* What is made once: a process of a configuration. */
 static struct {
 	struct conf conf;
-	struct desks desks;
-	struct board board;
+	struct served_accounts accounts;
+	struct progress progress;
 	struct listener listener[2];
 	struct network_process process;
 	int runner, waiter[2]; /* other open files of the turn files: a waiter's */
@@ -120,36 +120,36 @@ static ssize_t request_take(const void *bytes, size_t length)
 }
 
 /* The processes of all requests so far look for their turn. */
-static void runner_look(unsigned desk)
+static void runner_look(unsigned account)
 {
-	run.looked[desk] = run.heard[desk];
-	board_look(&made.board, desk, run.looked[desk]);
+	run.looked[account] = run.heard[account];
+	progress_look(&made.progress, account, run.looked[account]);
 }
 
 /* Those that have looked have found out. */
-static void runner_settle(unsigned desk)
+static void runner_settle(unsigned account)
 {
-	board_settle(&made.board, desk, run.looked[desk]);
-	run.is_owed[desk] &= run.looked[desk] < run.needed[desk];
+	progress_settle(&made.progress, account, run.looked[account]);
+	run.is_owed[account] &= run.looked[account] < run.needed[account];
 }
 
 /* A waiter comes, who starts at once and so covers everybody. Or it goes: it has started the action,
  * or it dies and leaves a debt. */
-static void waiter_turns(unsigned desk, bool dies)
+static void waiter_turns(unsigned account, bool dies)
 {
 	struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
-	struct state *state = made.desks.desk[desk].state;
+	struct state *state = made.accounts.served[account].state;
 
-	run.is_waited[desk] = !run.is_waited[desk];
-	range.l_type = run.is_waited[desk] ? F_WRLCK : F_UNLCK;
-	must(fcntl(made.waiter[desk], F_OFD_SETLK, &range) == 0);
-	if (run.is_waited[desk])
+	run.is_waited[account] = !run.is_waited[account];
+	range.l_type = run.is_waited[account] ? F_WRLCK : F_UNLCK;
+	must(fcntl(made.waiter[account], F_OFD_SETLK, &range) == 0);
+	if (run.is_waited[account])
 		atomic_store(&state->due, moment_to_word(moment_now()));
-	if (run.is_waited[desk] || dies)
+	if (run.is_waited[account] || dies)
 		return;
 	atomic_store(&state->due, 0);
 	atomic_fetch_add(&state->starts, 1);
-	run.is_owed[desk] = false;
+	run.is_owed[account] = false;
 }
 
 /* ---- Connections ---- */
@@ -157,14 +157,14 @@ static void waiter_turns(unsigned desk, bool dies)
 static const struct {
 	int family;
 	const char *address;
-	unsigned desk;
+	unsigned account;
 } sources[] = {
 	{ AF_INET, "192.0.2.1", 0 },
 	{ AF_INET6, "::ffff:192.0.2.2", 0 },
 	{ AF_INET6, "2001:db8::1", 0 },
 	{ AF_INET, "10.1.2.3", 1 },
-	{ AF_INET6, "fe80::1", NOBODY },
-	{ AF_INET, "198.51.100.1", NOBODY },
+	{ AF_INET6, "fe80::1", ACCOUNT_NONE },
+	{ AF_INET, "198.51.100.1", ACCOUNT_NONE },
 };
 
 static struct sockaddr_storage address_of(unsigned index)
@@ -198,12 +198,12 @@ static bool is_line(const char *bytes, size_t length, bool bare_lf)
 }
 
 /* A whole line has come, or will be read before anything else happens. */
-static void expect_line(unsigned desk)
+static void expect_line(unsigned account)
 {
-	if (run.is_waited[desk])
+	if (run.is_waited[account])
 		return;
-	run.is_owed[desk] = true;
-	run.needed[desk] = run.looked[desk] + 1;
+	run.is_owed[account] = true;
+	run.needed[account] = run.looked[account] + 1;
 }
 
 /* A piece goes to the process, which reads it before the next comes. */
@@ -222,8 +222,8 @@ static void client_send(struct client *client)
 	client->length += length < room ? length : room;
 	client->is_judged = client->length == sizeof(client->bytes) ||
 			    memchr(client->bytes, '\n', client->length) != NULL;
-	if (client->desk != NOBODY && is_line(client->bytes, client->length, client->is_bare_lf))
-		expect_line(client->desk);
+	if (client->account != ACCOUNT_NONE && is_line(client->bytes, client->length, client->is_bare_lf))
+		expect_line(client->account);
 }
 
 static void client_end(struct client *client)
@@ -248,8 +248,8 @@ static void client_connect(void)
 
 	if (client == NULL || socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
 		return;
-	*client = (struct client){ .fd = fds[1], .desk = sources[source].desk,
-		.is_bare_lf = sources[source].desk == 1 };
+	*client = (struct client){ .fd = fds[1], .account = sources[source].account,
+		.is_bare_lf = sources[source].account == 1 };
 	client_send(client);
 	run.taken++;
 	connection_take(fds[0], &address);
@@ -268,7 +268,7 @@ static void client_connect_here(void)
 		(void)close(fd);
 		return;
 	}
-	*client = (struct client){ .fd = fd, .desk = 1, .is_bare_lf = true };
+	*client = (struct client){ .fd = fd, .account = 1, .is_bare_lf = true };
 	run.taken++;
 	client_send(client);
 }
@@ -296,7 +296,7 @@ static void datagrams_send(unsigned count)
 static bool step(void)
 {
 	uint8_t operation = take_byte(&run.input);
-	unsigned desk = operation >> 7;
+	unsigned account = operation >> 7;
 
 	if (run.input.length == 0 || run.operations++ == OPERATIONS)
 		return false;
@@ -309,13 +309,13 @@ static bool step(void)
 	case 5: run.runner_is_full = !run.runner_is_full; break;
 	case 6:
 		if (operation & 64)
-			runner_look(desk);
-		runner_settle(desk);
+			runner_look(account);
+		runner_settle(account);
 		break;
-	case 10: runner_look(desk); break;
+	case 10: runner_look(account); break;
 	case 7: datagrams_send(1); break;
 	case 11: datagrams_send(DATAGRAMS_MOST + 1); break;
-	case 8: waiter_turns(desk, operation & 64); break;
+	case 8: waiter_turns(account, operation & 64); break;
 	default: client_connect_here(); break;
 	}
 	return true;
@@ -325,7 +325,7 @@ static unsigned list_length(uint32_t from, bool is_open)
 {
 	unsigned length = 0;
 
-	for (; from != NOBODY; from = loop.pending[from].newer) {
+	for (; from != NONE; from = loop.pending[from].newer) {
 		must(from < loop.pending_most && (loop.pending[from].fd >= 0) == is_open);
 		must(length++ < loop.pending_most);
 	}
@@ -337,20 +337,20 @@ static unsigned verdicts_counted(void)
 	unsigned sum = 0;
 
 	for (unsigned verdict = 0; verdict < VERDICTS; verdict++) {
-		sum += atomic_load(&made.desks.denied->verdicts[verdict]);
-		for (unsigned desk = 0; desk < made.desks.count; desk++)
-			sum += atomic_load(&made.desks.desk[desk].state->verdicts[verdict]);
+		sum += atomic_load(&made.accounts.denied->verdicts[verdict]);
+		for (unsigned account = 0; account < made.accounts.count; account++)
+			sum += atomic_load(&made.accounts.served[account].state->verdicts[verdict]);
 	}
 	return sum;
 }
 
 /* Whose process starts the action, unless another does. */
-static void check_errand(unsigned desk)
+static void check_turn_request(unsigned account)
 {
-	const struct request *request = &loop.errand[desk].request;
+	const struct request *request = &loop.turn_request[account].request;
 
-	must(errand_is_open(desk) && request->has_line && request->number >= run.needed[desk]);
-	must(request->noted == atomic_load(&made.desks.desk[desk].state->starts));
+	must(turn_request_is_open(account) && request->has_line && request->number >= run.needed[account]);
+	must(request->noted == atomic_load(&made.accounts.served[account].state->starts));
 }
 
 /* What holds whenever nothing is left to read. */
@@ -360,10 +360,10 @@ static void check_rest(void)
 
 	must(pending + list_length(loop.free, false) == loop.pending_most);
 	must(pending + verdicts_counted() + run.lines == run.taken);
-	for (unsigned desk = 0; desk < made.desks.count; desk++) {
-		must(run.runner_is_full || run.heard[desk] == run.number[desk]);
-		if (run.is_owed[desk])
-			check_errand(desk);
+	for (unsigned account = 0; account < made.accounts.count; account++) {
+		must(run.runner_is_full || run.heard[account] == run.number[account]);
+		if (run.is_owed[account])
+			check_turn_request(account);
 	}
 }
 
@@ -433,22 +433,22 @@ static struct state *make_state(void)
 	return state;
 }
 
-static void make_desks(void)
+static void make_accounts(void)
 {
-	made.desks.count = made.conf.accounts_count;
-	must(made.desks.count == 2);
-	made.desks.denied = make_state();
-	for (unsigned i = 0; i < made.desks.count; i++) {
-		struct desk *desk = &made.desks.desk[i];
+	made.accounts.count = made.conf.accounts_count;
+	must(made.accounts.count == 2);
+	made.accounts.denied = make_state();
+	for (unsigned i = 0; i < made.accounts.count; i++) {
+		struct served_account *served = &made.accounts.served[i];
 		char path[64];
 
-		desk->account = &made.conf.accounts[i];
-		desk->state = make_state();
-		desk->turn = decision_turn(desk->account, desk->state);
-		desk->turn.fd = memfd_create("turn", MFD_CLOEXEC);
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", desk->turn.fd);
+		served->account = &made.conf.accounts[i];
+		served->state = make_state();
+		served->turn = decision_turn(served->account, served->state);
+		served->turn.fd = memfd_create("turn", MFD_CLOEXEC);
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", served->turn.fd);
 		made.waiter[i] = open(path, O_RDWR | O_CLOEXEC);
-		must(desk->turn.fd >= 0 && made.waiter[i] >= 0);
+		must(served->turn.fd >= 0 && made.waiter[i] >= 0);
 	}
 }
 
@@ -495,7 +495,7 @@ static void make_all(void)
 	must(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	must(dup2(STDERR_FILENO, RUNNER_FD) == RUNNER_FD); /* nothing else gets that number */
 	make_configuration();
-	make_desks();
+	make_accounts();
 	made.listener[0] = (struct listener){ .is_datagram = true, .is_internet = true };
 	made.listener[0].fd = make_datagram_socket(INADDR_LOOPBACK, &made.datagrams);
 	made.listener[1].fd = make_stream_listener();
@@ -503,8 +503,8 @@ static void make_all(void)
 		made.sender[i] = make_datagram_socket(INADDR_LOOPBACK + 1 + i, NULL);
 	made.process = (struct network_process){
 		.conf = &made.conf,
-		.desks = &made.desks,
-		.board = &made.board,
+		.accounts = &made.accounts,
+		.progress = &made.progress,
 		.listener = made.listener,
 		.listeners_count = COUNT(made.listener),
 		.alive_every = { 5000 },
@@ -519,10 +519,10 @@ static void begin(const uint8_t *data, size_t size)
 
 	memset(&run, 0, sizeof(run));
 	memset(&loop, 0, sizeof(loop));
-	memset(&made.board, 0, offsetof(struct board, told));
-	memset(made.desks.denied, 0, STATE_HEADER_BYTES);
-	for (unsigned i = 0; i < made.desks.count; i++)
-		memset(made.desks.desk[i].state, 0, sizeof(struct state));
+	memset(&made.progress, 0, sizeof(made.progress));
+	memset(made.accounts.denied, 0, STATE_HEADER_BYTES);
+	for (unsigned i = 0; i < made.accounts.count; i++)
+		memset(made.accounts.served[i].state, 0, sizeof(struct state));
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		run.client[i].fd = -1;
 	run.input = (struct input){ data, size };
@@ -537,11 +537,11 @@ static void begin(const uint8_t *data, size_t size)
 /* What the runner had not settled is owed now. */
 static void check_debts(void)
 {
-	for (unsigned desk = 0; desk < made.desks.count; desk++) {
-		if (run.is_owed[desk])
-			must(atomic_load(&made.desks.desk[desk].state->asked) != 0);
-		if (run.is_waited[desk])
-			waiter_turns(desk, false);
+	for (unsigned account = 0; account < made.accounts.count; account++) {
+		if (run.is_owed[account])
+			must(atomic_load(&made.accounts.served[account].state->asked) != 0);
+		if (run.is_waited[account])
+			waiter_turns(account, false);
 	}
 }
 
@@ -551,7 +551,7 @@ static void end(void)
 	socklen_t length = sizeof(place);
 	int fd;
 
-	while (loop.oldest != NOBODY) {
+	while (loop.oldest != NONE) {
 		(void)close(loop.pending[loop.oldest].fd);
 		pending_remove(&loop.pending[loop.oldest]);
 	}
@@ -567,7 +567,7 @@ static void end(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (made.desks.count == 0)
+	if (made.accounts.count == 0)
 		make_all();
 	begin(data, size);
 	must(network_serve(&made.process) == EX_OSERR);

@@ -31,6 +31,7 @@ static int clock_of_input(clockid_t clock, struct timespec *now);
 #include "run/waiter.h"
 #include "policy/confine.h"
 #include "lib/log.h"
+#include "daemon/request.h"
 #include "daemon/runner.h"
 #include "lib/service.h"
 
@@ -79,7 +80,7 @@ struct process {
 static struct {
 	struct launch launch;
 	struct generation generation;
-	struct board board;
+	struct shared shared;
 	struct runner runner;
 	char turn_path[CONF_ACCOUNTS_MAX][32];
 	int network_end, signal_end;
@@ -128,8 +129,8 @@ static bool is_confined(void)
 static bool turn_file(struct turn *turn, struct state_error *error)
 {
 	*error = (struct state_error){ .what = "cannot open" };
-	for (unsigned i = 0; i < made.generation.desks.count; i++)
-		if (made.generation.desks.desk[i].state == turn->state)
+	for (unsigned i = 0; i < made.generation.accounts.count; i++)
+		if (made.generation.accounts.served[i].state == turn->state)
 			turn->fd = open(made.turn_path[i], O_RDWR | O_CLOEXEC);
 	run.beginning->turn_fd = turn->fd;
 	return turn->fd >= 0;
@@ -154,7 +155,7 @@ static pid_t child_begin(const struct request *request)
 
 	if (run.fork_fails || run.processes == PROCESSES_MAX)
 		return -1;
-	must(request->account < made.generation.desks.count && request->source.kind <= SOURCE_IPV6);
+	must(request->account < made.generation.accounts.count && request->source.kind <= SOURCE_IPV6);
 	*process = (struct process){ .pid = NETWORK_PID + 1 + (pid_t)run.processes,
 		.turn_fd = -1, .account = request->account };
 	run.processes++;
@@ -162,14 +163,14 @@ static pid_t child_begin(const struct request *request)
 	process->status = waiter_main(&made.generation, request) << 8;
 	/* It has its turn, or found a waiter: the network process need not know when it ends. */
 	if (process->status == EX_OK)
-		must(board_is_settled(&made.board, request->account, request->number));
+		must(progress_is_settled(&made.shared.progress, request->account, request->number));
 	return process->pid;
 }
 
 /* A waiter that starts the action and then goes, or is killed: what others see of it. */
 static void child_end(struct process *process, bool is_killed)
 {
-	struct state *state = made.generation.desks.desk[process->account].state;
+	struct state *state = made.generation.accounts.served[process->account].state;
 
 	if (process->has_ended)
 		return;
@@ -232,16 +233,16 @@ static void send_rubbish(void)
 static void send_request(enum request_kind kind)
 {
 	uint8_t flags = take_byte(&run.input);
-	unsigned account = flags % made.generation.desks.count;
+	unsigned account = flags % made.generation.accounts.count;
 	struct request request = {
 		.kind = kind,
 		.account = kind == REQUEST_LOG && flags & 128 ? ACCOUNT_NONE : account,
 		.number = run.asked[account] + (kind == REQUEST_TURN),
 		.has_line = (flags >> 4 & 1) ||
-			    !board_is_settled(&made.board, account, run.asked[account]),
+			    !progress_is_settled(&made.shared.progress, account, run.asked[account]),
 		.allowed = moment_now().ms + take_byte(&run.input),
 		.is_charged = flags >> 5 & 1,
-		.noted = atomic_load(&made.generation.desks.desk[account].state->starts),
+		.noted = atomic_load(&made.generation.accounts.served[account].state->starts),
 		.verdict = flags >> 4 & 7,
 		.source = { .kind = 1 + (flags >> 6) % 3, .scope = flags & 8 },
 	};
@@ -273,7 +274,7 @@ static void end_a_child(bool is_killed)
 static bool step(void)
 {
 	uint8_t operation = take_byte(&run.input);
-	uint8_t account = operation % (uint8_t)made.generation.desks.count;
+	uint8_t account = operation % (uint8_t)made.generation.accounts.count;
 
 	if (run.input.length == 0 || run.operations++ == OPERATIONS)
 		return false;
@@ -287,8 +288,8 @@ static bool step(void)
 	case 6: run.now += take_byte(&run.input) * 100u; break;
 	case 7: run.fork_fails = !run.fork_fails; break;
 	case 8: run.confine_fails = !run.confine_fails; break;
-	case 9: atomic_store(&made.generation.desks.desk[account].state->due, take_word(&run.input) | 1); break;
-	case 10: atomic_store(&made.generation.desks.desk[account].state->owed, take_word(&run.input)); break;
+	case 9: atomic_store(&made.generation.accounts.served[account].state->due, take_word(&run.input) | 1); break;
+	case 10: atomic_store(&made.generation.accounts.served[account].state->owed, take_word(&run.input)); break;
 	default: send_request(REQUEST_TURN); break;
 	}
 	return true;
@@ -304,7 +305,7 @@ static bool is_at_work(unsigned account)
 
 static void check_account(unsigned account)
 {
-	const struct state *state = made.generation.desks.desk[account].state;
+	const struct state *state = made.generation.accounts.served[account].state;
 	bool is_owed = atomic_load(&state->due) != 0 || atomic_load(&state->owed) != 0;
 
 	must(run.waiters[account] <= 1);
@@ -321,8 +322,8 @@ static void check_account(unsigned account)
 static void check(void)
 {
 	must(room.children <= CHILDREN_MAX);
-	must(atomic_load(&made.board.children) == room.children);
-	for (unsigned i = 0; i < made.generation.desks.count; i++)
+	must(atomic_load(&made.shared.progress.children) == room.children);
+	for (unsigned i = 0; i < made.generation.accounts.count; i++)
 		check_account(i);
 }
 
@@ -375,17 +376,17 @@ static struct state *make_state(void)
 	return state;
 }
 
-static void make_desk(unsigned index)
+static void make_account(unsigned index)
 {
-	struct desk *desk = &made.generation.desks.desk[index];
+	struct served_account *served = &made.generation.accounts.served[index];
 	int fd = memfd_create("turn", MFD_CLOEXEC);
 
 	must(fd >= 0);
 	(void)snprintf(made.turn_path[index], sizeof(made.turn_path[index]), "/proc/self/fd/%d", fd);
-	desk->account = &made.generation.program.conf.accounts[index];
-	desk->state = make_state();
-	desk->turn = decision_turn(desk->account, desk->state);
-	desk->turn.fd = fd;
+	served->account = &made.generation.program.conf.accounts[index];
+	served->state = make_state();
+	served->turn = decision_turn(served->account, served->state);
+	served->turn.fd = fd;
 }
 
 static void make_all(void)
@@ -394,17 +395,17 @@ static void make_all(void)
 
 	make_configuration();
 	program_begin(&made.generation.program, "nmnotifyd", "", false, false);
-	made.generation.desks.count = made.generation.program.conf.accounts_count;
-	made.generation.desks.denied = make_state();
-	for (unsigned i = 0; i < made.generation.desks.count; i++)
-		make_desk(i);
+	made.generation.accounts.count = made.generation.program.conf.accounts_count;
+	made.generation.accounts.denied = make_state();
+	for (unsigned i = 0; i < made.generation.accounts.count; i++)
+		make_account(i);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
 	must(pipe2(signals, O_NONBLOCK) == 0);
 	made.network_end = pair[0];
 	made.signal_end = signals[1];
-	made.generation.board = &made.board;
+	made.generation.shared = &made.shared;
 	made.generation.requests = pair[1];
-	made.generation.network = NETWORK_PID;
+	made.generation.network_pid = NETWORK_PID;
 	made.runner = (struct runner){
 		.launch = &made.launch, .generation = &made.generation, .signals = signals[0]
 	};
@@ -416,12 +417,12 @@ static void begin(const uint8_t *data, size_t size)
 {
 	memset(&run, 0, sizeof(run));
 	memset(&room, 0, sizeof(room));
-	memset(&made.board, 0, offsetof(struct board, told));
+	memset(&made.shared.progress, 0, sizeof(made.shared.progress));
 	made.generation.is_ended = made.generation.is_ready = false;
 	made.generation.children = 0;
-	memset(made.generation.desks.denied, 0, STATE_HEADER_BYTES);
-	for (unsigned i = 0; i < made.generation.desks.count; i++)
-		memset(made.generation.desks.desk[i].state, 0, STATE_HEADER_BYTES);
+	memset(made.generation.accounts.denied, 0, STATE_HEADER_BYTES);
+	for (unsigned i = 0; i < made.generation.accounts.count; i++)
+		memset(made.generation.accounts.served[i].state, 0, STATE_HEADER_BYTES);
 	run.input = (struct input){ data, size };
 	run.now = 1000000;
 }
@@ -429,15 +430,15 @@ static void begin(const uint8_t *data, size_t size)
 /* What was asked for is settled, unless rubbish has moved the numbers. */
 static void finish(void)
 {
-	for (unsigned i = 0; i < made.generation.desks.count; i++)
-		must(run.has_rubbish || board_is_settled(&made.board, i, run.asked[i]));
+	for (unsigned i = 0; i < made.generation.accounts.count; i++)
+		must(run.has_rubbish || progress_is_settled(&made.shared.progress, i, run.asked[i]));
 	for (unsigned i = 0; i < run.processes; i++)
 		child_end(&run.process[i], false);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (made.generation.desks.count == 0)
+	if (made.generation.accounts.count == 0)
 		make_all();
 	begin(data, size);
 	must(runner_run(&made.runner) == EX_OK);

@@ -21,7 +21,7 @@ static struct network_process *self;
 
 static void achieve(unsigned word, uint32_t count)
 {
-	atomic_fetch_add(&self->desks->denied->reserved[word], count);
+	atomic_fetch_add(&self->accounts->denied->reserved[word], count);
 }
 
 /* As soon as possible, whatever it costs. */
@@ -87,9 +87,9 @@ static void do_more(void)
 	achieve(0, syscall(SYS_prctl, 1 /* PR_SET_PDEATHSIG */, 0, 0, 0, 0) == 0);
 	achieve(0, mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 	achieve(0, mprotect(&byte, 1, PROT_READ | PROT_EXEC) == 0 || errno != EPERM);
-	achieve(0, read(self->desks->desk[0].turn.fd, &byte, 1) >= 0);
-	achieve(0, ftruncate(self->desks->desk[0].turn.fd, 0) == 0);
-	achieve(0, fcntl(self->desks->desk[0].turn.fd, F_DUPFD, 0) >= 0);
+	achieve(0, read(self->accounts->served[0].turn.fd, &byte, 1) >= 0);
+	achieve(0, ftruncate(self->accounts->served[0].turn.fd, 0) == 0);
+	achieve(0, fcntl(self->accounts->served[0].turn.fd, F_DUPFD, 0) >= 0);
 	achieve(0, shutdown(RUNNER_FD, SHUT_RDWR) == 0);
 	achieve(0, setsockopt(self->listener[0].fd, SOL_SOCKET, SO_REUSEADDR, &byte, 4) == 0);
 }
@@ -97,7 +97,7 @@ static void do_more(void)
 /* Starts without an interval and a limit: as if each line were the first, and each debt real. */
 static void start_on(void)
 {
-	struct state *state = self->desks->desk[0].state;
+	struct state *state = self->accounts->served[0].state;
 	struct request request = { .kind = REQUEST_TURN, .is_charged = 1 };
 
 	request.source = (struct source){ .kind = SOURCE_IPV4, .address = { 127, 0, 0, 1 } };

@@ -38,7 +38,7 @@ MODELS = {
         "HANDLERS=3 SOURCES=1",
         "HANDLERS=3 SOURCES=1 BURST=2",
     ),
-    "board": (
+    "progress": (
         "LINES=3",
         "LINES=2 KILLS=1 RUNNER_KILLS=1",
         "LINES=2 KILLS=1 ROOM=1",
@@ -52,7 +52,7 @@ MODELS = {
 MODELS_LONG = {
     "turn": ("HANDLERS=3 KILLS=1", "HANDLERS=3 KILLS=0 LAZY=1", "HANDLERS=2 KILLS=3"),
     "limit": ("HANDLERS=3", "HANDLERS=4 SOURCES=1"),
-    "board": ("LINES=2 KILLS=1 FAILS=1", "LINES=3 RUNNER_KILLS=1", "LINES=3 KILLS=1", "LINES=3 FAILS=1"),
+    "progress": ("LINES=2 KILLS=1 FAILS=1", "LINES=3 RUNNER_KILLS=1", "LINES=3 KILLS=1", "LINES=3 FAILS=1"),
     "cells": ("TICKS=3", "TICKS=3 T=2"),
 }
 
@@ -198,42 +198,42 @@ MUTANTS = [
         "HANDLERS=3 SOURCES=1",
         "G3",
     ),
-    # ---- nmnotifyd's errands ----
-    Mutant("board", "an errand covers until it is settled", "OLD_COVERS OLD_COVERS_GENERATION", "LINES=3", "G1"),
-    Mutant("board", "an errand covers though a start has overtaken it", "OLD_COVERS_GENERATION", "LINES=3", "G1"),
+    # ---- nmnotifyd's turn requests ----
+    Mutant("progress", "a request covers until it is settled", "OLD_COVERS OLD_COVERS_GENERATION", "LINES=3", "G1"),
+    Mutant("progress", "a request covers though a start has overtaken it", "OLD_COVERS_GENERATION", "LINES=3", "G1"),
     Mutant(
-        "board",
-        "a later errand forgets the earlier one's time",
+        "progress",
+        "a later request forgets the earlier one's time",
         "OLD_OVERWRITE",
         "LINES=2 KILLS=1 RUNNER_KILLS=1",
         "G5",
     ),
-    Mutant("board", "a later errand takes over an overtaken one's time", "OLD_MERGE", "LINES=3", "G3"),
-    Mutant("board", "who cannot take a turn leaves no debt", "OLD_FAIL", "LINES=2 FAILS=1", "G1"),
-    Mutant("board", "an errand for a debt is not settled by a kill", "OLD_UNSETTLED", "LINES=2 KILLS=2", STUCK),
+    Mutant("progress", "a later request takes over an overtaken one's time", "OLD_MERGE", "LINES=3", "G3"),
+    Mutant("progress", "who cannot take a turn leaves no debt", "OLD_FAIL", "LINES=2 FAILS=1", "G1"),
+    Mutant("progress", "a request for a debt is not settled by a kill", "OLD_UNSETTLED", "LINES=2 KILLS=2", STUCK),
     Mutant(
-        "board",
+        "progress",
         "a waiter's crash is nobody's business",
         [(":: child[c] == CRASHED ||", ":: (child[c] == CRASHED && settled < number[c]) ||")],
         "LINES=2 KILLS=1",
         "G1",
     ),
     Mutant(
-        "board",
+        "progress",
         "a failed turn is not tried again",
         [("	adoption = true;\n", "")],
         "LINES=2 FAILS=1",
         "G1",
     ),
     Mutant(
-        "board",
+        "progress",
         "a line is not noted before it is asked for",
-        [("asked = e_number; in_hand = NONE", "in_hand = NONE")],
+        [("asked = r_number; in_hand = NONE", "in_hand = NONE")],
         "LINES=2 RUNNER_KILLS=1",
         "G5",
     ),
     Mutant(
-        "board",
+        "progress",
         "an answer is taken for a later line's, too",
         [("if :: asked == n -> asked = 0", "if :: asked != 0 -> asked = 0")],
         "LINES=3 RUNNER_KILLS=1",

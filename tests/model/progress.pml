@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * nmnotifyd's errands (src/daemon/network.c, src/daemon/share.c, src/daemon/runner.c): the network process decides, the
+ * nmnotifyd's turn requests (src/daemon/network.c, src/daemon/progress.c, src/daemon/runner.c): the network process decides, the
  * runner starts a child for each request, children and runner may be killed or fail. The turn is
  * one step to join and one to start (turn.pml has the rest). The network process dies with the runner.
  * Checked: every line that was noted is served by a start after it, or, if the runner was killed, is
  * owed in `due` or `asked`; no start is before the time of a line that it is for (G3); and the network
- * process comes to rest, with every errand settled (init is reached).
+ * process comes to rest, with every request settled (init is reached).
  *
  * Bounds: LINES, KILLS of children (they may be crashes), RUNNER_KILLS, FAILS, ROOM for requests. OLD_*: the protocol as it
  * was before a fault that this model found; each must be caught.
@@ -32,8 +32,8 @@
 
 byte now = 1;
 byte due, starts, waiting = NONE;
-byte asked, asked_for; /* the state's; asked: the errand's number, or 0 */
-byte settled, looking; /* struct board */
+byte asked, asked_for; /* the state's; asked: the request's number, or 0 */
+byte settled, looking; /* struct progress */
 bool served[LINES], taken[LINES];
 byte by[LINES];    /* when each line may be served */
 byte noted[LINES]; /* how many starts there had been */
@@ -97,7 +97,7 @@ end:	child[me] == BORN;
 #endif
 		true;
 #ifndef OLD_COVERS
-		/* board_look() */
+		/* progress_look() */
 		atomic { if :: looking < number[me] -> looking = number[me] :: else fi };
 #endif
 #if FAILS > 0
@@ -132,7 +132,7 @@ join:		/* decision_join(), turn_join(): see turn.pml */
 			fi
 		};
 		if :: line_of[me] -> atomic { turn_answer(number[me]) } :: else fi;
-		/* board_settle() */
+		/* progress_settle() */
 		atomic { if :: settled < number[me] -> settled = number[me] :: else fi };
 		/* turn_wait(), turn_start() */
 		atomic {
@@ -221,9 +221,9 @@ end:	do
 	} unless { runner_gone }
 }
 
-/* struct errand */
-byte e_number, e_allowed, e_generation;
-bool e_line, e_unsent;
+/* struct turn_request */
+byte r_number, r_allowed, r_generation;
+bool r_line, r_unsent;
 
 /* The line that was read and is neither noted nor covered yet: lost if the process is killed now. */
 byte in_hand = NONE;
@@ -241,15 +241,15 @@ proctype network()
 	   atomic { generation = starts; noted[i] = starts }; /* decision_line(), turn_note() */
 	   if
 	   :: line ->
-		/* errand_covers() */
-		covered = e_line && e_allowed <= allowed;
+		/* turn_request_covers() */
+		covered = r_line && r_allowed <= allowed;
 #ifndef OLD_COVERS_GENERATION
-		covered = covered && e_generation == starts;
+		covered = covered && r_generation == starts;
 #endif
 #ifdef OLD_COVERS
-		covered = covered && settled < e_number; /* board_is_looking() */
+		covered = covered && settled < r_number; /* progress_is_looking() */
 #else
-		covered = covered && looking < e_number; /* board_is_looking() */
+		covered = covered && looking < r_number; /* progress_is_looking() */
 #endif
 		/* turn_is_covered() */
 		if
@@ -267,8 +267,8 @@ proctype network()
 		:: else
 		fi
 	   :: else ->
-		/* errand_is_open(), turn_has_orphan() */
-		covered = settled < e_number;
+		/* turn_request_is_open(), turn_has_orphan() */
+		covered = settled < r_number;
 		if
 		:: !covered ->
 			was = due;
@@ -280,41 +280,41 @@ proctype network()
 	   fi;
 	   if
 	   :: !covered ->
-		/* errand_send() */
+		/* turn_request_send() */
 		atomic {
 #ifndef OLD_OVERWRITE
 			if
 #ifdef OLD_MERGE
-			:: line && settled < e_number && e_line ->
+			:: line && settled < r_number && r_line ->
 #else
-			:: line && settled < e_number && e_line && e_generation == generation ->
+			:: line && settled < r_number && r_line && r_generation == generation ->
 #endif
-				allowed = EARLIEST(allowed, e_allowed)
+				allowed = EARLIEST(allowed, r_allowed)
 			:: else
 			fi;
 #endif
-			e_number++; e_line = line; e_allowed = allowed; e_generation = generation
+			r_number++; r_line = line; r_allowed = allowed; r_generation = generation
 		};
 		/* turn_ask() */
 		if
-		:: line -> asked_for = allowed; atomic { asked = e_number; in_hand = NONE }
+		:: line -> asked_for = allowed; atomic { asked = r_number; in_hand = NONE }
 		:: else
 		fi;
 		atomic {
 			if
 			:: nfull(requests) ->
-				requests ! e_number, line, allowed, generation;
-				e_unsent = false
-			:: full(requests) -> e_unsent = true
+				requests ! r_number, line, allowed, generation;
+				r_unsent = false
+			:: full(requests) -> r_unsent = true
 			fi
 		}
 	   :: else -> covered = false
 	   fi;
 	   in_hand = NONE;
 	   atomic { i++; line = false; covered = false; allowed = 0; generation = 0 }
-	/* errands_resend() */
-	:: atomic { e_unsent && nfull(requests) -> requests ! e_number, e_line, e_allowed, e_generation; e_unsent = false }
-	:: atomic { i == LINES && !e_unsent && settled >= e_number -> break }
+	/* turn_requests_resend() */
+	:: atomic { r_unsent && nfull(requests) -> requests ! r_number, r_line, r_allowed, r_generation; r_unsent = false }
+	:: atomic { i == LINES && !r_unsent && settled >= r_number -> break }
 	od;
 	network_done = true
 	} unless { atomic { runner_gone && !network_done ->
