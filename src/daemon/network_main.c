@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "daemon/handover.h"
 #include "policy/confine.h"
 #include "run/decision.h"
 
@@ -21,7 +22,7 @@ static struct {
 	struct conf conf;
 	struct served_accounts accounts;
 	struct listener listener[LISTENERS_MAX];
-	struct network_process process;
+	struct network network;
 } own;
 
 static void on_own_bus(int number, siginfo_t *info, void *context)
@@ -71,14 +72,12 @@ static const struct network_conf *own_take(void)
 		if (!own_account(
 			    shared, i, LISTENERS_FD + (int)(network_conf->listeners_count + 2 * i)))
 			return NULL;
-	own.process = (struct network_process){
-		.conf = &own.conf,
-		.accounts = &own.accounts,
-		.progress = &shared->progress,
-		.listener = own.listener,
-		.listeners_count = network_conf->listeners_count,
-		.alive_every = network_conf->alive_every,
-	};
+	own.network.conf = &own.conf;
+	own.network.accounts = &own.accounts;
+	own.network.progress = &shared->progress;
+	own.network.listener = own.listener;
+	own.network.listeners_count = network_conf->listeners_count;
+	own.network.alive_every = network_conf->alive_every;
 	return network_conf;
 }
 
@@ -94,9 +93,9 @@ int network_main(void)
 	const struct network_conf *network_conf = relocations_guard() ? own_take() : NULL;
 
 	(void)prctl(PR_SET_NAME, "nmnotifyd"); /* else the number of a descriptor; cannot fail */
-	if (network_conf == NULL || !network_prepare(&own.process) ||
+	if (network_conf == NULL || !network_prepare(&own.network) ||
 		(network_conf->is_root && !privileges_become(&network_conf->user)) ||
 		!die_with_runner(network_conf) || !confine(&network_policies[0]))
 		return EX_OSERR;
-	return network_serve(&own.process);
+	return network_serve(&own.network);
 }

@@ -34,7 +34,10 @@ static int nap_of_loop(const struct timespec *time);
 #define send(fd, bytes, length, flags)          request_take(bytes, length)
 #define clock_gettime(clock, now)               clock_of_input(clock, now)
 #define nanosleep(time, rest)                   nap_of_loop(time)
+#include "../../src/daemon/datagram.c"
 #include "../../src/daemon/network.c"
+#include "../../src/daemon/pending.c"
+#include "../../src/daemon/requester.c"
 #undef epoll_wait
 #undef send
 #undef clock_gettime
@@ -61,7 +64,7 @@ static struct {
 	struct served_accounts accounts;
 	struct progress progress;
 	struct listener listener[2];
-	struct network_process process;
+	struct network network;
 	int runner, waiter[2]; /* other open files of the turn files: a waiter's */
 	struct sockaddr_in datagrams;
 	int sender[3];
@@ -252,7 +255,7 @@ static void client_connect(void)
 		.is_bare_lf = sources[source].account == 1 };
 	client_send(client);
 	run.taken++;
-	connection_take(fds[0], &address);
+	connection_take(&made.network, fds[0], &address);
 }
 
 /* One that has to be accepted, perhaps without a descriptor for it. */
@@ -323,11 +326,12 @@ static bool step(void)
 
 static unsigned list_length(uint32_t from, bool is_open)
 {
+	const struct pending_list *list = &made.network.pending;
 	unsigned length = 0;
 
-	for (; from != NONE; from = loop.pending[from].newer) {
-		must(from < loop.pending_most && (loop.pending[from].fd >= 0) == is_open);
-		must(length++ < loop.pending_most);
+	for (; from != PENDING_NONE; from = list->pending[from].newer) {
+		must(from < list->most && (list->pending[from].fd >= 0) == is_open);
+		must(length++ < list->most);
 	}
 	return length;
 }
@@ -347,18 +351,19 @@ static unsigned verdicts_counted(void)
 /* Whose process starts the action, unless another does. */
 static void check_turn_request(unsigned account)
 {
-	const struct request *request = &loop.turn_request[account].request;
+	const struct request *request = &made.network.requester.turn_request[account].request;
 
-	must(turn_request_is_open(account) && request->has_line && request->number >= run.needed[account]);
+	must(turn_request_is_open(&made.network.requester, account) && request->has_line && request->number >= run.needed[account]);
 	must(request->noted == atomic_load(&made.accounts.served[account].state->starts));
 }
 
 /* What holds whenever nothing is left to read. */
 static void check_rest(void)
 {
-	unsigned pending = list_length(loop.oldest, true);
+	const struct pending_list *list = &made.network.pending;
+	unsigned pending = list_length(list->oldest, true);
 
-	must(pending + list_length(loop.free, false) == loop.pending_most);
+	must(pending + list_length(list->free, false) == list->most);
 	must(pending + verdicts_counted() + run.lines == run.taken);
 	for (unsigned account = 0; account < made.accounts.count; account++) {
 		must(run.runner_is_full || run.heard[account] == run.number[account]);
@@ -391,10 +396,10 @@ static int wait_for_input(int epoll, struct epoll_event *event, int most, int ti
 static int nap_of_loop(const struct timespec *time)
 {
 	struct epoll_event event;
-	int spare = dup(loop.epoll);
+	int spare = dup(made.network.epoll);
 
 	must(time->tv_sec == 0 && time->tv_nsec <= 1000000);
-	must(epoll_wait(loop.epoll, &event, 1, 0) == 0 || spare < 0 || loop.is_runner_gone);
+	must(epoll_wait(made.network.epoll, &event, 1, 0) == 0 || spare < 0 || made.network.requester.is_runner_gone);
 	if (spare >= 0)
 		(void)close(spare);
 	return 0;
@@ -501,14 +506,6 @@ static void make_all(void)
 	made.listener[1].fd = make_stream_listener();
 	for (unsigned i = 0; i < COUNT(made.sender); i++)
 		made.sender[i] = make_datagram_socket(INADDR_LOOPBACK + 1 + i, NULL);
-	made.process = (struct network_process){
-		.conf = &made.conf,
-		.accounts = &made.accounts,
-		.progress = &made.progress,
-		.listener = made.listener,
-		.listeners_count = COUNT(made.listener),
-		.alive_every = { 5000 },
-	};
 }
 
 /* ---- One input ---- */
@@ -518,7 +515,13 @@ static void begin(const uint8_t *data, size_t size)
 	int pair[2];
 
 	memset(&run, 0, sizeof(run));
-	memset(&loop, 0, sizeof(loop));
+	memset(&made.network, 0, sizeof(made.network));
+	made.network.conf = &made.conf;
+	made.network.accounts = &made.accounts;
+	made.network.progress = &made.progress;
+	made.network.listener = made.listener;
+	made.network.listeners_count = COUNT(made.listener);
+	made.network.alive_every.ms = 5000;
 	memset(&made.progress, 0, sizeof(made.progress));
 	memset(made.accounts.denied, 0, STATE_HEADER_BYTES);
 	for (unsigned i = 0; i < made.accounts.count; i++)
@@ -531,7 +534,7 @@ static void begin(const uint8_t *data, size_t size)
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
 	must(dup2(pair[0], RUNNER_FD) == RUNNER_FD && close(pair[0]) == 0);
 	made.runner = pair[1];
-	must(network_prepare(&made.process));
+	must(network_prepare(&made.network));
 }
 
 /* What the runner had not settled is owed now. */
@@ -548,16 +551,17 @@ static void check_debts(void)
 static void end(void)
 {
 	struct sockaddr_un place;
+	struct pending *pending;
 	socklen_t length = sizeof(place);
 	int fd;
 
-	while (loop.oldest != NONE) {
-		(void)close(loop.pending[loop.oldest].fd);
-		pending_remove(&loop.pending[loop.oldest]);
+	while ((pending = pending_oldest(&made.network.pending)) != NULL) {
+		(void)close(pending->fd);
+		pending_remove(&made.network.pending, pending);
 	}
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		client_end(&run.client[i]);
-	(void)close(loop.epoll);
+	(void)close(made.network.epoll);
 	(void)close(made.runner);
 	must(dup2(STDERR_FILENO, RUNNER_FD) == RUNNER_FD);
 	while ((fd = accept(made.listener[1].fd, (struct sockaddr *)&place, &length)) >= 0)
@@ -570,7 +574,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (made.accounts.count == 0)
 		make_all();
 	begin(data, size);
-	must(network_serve(&made.process) == EX_OSERR);
+	must(network_serve(&made.network) == EX_OSERR);
 	check_debts();
 	end();
 	return 0;

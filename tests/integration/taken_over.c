@@ -13,11 +13,12 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-static struct network_process *self;
+static struct network *self;
 
 static void achieve(unsigned word, uint32_t count)
 {
@@ -146,14 +147,14 @@ static void go_on(void)
 		(void)recv(RUNNER_FD, NULL, 0, MSG_DONTWAIT);
 }
 
-int network_serve(struct network_process *network)
+int network_serve(struct network *network)
 {
 	struct sockaddr_storage address;
 	char what = 0;
 	int fd;
 
 	self = network;
-	tell_ready();
+	tell_ready(&self->requester);
 	fd = take_connection(&address);
 	while (recv(fd, &what, 1, MSG_DONTWAIT) < 0)
 		;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * nmnotifyd's turn requests (src/daemon/network.c, src/daemon/progress.c, src/daemon/runner.c): the network process decides, the
+ * nmnotifyd's turn requests (src/daemon/{network,requester,progress,runner}.c): the network process decides, the
  * runner starts a child for each request, children and runner may be killed or fail. The turn is
  * one step to join and one to start (turn.pml has the rest). The network process dies with the runner.
  * Checked: every line that was noted is served by a start after it, or, if the runner was killed, is
