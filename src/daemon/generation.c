@@ -16,8 +16,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "policy/confine.h"
+#include "daemon/request.h"
 #include "lib/fd.h"
+#include "policy/confine.h"
 
 /* Whom root's network process becomes: the service's own user, or one that owns nothing. */
 static const char *const network_users[] = { "nmnotify", "nobody" };
@@ -177,6 +178,18 @@ void generation_free(struct generation *g)
 	if (g->shared != NULL)
 		(void)munmap(g->shared, sizeof(*g->shared));
 	(void)munmap(g, sizeof(*g));
+}
+
+struct log generation_log(const struct generation *g, unsigned account, const struct source *source,
+	char text[static SOURCE_TEXT_MAX])
+{
+	struct log log = g->program.log;
+
+	log.source = source_text(source, text);
+	log.account = NULL;
+	if (account != ACCOUNT_NONE)
+		log.account = g->accounts.served[account].account->name;
+	return log;
 }
 
 /* ---- Starting the network process ---- */

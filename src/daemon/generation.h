@@ -38,7 +38,6 @@ struct generation {
 	pid_t network_pid;
 	bool is_ready, is_ended; /* of the network process */
 	int status;              /* wait(2)'s */
-	unsigned children;
 	/* What the runner believes of it. */
 	struct deadline alive_at; /* earlier, it is not heard again that it is alive */
 	bool is_rubbish_told;
@@ -56,6 +55,10 @@ void generation_open(struct generation *generation);
 /* Is the configuration good, and can the state be opened? A process that finds out, and says in the
  * log what is wrong; it ends with EX_OK if nothing is. -1: errno. */
 pid_t generation_try(const struct launch *launch);
+
+/* The log for one account, or ACCOUNT_NONE, and one source, whose text goes into `text`. */
+struct log generation_log(const struct generation *generation, unsigned account,
+	const struct source *source, char text[static SOURCE_TEXT_MAX]);
 
 /* Starts the network process. */
 void generation_serve(struct generation *generation, const struct launch *launch);

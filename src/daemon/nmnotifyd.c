@@ -142,9 +142,9 @@ _Noreturn static void serve(struct daemon *d)
 	 * option. */
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	d->runner.launch = &d->launch;
-	d->runner.generation = d->generation;
+	d->runner.current = d->generation;
 	status = runner_run(&d->runner);
-	program_end(&d->runner.generation->program, status);
+	program_end(&d->runner.current->program, status);
 }
 
 int main(int argc, char **argv)

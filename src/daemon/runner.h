@@ -9,13 +9,51 @@
 #define NMNOTIFY_RUNNER_H
 
 #include "daemon/generation.h"
+#include "daemon/request.h"
+
+/* An account has at most one waiter and one supervisor. More children live only until they find the
+ * turn taken. The bound is each account's, since a hostile action can stop its account's children
+ * as they come. */
+#define TURN_PROCESSES_EACH 32
+#define TURN_PROCESSES_MAX  (CONF_ACCOUNTS_MAX * TURN_PROCESSES_EACH)
+
+/* A child that takes a turn: the waiter, or one that finds it taken. */
+struct turn_process {
+	pid_t pid;
+	struct generation *generation;
+	struct request request; /* that it was started for */
+};
 
 struct runner {
+	/* What it is given. */
 	const struct launch *launch;
-	struct generation
-		*generation; /* what is served already; at the end, what was served last */
 	int signals; /* signalfd(2): SIGCHLD, SIGTERM, SIGINT, SIGHUP; the signals are blocked */
+	struct generation *current; /* serves already; at the end, it has served last */
+
+	/* Its own: all zeros before runner_run(). */
+	struct generation *generation[GENERATIONS_MAX]; /* all that there are, or NULL */
+	struct generation *next;                        /* one that is about to serve, or NULL */
+	struct turn_process process[TURN_PROCESSES_MAX];
+	unsigned processes_count;
+	struct deadline status_at; /* when the status is told next */
+	struct deadline adopt_at;  /* when debts are looked for next */
+	struct deadline stopped;   /* when we were asked to stop; 0: not yet */
+	pid_t trial;               /* reads the configuration; 0: nobody does */
+	bool is_full_told;         /* in the log: there is no room for a process */
+	bool is_reload_wanted;     /* asked for, and not yet begun */
+	bool is_reload_refused;    /* the last one was */
 };
+
+static inline bool runner_is_stopping(const struct runner *runner)
+{
+	return runner->stopped.ms != 0;
+}
+
+/* Where the runner counts, and says, what is wrong. */
+static inline struct tally *runner_tally(struct runner *runner)
+{
+	return &runner->current->program.tally;
+}
 
 /*
  * Runs until the network process ends or a signal asks to stop. Returns the exit status: EX_OK when

@@ -57,6 +57,7 @@ __attribute__((format(printf, 2, 3))) static void said_wrong(
 #define tally_verdict(tally, verdict, reason)     said((tally)->log, verdict)
 #define log_verdict(log, verdict, reason, count)  said(log, verdict)
 #include "../../src/daemon/runner.c"
+#include "../../src/daemon/turn_process.c"
 #undef fork
 #undef waitpid
 #undef kill
@@ -83,7 +84,7 @@ static struct {
 	struct shared shared;
 	struct runner runner;
 	char turn_path[CONF_ACCOUNTS_MAX][32];
-	int network_end, signal_end;
+	int network_end, signal_end, signals;
 } made;
 
 static struct {
@@ -328,8 +329,8 @@ static void check_account(unsigned account)
 
 static void check(void)
 {
-	must(room.children <= CHILDREN_MAX);
-	must(atomic_load(&made.shared.progress.children) == room.children);
+	must(made.runner.processes_count <= TURN_PROCESSES_MAX);
+	must(atomic_load(&made.shared.progress.children) == made.runner.processes_count);
 	for (unsigned i = 0; i < made.generation.accounts.count; i++)
 		check_account(i);
 }
@@ -413,9 +414,7 @@ static void make_all(void)
 	made.generation.shared = &made.shared;
 	made.generation.requests = pair[1];
 	made.generation.network_pid = NETWORK_PID;
-	made.runner = (struct runner){
-		.launch = &made.launch, .generation = &made.generation, .signals = signals[0]
-	};
+	made.signals = signals[0];
 }
 
 /* ---- One input ---- */
@@ -423,10 +422,12 @@ static void make_all(void)
 static void begin(const uint8_t *data, size_t size)
 {
 	memset(&run, 0, sizeof(run));
-	memset(&room, 0, sizeof(room));
+	memset(&made.runner, 0, sizeof(made.runner));
+	made.runner.launch = &made.launch;
+	made.runner.current = &made.generation;
+	made.runner.signals = made.signals;
 	memset(&made.shared.progress, 0, sizeof(made.shared.progress));
 	made.generation.is_ended = made.generation.is_ready = false;
-	made.generation.children = 0;
 	memset(made.generation.accounts.denied, 0, STATE_HEADER_BYTES);
 	for (unsigned i = 0; i < made.generation.accounts.count; i++)
 		memset(made.generation.accounts.served[i].state, 0, STATE_HEADER_BYTES);

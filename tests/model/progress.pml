@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * nmnotifyd's turn requests (src/daemon/{network,requester,progress,runner}.c): the network process decides, the
+ * nmnotifyd's turn requests (src/daemon/{network,requester,progress,turn_process}.c): the network process decides, the
  * runner starts a child for each request, children and runner may be killed or fail. The turn is
  * one step to join and one to start (turn.pml has the rest). The network process dies with the runner.
  * Checked: every line that was noted is served by a start after it, or, if the runner was killed, is
@@ -83,7 +83,7 @@ inline turn_answer(n)
 	if :: asked == n -> asked = 0 :: else fi
 }
 
-/* runner.c waiter_main() */
+/* turn_process.c waiter_main() */
 proctype turn_child(byte me)
 {
 	bool line;
@@ -91,7 +91,7 @@ end:	child[me] == BORN;
 	{
 #if FAILS > 0
 		if
-		:: atomic { fails < FAILS -> fails++; child[me] = CRASHED } /* child_refused(): EX_OSERR */
+		:: atomic { fails < FAILS -> fails++; child[me] = CRASHED } /* waiter_refused(): EX_OSERR */
 		:: true
 		fi;
 #endif
@@ -102,7 +102,7 @@ end:	child[me] == BORN;
 #endif
 #if FAILS > 0
 		if
-		:: atomic { fails < FAILS -> fails++; child[me] = CRASHED } /* child_refused(): EX_OSERR */
+		:: atomic { fails < FAILS -> fails++; child[me] = CRASHED } /* waiter_refused(): EX_OSERR */
 		:: true
 		fi;
 #endif
@@ -149,7 +149,7 @@ out:		skip
 
 bool reaped[CHILDREN];
 
-inline child_fork(n, l, a, g)
+inline turn_process_start(n, l, a, g)
 {
 	assert(born < CHILDREN); /* bounds */
 	number[born] = n; line_of[born] = l; allowed_of[born] = a; generation_of[born] = g;
@@ -174,12 +174,12 @@ inline turn_failed(n, l, a)
 inline orphan_adopt()
 {
 	if
-	:: due != 0 && waiting == NONE -> child_fork(settled, false, 0, 0)
+	:: due != 0 && waiting == NONE -> turn_process_start(settled, false, 0, 0)
 	:: else
 	fi
 }
 
-inline child_ended(c)
+inline turn_process_ended(c)
 {
 	reaped[c] = true;
 	if
@@ -192,12 +192,12 @@ inline child_ended(c)
 #else
 	:: child[c] == SLAIN && settled < number[c] ->
 #endif
-		child_fork(number[c], line_of[c], allowed_of[c], generation_of[c])
+		turn_process_start(number[c], line_of[c], allowed_of[c], generation_of[c])
 	:: else
 	fi
 }
 
-#define reap(c) atomic { child[c] >= ENDED && !reaped[c] -> child_ended(c) }
+#define reap(c) atomic { child[c] >= ENDED && !reaped[c] -> turn_process_ended(c) }
 
 proctype runner()
 {
@@ -207,7 +207,7 @@ proctype runner()
 end:	do
 	:: atomic { requests ? n, l, a, g ->
 		if
-		:: child_fork(n, l, a, g)
+		:: turn_process_start(n, l, a, g)
 #if FAILS > 0
 		:: fails < FAILS -> fails++;
 			turn_failed(n, l, a) /* no process could be started */
