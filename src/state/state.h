@@ -60,7 +60,8 @@ struct state {
 
 #define STATE_HEADER_BYTES offsetof(struct state, line)
 
-_Static_assert(sizeof(struct state) == 65536, "the state file is 64 KiB: STATE_LINES is what the words before leave of it");
+_Static_assert(sizeof(struct state) == 65536,
+	"the state file is 64 KiB: STATE_LINES is what the words before leave of it");
 
 /* Why state cannot be used: what was done to which file, and errno or a reason. */
 struct state_error {
