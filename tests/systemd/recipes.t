@@ -403,7 +403,6 @@ def inetd_waits():
 
 
 def readme_rest():
-    docs.shown("README.md", "super-server: systemd, inetd", "a picture")
     targets = [line.split("  ")[0] for line in docs.take("README.md", "make demo").splitlines()]
     for part in MAKES:
         targets.append(docs.take("README.md", part).strip())
