@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * In the runner: as who started it, and as the account's user while it opens what is his. In the
+ * network process only accounts_shut_at().
+ */
 #include "daemon/accounts.h"
 
 #include <errno.h>

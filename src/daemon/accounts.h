@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The accounts as nmnotifyd serves them: each one's state, as the runner and the network process
- * keep it open. Either process has a struct of its own. Only the runner opens what is there, as the
- * account's user if it is root; the network process finds it open.
+ * keep it open. Either process has a struct of its own.
+ *
+ * In the runner: as who started it, and as the account's user while it opens what is his. In the
+ * network process only accounts_shut_at().
  */
 #ifndef NMNOTIFY_ACCOUNTS_H
 #define NMNOTIFY_ACCOUNTS_H

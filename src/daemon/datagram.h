@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Datagrams: each is one line, whole; as many as there are in one system call. The network
- * process's.
+ * Datagrams: each is one line, whole; as many as there are in one system call.
+ *
+ * In the network process: as nmnotify or nobody if the runner is root, else as the runner; under
+ * network.policy.
  */
 #ifndef NMNOTIFY_DATAGRAM_H
 #define NMNOTIFY_DATAGRAM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The runner's: as the user that started us, root or an ordinary one, without a filter. Its child
- * executes the network process, whose side is network_main.c.
+ * In the runner: as who started it, with no filter but the unit's. The child of it that
+ * executes the network process ends here: that one begins in network_main.c.
  */
 #include "daemon/generation.h"
 

@@ -3,6 +3,8 @@
  * A generation of nmnotifyd: one reading of the configuration, the accounts' state as it is kept
  * open for it, and the network process that serves it. When the configuration is read again, a new
  * generation takes the sockets over, and the old one ends with what it still has to do.
+ *
+ * In the runner: as who started it, with no filter but the unit's.
  */
 #ifndef NMNOTIFY_GENERATION_H
 #define NMNOTIFY_GENERATION_H

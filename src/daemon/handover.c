@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * In the runner, as who started it; and in the network process before it gives up that user and
+ * has a filter.
+ */
 #include "daemon/handover.h"
 
 #include <string.h>

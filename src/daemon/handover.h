@@ -2,8 +2,10 @@
 /*
  * What the runner hands over to a network process, which is the same program, executed anew: it
  * has no other memory in common with the runner, no stack canary and no layout, and knows what it
- * is told here. The runner fills this; the network process takes it, as the user that started us,
- * before it gives everything up.
+ * is told here.
+ *
+ * In the runner, as who started it; and in the network process before it gives up that user and
+ * has a filter.
  */
 #ifndef NMNOTIFY_HANDOVER_H
 #define NMNOTIFY_HANDOVER_H

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * In the network process: as nmnotify or nobody if the runner is root, else as the runner; under
+ * network.policy.
+ */
 #include "daemon/network.h"
 
 #include <errno.h>

@@ -2,6 +2,9 @@
 /*
  * The network process of nmnotifyd: everything that comes from outside ends here. It decides, and
  * asks the runner for a process where one must take its turn.
+ *
+ * In the network process: as nmnotify or nobody if the runner is root, else as the runner; under
+ * network.policy.
  */
 #ifndef NMNOTIFY_NETWORK_H
 #define NMNOTIFY_NETWORK_H

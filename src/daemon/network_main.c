@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The network process, executed anew by the runner: it begins as the user that started us, takes
- * what was handed over, and gives up everything before it touches a socket.
+ * The network process's beginning, executed anew by the runner: as who started that, without a
+ * filter. It takes what was handed over, and gives up everything before it touches a socket.
  */
 #include "daemon/network.h"
 

@@ -4,7 +4,8 @@
  * datagram without a process for each, and ends when it is idle. nmnotifyd(8).
  *
  * Two processes: this one, the runner, and its child, which alone touches the network, and is this
- * program executed anew.
+ * program executed anew (network_main.c). What is here is the runner's: as who started it, with no
+ * filter but the unit's.
  */
 #include <errno.h>
 #include <fcntl.h>

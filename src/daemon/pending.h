@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Connections that have not said their line yet, by age. The network process's; all the memory that
- * they can ever take is here.
+ * Connections that have not said their line yet, by age. All the memory that they can ever take is
+ * here.
+ *
+ * In the network process: as nmnotify or nobody if the runner is root, else as the runner; under
+ * network.policy.
  */
 #ifndef NMNOTIFY_PENDING_H
 #define NMNOTIFY_PENDING_H

@@ -3,6 +3,9 @@
  * The words are sequentially consistent, like the turn's, whose locks and words they are read and
  * written between. A child raises `looking` before it tries the lock: so while we read a lower
  * number, it has not looked, and will cover a line that is noted now.
+ *
+ * In all processes of nmnotifyd: the network process, under network.policy; the runner, without a
+ * filter; its children, under their account's policy.
  */
 #include "daemon/progress.h"
 

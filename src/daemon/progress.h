@@ -3,6 +3,9 @@
  * How far the runner and its children have come with what the network process has asked for. Words
  * in memory that all of them have: the network process, which could write anything there, reads
  * them to ask no more than it must.
+ *
+ * In all processes of nmnotifyd: the network process, under network.policy; the runner, without a
+ * filter; its children, under their account's policy.
  */
 #ifndef NMNOTIFY_PROGRESS_H
 #define NMNOTIFY_PROGRESS_H

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* The runner's check runs as who started it, with no filter but the unit's. */
 #include "daemon/request.h"
 
 #include "lib/line.h"

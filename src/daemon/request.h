@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What the network process says to the runner: requests of one size, through a socket pair. The
- * runner says one thing only, by any byte: that another serves the sockets now.
+ * runner says one thing only, by any byte: that another serves the sockets now. It trusts no
+ * byte of a request.
  *
- * The network process writes them, the runner checks and reads them, and trusts none.
+ * The runner's check runs as who started it, with no filter but the unit's.
  */
 #ifndef NMNOTIFY_REQUEST_H
 #define NMNOTIFY_REQUEST_H

@@ -3,6 +3,9 @@
  * The network process's end of the pair: what it asks of the runner, and tells it (request.h). Of
  * each account the last turn request is kept until it is settled. Nothing here waits for the
  * runner.
+ *
+ * In the network process: as nmnotify or nobody if the runner is root, else as the runner; under
+ * network.policy.
  */
 #ifndef NMNOTIFY_REQUESTER_H
 #define NMNOTIFY_REQUESTER_H

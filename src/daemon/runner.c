@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* In the runner: as who started it, with no filter but the unit's. */
 #include "daemon/runner.h"
 
 #include <errno.h>

@@ -4,6 +4,8 @@
  * It forks a process for each turn that a network process asks for, keeps debts paid when one is
  * killed, reads the configuration again, and speaks to the service manager. Of a network process it
  * believes no more than an honest one would have to say.
+ *
+ * In the runner: as who started it, with no filter but the unit's.
  */
 #ifndef NMNOTIFY_RUNNER_H
 #define NMNOTIFY_RUNNER_H

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: ISC */
+/*
+ * In the runner, as who started it, with no filter but the unit's; and from the fork to the verdict
+ * in its child, which becomes the account's user, under the account's policy.
+ */
 #include "daemon/turn_process.h"
 
 #include <errno.h>

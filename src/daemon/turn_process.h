@@ -2,6 +2,9 @@
 /*
  * The runner's children that take turns: one for each REQUEST_TURN, and for each debt of a process
  * that died. One becomes the waiter; others find that there is one, and end.
+ *
+ * In the runner, as who started it, with no filter but the unit's; and from the fork to the verdict
+ * in its child, which becomes the account's user, under the account's policy.
  */
 #ifndef NMNOTIFY_TURN_PROCESS_H
 #define NMNOTIFY_TURN_PROCESS_H

@@ -134,7 +134,7 @@ const char *connection_identify(struct connection *connection, bool needs_to)
 bool connection_close(const struct connection *connection)
 {
 	/* systemd keeps a descriptor of its own for as long as we live: without this the other end
-	 * would wait for that. It may have gone already: as well. */
+	 * would wait for that. It may have gone already: that is fine. */
 	if (connection->streams.is_socket)
 		(void)shutdown(STDIN_FILENO, SHUT_RDWR);
 	/* The lowest free descriptor is the one that open(2) gives. */

@@ -152,8 +152,8 @@ static void group_end(struct action *action, struct deadline deadline)
 
 	while (kill(-action->child, 0) == 0) {
 		if (deadline_has_passed(deadline)) {
-			(void)kill(
-				-action->child, SIGKILL); /* it may have gone by itself: as well */
+			(void)kill(-action->child,
+				SIGKILL); /* it may have gone by itself: that is fine */
 			return;
 		}
 		(void)nanosleep(&look, NULL); /* cut short: looks sooner */

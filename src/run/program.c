@@ -88,7 +88,7 @@ static void rest(struct span span)
 		(void)signal(stops[i], SIG_DFL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)nanosleep(&time, NULL); /* cut short: as well */
+	(void)nanosleep(&time, NULL); /* cut short: that is fine */
 }
 
 void program_serves(struct program *program)
