@@ -3,7 +3,7 @@
 
 #include "run/decision.h"
 
-/* ---- A desk: an account with its state, and connections to it ---- */
+/* ---- An account with its state, and connections to it ---- */
 
 #define CONNECTIONS 64
 
@@ -26,7 +26,7 @@ struct connection {
 	uint64_t started_ns;
 };
 
-struct desk {
+struct served {
 	struct account account;
 	int directory;
 	struct state *state;
@@ -38,69 +38,69 @@ struct desk {
 	uint64_t end_ns;
 };
 
-static struct desk *desk_make(void **state, struct rate limit, uint32_t interval_ms)
+static struct served *served_make(void **state, struct rate limit, uint32_t interval_ms)
 {
 	const struct unit_place *place = *state;
-	struct desk *desk = unit_shared(sizeof(*desk));
+	struct served *served = unit_shared(sizeof(*served));
 	struct state_error error;
 
-	desk->account = (struct account){ .limit = limit, .interval.ms = interval_ms };
-	desk->directory = place->fd;
-	desk->state = state_map(place->fd, STATE_LIMITS, geteuid(), sizeof(struct state), &error);
-	assert_non_null(desk->state);
-	assert_true(source_parse("192.0.2.1", &desk->source[ALICE]));
-	assert_true(source_parse("2001:db8::1", &desk->source[BOB]));
-	return desk;
+	served->account = (struct account){ .limit = limit, .interval.ms = interval_ms };
+	served->directory = place->fd;
+	served->state = state_map(place->fd, STATE_LIMITS, geteuid(), sizeof(struct state), &error);
+	assert_non_null(served->state);
+	assert_true(source_parse("192.0.2.1", &served->source[ALICE]));
+	assert_true(source_parse("2001:db8::1", &served->source[BOB]));
+	return served;
 }
 
-static void desk_clear(struct desk *desk)
+static void served_clear(struct served *served)
 {
-	(void)unlinkat(desk->directory, STATE_LIMITS, 0);
-	(void)unlinkat(desk->directory, STATE_TURN, 0);
-	unit_unshare(desk->state, sizeof(struct state));
-	unit_unshare(desk, sizeof(*desk));
+	(void)unlinkat(served->directory, STATE_LIMITS, 0);
+	(void)unlinkat(served->directory, STATE_TURN, 0);
+	unit_unshare(served->state, sizeof(struct state));
+	unit_unshare(served, sizeof(*served));
 }
 
-static struct turn turn_of(const struct desk *desk)
+static struct turn turn_of(const struct served *served)
 {
-	struct turn turn = decision_turn(&desk->account, desk->state);
+	struct turn turn = decision_turn(&served->account, served->state);
 	struct state_error error;
 
-	(void)turn_open(&turn, desk->directory, &error);
+	(void)turn_open(&turn, served->directory, &error);
 	return turn;
 }
 
-static struct decision decision_of(struct desk *desk, struct turn *turn, unsigned source)
+static struct decision decision_of(struct served *served, struct turn *turn, unsigned source)
 {
 	return (struct decision){
-		.account = &desk->account,
+		.account = &served->account,
 		.turn = turn,
-		.cells = limiter_locate(desk->state, &desk->source[source]),
+		.cells = limiter_locate(served->state, &served->source[source]),
 	};
 }
 
-static void perform(struct desk *desk, struct connection *connection, struct decision *decision)
+static void perform(struct served *served, struct connection *connection, struct decision *decision)
 {
 	turn_start(decision->turn);
 	connection->started_ns = unit_ns();
-	atomic_store(&desk->last_start_ns, connection->started_ns);
+	atomic_store(&served->last_start_ns, connection->started_ns);
 	atomic_store(&connection->has_started, 1);
 	if (connection->stays_started)
 		unit_halt();
-	atomic_fetch_add(&desk->starts, 1);
-	if (atomic_fetch_add(&desk->running, 1) != 0)
-		atomic_fetch_add(&desk->overlaps, 1);
+	atomic_fetch_add(&served->starts, 1);
+	if (atomic_fetch_add(&served->running, 1) != 0)
+		atomic_fetch_add(&served->overlaps, 1);
 	decision_executed(decision);
 	unit_sleep_ms(connection->run_ms);
-	atomic_fetch_sub(&desk->running, 1);
+	atomic_fetch_sub(&served->running, 1);
 	turn_ended(decision->turn);
 }
 
 /* What the handler does with a connection once it was read. */
-static void handle(struct desk *desk, struct connection *connection)
+static void handle(struct served *served, struct connection *connection)
 {
-	struct turn turn = turn_of(desk);
-	struct decision decision = decision_of(desk, &turn, connection->source);
+	struct turn turn = turn_of(served);
+	struct decision decision = decision_of(served, &turn, connection->source);
 
 	connection->has_failed = !decision_make(&decision, connection->line);
 	connection->is_waiter = decision.is_waiter;
@@ -111,12 +111,12 @@ static void handle(struct desk *desk, struct connection *connection)
 	if (decision.is_waiter && connection->stays)
 		unit_halt();
 	if (decision.is_waiter && decision_wait(&decision))
-		perform(desk, connection, &decision);
+		perform(served, connection, &decision);
 	(void)close(turn.fd);
 }
 
 struct caller {
-	struct desk *desk;
+	struct served *served;
 	struct connection *connection;
 };
 
@@ -124,45 +124,45 @@ static int call(void *context)
 {
 	struct caller *caller = context;
 
-	handle(caller->desk, caller->connection);
+	handle(caller->served, caller->connection);
 	return 0;
 }
 
 /* Starts a connection, and waits for its decision, but not for its end. */
-static pid_t connect_to(struct desk *desk, unsigned number, struct connection connection)
+static pid_t connect_to(struct served *served, unsigned number, struct connection connection)
 {
-	struct caller caller = { .desk = desk, .connection = &desk->connection[number] };
+	struct caller caller = { .served = served, .connection = &served->connection[number] };
 	pid_t child;
 
-	desk->connection[number] = connection;
+	served->connection[number] = connection;
 	child = unit_fork(call, &caller);
 	assert_true(unit_await(&caller.connection->is_decided));
 	return child;
 }
 
 static const struct connection *connect_whole(
-	struct desk *desk, unsigned number, struct connection connection)
+	struct served *served, unsigned number, struct connection connection)
 {
-	assert_int_equal(unit_reap(connect_to(desk, number, connection)), 0);
-	return &desk->connection[number];
+	assert_int_equal(unit_reap(connect_to(served, number, connection)), 0);
+	return &served->connection[number];
 }
 
 /* How long until the source conforms. */
-static uint32_t conforms_in(struct desk *desk, unsigned source)
+static uint32_t conforms_in(struct served *served, unsigned source)
 {
-	struct cells cells = limiter_locate(desk->state, &desk->source[source]);
-	struct moment at = limiter_peek(&cells, desk->account.limit);
+	struct cells cells = limiter_locate(served->state, &served->source[source]);
+	struct moment at = limiter_peek(&cells, served->account.limit);
 
 	return moment_until(moment_now(), at).ms;
 }
 
-static void charge(struct desk *desk, unsigned source, unsigned times)
+static void charge(struct served *served, unsigned source, unsigned times)
 {
-	struct cells cells = limiter_locate(desk->state, &desk->source[source]);
+	struct cells cells = limiter_locate(served->state, &served->source[source]);
 	struct moment at;
 
 	while (times-- > 0)
-		assert_true(limiter_take(&cells, desk->account.limit, &at));
+		assert_true(limiter_take(&cells, served->account.limit, &at));
 }
 
 static uint64_t apart_ms(const struct connection *a, const struct connection *b)
@@ -176,93 +176,93 @@ static uint64_t apart_ms(const struct connection *a, const struct connection *b)
 
 static void G1_conforming_line_starts_at_once(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 10 }, 0);
-	struct cells cells = limiter_locate(desk->state, &desk->source[ALICE]);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 10 }, 0);
+	struct cells cells = limiter_locate(served->state, &served->source[ALICE]);
 	struct moment at;
 
 	for (unsigned i = 0; i < 2; i++) {
 		const struct connection *c =
-			connect_whole(desk, i, (struct connection){ .line = LINE_VALID });
+			connect_whole(served, i, (struct connection){ .line = LINE_VALID });
 
 		assert_int_equal(c->verdict, VERDICT_ACCEPTED);
 		assert_true(c->is_waiter && c->is_charged && atomic_load(&c->has_started));
 		unit_sleep_ms(3); /* starts are at least a millisecond apart */
 	}
-	assert_int_equal(conforms_in(desk, BOB), 0);
-	charge(desk, ALICE, 8); /* of ten */
-	assert_false(limiter_take(&cells, desk->account.limit, &at));
-	desk_clear(desk);
+	assert_int_equal(conforms_in(served, BOB), 0);
+	charge(served, ALICE, 8); /* of ten */
+	assert_false(limiter_take(&cells, served->account.limit, &at));
+	served_clear(served);
 }
 
 static void G3_line_of_a_source_over_its_limit_starts_when_it_conforms(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { 150 }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { 150 }, 1 }, 0);
 	const struct connection *first, *second;
 
-	first = connect_whole(desk, 0, (struct connection){ .line = LINE_VALID });
-	second = connect_whole(desk, 1, (struct connection){ .line = LINE_VALID });
+	first = connect_whole(served, 0, (struct connection){ .line = LINE_VALID });
+	second = connect_whole(served, 1, (struct connection){ .line = LINE_VALID });
 	assert_int_equal(first->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(second->verdict, VERDICT_DEFERRED);
 	assert_true(second->is_waiter && second->is_charged);
 	assert_in_range(apart_ms(first, second), 148, 150 + UNIT_SLACK_MS);
 	/* It was charged for that start, as of its time. */
-	assert_in_range(conforms_in(desk, ALICE), 50, 150);
-	desk_clear(desk);
+	assert_in_range(conforms_in(served, ALICE), 50, 150);
+	served_clear(served);
 }
 
 static void G2_line_within_the_interval_is_deferred(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { 1 }, 100 }, 150);
+	struct served *served = served_make(state, (struct rate){ { 1 }, 100 }, 150);
 	const struct connection *first, *second;
 
-	first = connect_whole(desk, 0, (struct connection){ .line = LINE_VALID });
-	second = connect_whole(desk, 1, (struct connection){ .source = BOB, .line = LINE_VALID });
+	first = connect_whole(served, 0, (struct connection){ .line = LINE_VALID });
+	second = connect_whole(served, 1, (struct connection){ .source = BOB, .line = LINE_VALID });
 	assert_int_equal(first->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(second->verdict, VERDICT_DEFERRED);
 	assert_in_range(apart_ms(first, second), 150, 150 + UNIT_SLACK_MS);
-	desk_clear(desk);
+	served_clear(served);
 }
 
 /* A line that a waiter covers needs no process, and is no reason for a second start. */
 static void G4_line_behind_a_waiter_is_coalesced(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
 	const struct connection *c;
 	pid_t waiter;
 
-	charge(desk, ALICE, 1);
-	charge(desk, BOB, 1);
+	charge(served, ALICE, 1);
+	charge(served, BOB, 1);
 	unit_sleep_ms(5);
-	waiter = connect_to(desk, 0, (struct connection){ .line = LINE_VALID, .stays = true });
-	assert_int_equal(desk->connection[0].verdict, VERDICT_DEFERRED);
-	c = connect_whole(desk, 1, (struct connection){ .source = ALICE, .line = LINE_VALID });
+	waiter = connect_to(served, 0, (struct connection){ .line = LINE_VALID, .stays = true });
+	assert_int_equal(served->connection[0].verdict, VERDICT_DEFERRED);
+	c = connect_whole(served, 1, (struct connection){ .source = ALICE, .line = LINE_VALID });
 	assert_int_equal(c->verdict, VERDICT_COALESCED);
 	assert_false(c->is_waiter || c->is_charged || c->has_failed);
-	assert_int_equal(atomic_load(&desk->starts), 0);
+	assert_int_equal(atomic_load(&served->starts), 0);
 	unit_kill(waiter);
-	desk_clear(desk);
+	served_clear(served);
 }
 
 /* Somebody who conforms does not wait for somebody who does not. */
 static void G1_conforming_line_behind_a_later_waiter_starts_at_once(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
 	const struct connection *c;
 	uint64_t begun;
 	pid_t waiter;
 
-	charge(desk, ALICE, 1);
-	waiter = connect_to(desk, 0, (struct connection){ .line = LINE_VALID });
+	charge(served, ALICE, 1);
+	waiter = connect_to(served, 0, (struct connection){ .line = LINE_VALID });
 	unit_sleep_ms(30);
 	begun = unit_ms();
-	c = connect_whole(desk, 1, (struct connection){ .source = BOB, .line = LINE_VALID });
+	c = connect_whole(served, 1, (struct connection){ .source = BOB, .line = LINE_VALID });
 	assert_int_equal(c->verdict, VERDICT_COALESCED);
 	assert_true(c->is_charged && !c->is_waiter);
 	assert_int_equal(unit_reap(waiter), 0);
 	assert_in_range(unit_ms() - begun, 0, UNIT_SLACK_MS);
-	assert_int_equal(atomic_load(&desk->starts), 1);
-	assert_in_range(conforms_in(desk, BOB), HOUR - UNIT_SLACK_MS, HOUR);
-	desk_clear(desk);
+	assert_int_equal(atomic_load(&served->starts), 1);
+	assert_in_range(conforms_in(served, BOB), HOUR - UNIT_SLACK_MS, HOUR);
+	served_clear(served);
 }
 
 static void decision_without_line_starts_and_charges_nothing(void **state)
@@ -276,28 +276,28 @@ static void decision_without_line_starts_and_charges_nothing(void **state)
 		{ LINE_FAILED, VERDICT_ERROR },
 		{ LINE_INCOMPLETE, VERDICT_MALFORMED },
 	};
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
 	static const struct state fresh;
 
 	for (unsigned i = 0; i < COUNT(table); i++) {
 		const struct connection *c =
-			connect_whole(desk, i, (struct connection){ .line = table[i].line });
+			connect_whole(served, i, (struct connection){ .line = table[i].line });
 
 		assert_int_equal(c->verdict, table[i].verdict);
 		assert_false(c->is_waiter || c->is_charged || c->has_failed);
 	}
-	assert_memory_equal(desk->state, &fresh, sizeof(fresh));
-	desk_clear(desk);
+	assert_memory_equal(served->state, &fresh, sizeof(fresh));
+	served_clear(served);
 }
 
 /* ---- Debts ---- */
 
-static void die_as_waiter(struct desk *desk)
+static void die_as_waiter(struct served *served)
 {
 	pid_t child = connect_to(
-		desk, CONNECTIONS - 1, (struct connection){ .line = LINE_VALID, .stays = true });
+		served, CONNECTIONS - 1, (struct connection){ .line = LINE_VALID, .stays = true });
 
-	assert_true(desk->connection[CONNECTIONS - 1].is_waiter);
+	assert_true(served->connection[CONNECTIONS - 1].is_waiter);
 	unit_kill(child);
 }
 
@@ -315,44 +315,44 @@ static void G5_debt_is_paid_by_whatever_comes_next(void **state)
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++) {
-		struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+		struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
 		const struct connection *c;
 
-		die_as_waiter(desk);
+		die_as_waiter(served);
 		c = connect_whole(
-			desk, 0, (struct connection){ .source = BOB, .line = table[i].line });
+			served, 0, (struct connection){ .source = BOB, .line = table[i].line });
 		assert_int_equal(c->verdict, table[i].verdict);
 		assert_true(c->is_waiter && atomic_load(&c->has_started));
-		assert_int_equal(conforms_in(desk, BOB) == 0, table[i].line != LINE_VALID);
+		assert_int_equal(conforms_in(served, BOB) == 0, table[i].line != LINE_VALID);
 		c = connect_whole(
-			desk, 1, (struct connection){ .source = BOB, .line = LINE_MALFORMED });
+			served, 1, (struct connection){ .source = BOB, .line = LINE_MALFORMED });
 		assert_false(c->is_waiter);
-		assert_int_equal(atomic_load(&desk->starts), 1);
-		desk_clear(desk);
+		assert_int_equal(atomic_load(&served->starts), 1);
+		served_clear(served);
 	}
 }
 
 /* For the start that a dead waiter owes, its source has been charged; not once more. */
 static void G3_debt_is_charged_once(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 3 }, 0);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 3 }, 0);
 	uint32_t before;
 	pid_t child;
 
-	charge(desk, ALICE, 3);
-	die_as_waiter(desk);
-	before = conforms_in(desk, ALICE);
+	charge(served, ALICE, 3);
+	die_as_waiter(served);
+	before = conforms_in(served, ALICE);
 	assert_in_range(before, 2 * HOUR - UNIT_SLACK_MS, 2 * HOUR);
 	for (unsigned i = 0; i < 3; i++) {
 		child = connect_to(
-			desk, i, (struct connection){ .line = LINE_VALID, .stays = true });
-		assert_true(desk->connection[i].is_waiter);
-		assert_false(desk->connection[i].is_charged);
-		assert_int_equal(desk->connection[i].verdict, VERDICT_DEFERRED);
+			served, i, (struct connection){ .line = LINE_VALID, .stays = true });
+		assert_true(served->connection[i].is_waiter);
+		assert_false(served->connection[i].is_charged);
+		assert_int_equal(served->connection[i].verdict, VERDICT_DEFERRED);
 		unit_kill(child);
 	}
-	assert_in_range(conforms_in(desk, ALICE), before - UNIT_SLACK_MS, before);
-	desk_clear(desk);
+	assert_in_range(conforms_in(served, ALICE), before - UNIT_SLACK_MS, before);
+	served_clear(served);
 }
 
 /* ---- Late starts ---- */
@@ -360,99 +360,99 @@ static void G3_debt_is_charged_once(void **state)
 /* Its run had to wait for another one's: its limit counts from the start, not from the line. */
 static void G3_late_start_counts_as_of_its_time(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { 400 }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { 400 }, 1 }, 0);
 	const struct connection *c;
 	pid_t running;
 
 	running = connect_to(
-		desk, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 250 });
-	assert_true(unit_await(&desk->connection[0].has_started));
-	c = connect_whole(desk, 1, (struct connection){ .line = LINE_VALID });
+		served, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 250 });
+	assert_true(unit_await(&served->connection[0].has_started));
+	c = connect_whole(served, 1, (struct connection){ .line = LINE_VALID });
 	assert_int_equal(c->verdict, VERDICT_DEFERRED);
 	assert_true(c->is_charged);
-	assert_true(apart_ms(&desk->connection[0], c) >= 250);
+	assert_true(apart_ms(&served->connection[0], c) >= 250);
 	/* Without, it would be less than 150. */
-	assert_in_range(conforms_in(desk, ALICE) + (unit_ns() - c->started_ns) / 1000000, 398,
+	assert_in_range(conforms_in(served, ALICE) + (unit_ns() - c->started_ns) / 1000000, 398,
 		400 + UNIT_SLACK_MS);
 	assert_int_equal(unit_reap(running), 0);
-	assert_int_equal(atomic_load(&desk->overlaps), 0);
-	desk_clear(desk);
+	assert_int_equal(atomic_load(&served->overlaps), 0);
+	served_clear(served);
 }
 
 /* From the moment at which somebody else can become the waiter: there is none at which the source
  * looks as if it had not started, or a flood would find it. */
 static void G3_late_start_counts_before_the_next_can_be_owed(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
 	pid_t running, late;
 
 	running = connect_to(
-		desk, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 400 });
-	assert_true(unit_await(&desk->connection[0].has_started));
-	desk->account.limit.emission.ms = 300; /* its charge expires while it waits */
+		served, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 400 });
+	assert_true(unit_await(&served->connection[0].has_started));
+	served->account.limit.emission.ms = 300; /* its charge expires while it waits */
 	late = connect_to(
-		desk, 1, (struct connection){ .line = LINE_VALID, .stays_started = true });
-	assert_true(desk->connection[1].is_charged);
-	assert_true(unit_await(&desk->connection[1].has_started));
-	assert_int_not_equal(conforms_in(desk, ALICE), 0);
+		served, 1, (struct connection){ .line = LINE_VALID, .stays_started = true });
+	assert_true(served->connection[1].is_charged);
+	assert_true(unit_await(&served->connection[1].has_started));
+	assert_int_not_equal(conforms_in(served, ALICE), 0);
 	unit_kill(late);
 	assert_int_equal(unit_reap(running), 0);
-	desk_clear(desk);
+	served_clear(served);
 }
 
 /* A source so far over its limit that no charge fits: it is charged when it starts. */
 static void G3_charge_that_does_not_fit_is_made_up_for(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { 120 }, 1 }, 0);
-	struct cells cells = limiter_locate(desk->state, &desk->source[ALICE]);
+	struct served *served = served_make(state, (struct rate){ { 120 }, 1 }, 0);
+	struct cells cells = limiter_locate(served->state, &served->source[ALICE]);
 	const struct connection *c;
 
-	charge(desk, ALICE, 1);
-	while (limiter_charge_ahead(&cells, desk->account.limit).ms < 120)
+	charge(served, ALICE, 1);
+	while (limiter_charge_ahead(&cells, served->account.limit).ms < 120)
 		;
-	c = connect_whole(desk, 0, (struct connection){ .line = LINE_VALID });
+	c = connect_whole(served, 0, (struct connection){ .line = LINE_VALID });
 	assert_int_equal(c->verdict, VERDICT_DEFERRED);
-	assert_in_range(conforms_in(desk, ALICE) + (unit_ns() - c->started_ns) / 1000000, 118,
+	assert_in_range(conforms_in(served, ALICE) + (unit_ns() - c->started_ns) / 1000000, 118,
 		120 + UNIT_SLACK_MS);
-	desk_clear(desk);
+	served_clear(served);
 }
 
 /* Its line was read and charged, then it was held up, and somebody else's start came: that was
  * this line's start, too. Many such lines would be starts of charges of long ago. */
 static void G3_line_held_up_behind_a_start_starts_nothing(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
-	struct turn turn = turn_of(desk);
-	struct decision decision = decision_of(desk, &turn, ALICE);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct turn turn = turn_of(served);
+	struct decision decision = decision_of(served, &turn, ALICE);
 
 	decision_line(&decision, LINE_VALID);
 	assert_true(decision.is_charged);
 	assert_int_equal(
-		connect_whole(desk, 0, (struct connection){ .source = BOB, .line = LINE_VALID })
+		connect_whole(served, 0, (struct connection){ .source = BOB, .line = LINE_VALID })
 			->verdict,
 		VERDICT_ACCEPTED);
 	assert_true(decision_join(&decision));
 	assert_false(decision.is_waiter);
 	assert_int_equal(decision.verdict, VERDICT_COALESCED);
-	assert_int_equal(atomic_load(&desk->state->due), 0);
+	assert_int_equal(atomic_load(&served->state->due), 0);
 	(void)close(turn.fd);
-	desk_clear(desk);
+	served_clear(served);
 }
 
 /* ---- Not to look at all ---- */
 
 static void G1_connection_is_dropped_unread_only_if_it_is_covered(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
-	struct turn turn = turn_of(desk);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct turn turn = turn_of(served);
 	struct decision alice, bob;
 	pid_t waiter;
 
-	charge(desk, ALICE, 1);
-	alice = decision_of(desk, &turn, ALICE);
-	bob = decision_of(desk, &turn, BOB);
+	charge(served, ALICE, 1);
+	alice = decision_of(served, &turn, ALICE);
+	bob = decision_of(served, &turn, BOB);
 	assert_false(decision_is_covered(&alice));
-	waiter = connect_to(desk, 0, (struct connection){ .line = LINE_VALID, .stays = true });
+	waiter = connect_to(served, 0, (struct connection){ .line = LINE_VALID, .stays = true });
 	assert_true(decision_is_covered(&alice)); /* later than the waiter: it is charged */
 	assert_false(decision_is_covered(&bob));  /* could start now */
 	decision_line(&alice, LINE_VALID);
@@ -469,14 +469,14 @@ static void G1_connection_is_dropped_unread_only_if_it_is_covered(void **state)
 	assert_true(decision_needs_turn(&alice));
 	assert_true(decision_needs_turn(&bob)); /* a debt */
 	(void)close(turn.fd);
-	desk_clear(desk);
+	served_clear(served);
 }
 
 static void decision_without_turn_file_is_an_error(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { HOUR }, 1 }, 0);
-	struct turn turn = decision_turn(&desk->account, desk->state);
-	struct decision decision = decision_of(desk, &turn, ALICE);
+	struct served *served = served_make(state, (struct rate){ { HOUR }, 1 }, 0);
+	struct turn turn = decision_turn(&served->account, served->state);
+	struct decision decision = decision_of(served, &turn, ALICE);
 
 	assert_int_equal(turn.fd, -1);
 	assert_false(decision_make(&decision, LINE_VALID));
@@ -484,19 +484,19 @@ static void decision_without_turn_file_is_an_error(void **state)
 	assert_int_equal(decision.verdict, VERDICT_ERROR);
 	assert_false(decision.is_waiter);
 	assert_false(decision_wait(&decision));
-	desk_clear(desk);
+	served_clear(served);
 }
 
 /* The window is how far ahead a start can be owed, the interval how far apart they are. */
 static void decision_turn_is_the_account_s(void **state)
 {
-	struct desk *desk = desk_make(state, (struct rate){ { 1000 }, 6 }, 12345);
-	struct turn turn = decision_turn(&desk->account, desk->state);
+	struct served *served = served_make(state, (struct rate){ { 1000 }, 6 }, 12345);
+	struct turn turn = decision_turn(&served->account, served->state);
 
-	assert_ptr_equal(turn.state, desk->state);
+	assert_ptr_equal(turn.state, served->state);
 	assert_int_equal(turn.interval.ms, 12345);
 	assert_int_equal(turn.reach.ms, 7000);
-	desk_clear(desk);
+	served_clear(served);
 }
 
 /* ---- Everything at once ---- */
@@ -504,25 +504,25 @@ static void decision_turn_is_the_account_s(void **state)
 /* Lines as fast as they come, each of which waits for its start; and rubbish. */
 static int flood(void *context)
 {
-	struct desk *desk = context;
-	unsigned number = atomic_fetch_add(&desk->numbers, 1);
-	struct connection *c = &desk->connection[number];
+	struct served *served = context;
+	unsigned number = atomic_fetch_add(&served->numbers, 1);
+	struct connection *c = &served->connection[number];
 	uint64_t seed = number + 1;
 
-	while (unit_ns() < desk->end_ns) {
+	while (unit_ns() < served->end_ns) {
 		uint64_t arrived = unit_ns();
 
 		*c = (struct connection){
 			.source = number % 2 ? BOB : ALICE,
 			.line = random_below(&seed, 3) ? LINE_VALID : LINE_MALFORMED,
 		};
-		handle(desk, c);
+		handle(served, c);
 		if (atomic_load(&c->has_started) && c->line != LINE_VALID)
-			atomic_fetch_add(&desk->rubbish_starts, 1);
+			atomic_fetch_add(&served->rubbish_starts, 1);
 		while (c->line == LINE_VALID && !c->is_waiter && !c->has_failed &&
-			atomic_load(&desk->last_start_ns) < arrived) {
+			atomic_load(&served->last_start_ns) < arrived) {
 			if (unit_ns() - arrived > 5000000000u) {
-				atomic_fetch_add(&desk->lost, 1);
+				atomic_fetch_add(&served->lost, 1);
 				break;
 			}
 			unit_sleep_us(50);
@@ -537,19 +537,19 @@ static void G3_flood_starts_no_more_than_its_sources_may(void **state)
 	static const struct rate limits[] = { { { 20 }, 3 }, { { 5 }, 1 }, { { 2 }, 1 } };
 
 	for (unsigned i = 0; i < COUNT(limits); i++) {
-		struct desk *desk = desk_make(state, limits[i], 0);
+		struct served *served = served_make(state, limits[i], 0);
 		uint64_t begun = unit_ms(), most;
 
-		desk->end_ns = unit_ns() + 500000000;
-		unit_crowd(8, flood, desk);
+		served->end_ns = unit_ns() + 500000000;
+		unit_crowd(8, flood, served);
 		most = 2 * (limits[i].burst + (unit_ms() - begun + 1) / limits[i].emission.ms);
-		assert_in_range(atomic_load(&desk->starts), 5, most);
-		assert_int_equal(atomic_load(&desk->rubbish_starts), 0);
-		assert_int_equal(atomic_load(&desk->lost), 0);
-		assert_int_equal(atomic_load(&desk->overlaps), 0);
-		assert_int_equal(atomic_load(&desk->state->due), 0);
-		assert_int_equal(atomic_load(&desk->state->owed), 0);
-		desk_clear(desk);
+		assert_in_range(atomic_load(&served->starts), 5, most);
+		assert_int_equal(atomic_load(&served->rubbish_starts), 0);
+		assert_int_equal(atomic_load(&served->lost), 0);
+		assert_int_equal(atomic_load(&served->overlaps), 0);
+		assert_int_equal(atomic_load(&served->state->due), 0);
+		assert_int_equal(atomic_load(&served->state->owed), 0);
+		served_clear(served);
 	}
 }
 
