@@ -113,14 +113,14 @@ def users():
     yield b"alice\n" + table + b"\0" + b"g:x:5:" + b"x" * 70000 + b",alice\n"
 
 
-def operation(number, of, desk=0, flag=0):
+def operation(number, of, account=0, flag=0):
     """A byte that is this operation of so many, with the bits of network.c's step()."""
-    return bytes([next(b for b in range(256) if b % of == number and b >> 7 == desk and b >> 6 & 1 == flag)])
+    return bytes([next(b for b in range(256) if b % of == number and b >> 7 == account and b >> 6 & 1 == flag)])
 
 
 def network():
-    def do(number, desk=0, flag=0):
-        return operation(number, 11, desk, flag)
+    def do(number, account=0, flag=0):
+        return operation(number, 12, account, flag)
 
     def connect(source, data):
         return do(0) + bytes([source]) + piece(data)
@@ -133,10 +133,10 @@ def network():
 
     wait, full, here, look, last = do(4) + b"\xff", do(5), do(9), do(10), b"\0"
     for source in range(6):
-        desk = source == 3
-        yield connect(source, LINE) + do(6, desk, 1) + connect(source, LINE) + last
-        yield connect(source, LINE) + do(10, desk) + connect(source, LINE) + do(6, desk) + last
-        yield connect(source, LINE[:5]) + send(0, LINE[5:]) + do(6, desk, 1) + connect(source, BARE) + last
+        account = source == 3
+        yield connect(source, LINE) + do(6, account, 1) + connect(source, LINE) + last
+        yield connect(source, LINE) + do(10, account) + connect(source, LINE) + do(6, account) + last
+        yield connect(source, LINE[:5]) + send(0, LINE[5:]) + do(6, account, 1) + connect(source, BARE) + last
     yield datagram(0, LINE) + datagram(1, b"x") + datagram(2, LINE + b"x") + do(6, 0, 1) + datagram(1, LINE) + last
     yield here + piece(BARE) + here + piece(LINE) + here + piece(b"") + wait * 2 + last
     yield connect(0, b"nm") * 20 + wait * 3 + last
