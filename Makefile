@@ -117,7 +117,7 @@ $(BUILD)/$(1)/%.o: src/%.c
 
 $(BUILD)/$(1)/policies.o $(BUILD)/$(1)/network-policies.o: $(BUILD)/$(1)/%.o: $(BUILD)/%.c
 	$$(call say,CC,$$@)
-	$$(Q)mkdir -p $$(@D) && $(2) $(3) -c -o $$@ $$<
+	$$(Q)mkdir -p $$(@D) && $(2) $(3) $$(RENAMED) -c -o $$@ $$<
 endef
 $(eval $(call objects,handler,$$(CC),$$(COMPILE_FLAGS)))
 $(eval $(call objects,daemon,$$(DAEMON_CC),$$(DAEMON_FLAGS)))
@@ -140,7 +140,7 @@ $(BUILD)/network-policies.c: $(BUILD)/policy-compile src/policy/network.policy
 	$(call say,POLICY,$@)
 	$(Q)$(BUILD)/policy-compile $(TARGET) src/policy/network.policy > $@.new && mv $@.new $@
 
-$(BUILD)/daemon/network-policies.o: EXTRA += -Dpolicies=network_policies -Dpolicies_count=network_policies_count
+$(BUILD)/daemon/network-policies.o: RENAMED := -Dpolicies=network_policies -Dpolicies_count=network_policies_count
 
 $(BUILD)/policy-compile: src/policy/compile/compile.c src/policy/policy.h
 	$(call say,HOSTCC,$@)

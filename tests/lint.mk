@@ -101,7 +101,7 @@ sanitize-%:
 	$(Q)$(MAKE) -s BUILD=$(DIR) CC=$* HOSTCC=$* STATIC=no OPTIMISE=-O1 EXTRA='$(SANITIZE) -U_FORTIFY_SOURCE' \
 		LDFLAGS=$(DIR)/sanitizer.o all test-programs
 	$(Q)$(MAKE) -s BUILD=$(DIR) PROVEFLAGS=-Q check-unit
-	$(Q)$(if $(filter gcc,$*),BUILD=$(abspath $(DIR)) prove -Q $(QUICK_SCRIPTS))
+	$(Q)$(if $(filter gcc,$*),BUILD=$(abspath $(DIR)) prove -Q --exec tests/tap $(QUICK_SCRIPTS))
 
 # What is read before it was set, which no other sanitizer sees. Without the tests that make thousands of
 # processes or go through one an instruction at a time, which takes minutes here, and without the clock's,

@@ -169,8 +169,11 @@ def long_runs():
             ok(box.wait_starts(1), f"G2: {name}: it runs")
         time.sleep(0.3)
         parts = [(*part, [part[1].start(part[2], data=LINE) for _ in range(5)]) for part in parts]
-        for name, box, _, _, _ in parts:
+        for name, box, _, _, later in parts:
             ok(until(box.has_waiter), f"G2: {name}: a line during the run waits")
+            # A slow handler would come after the next run, and rightly start one more.
+            covered = until(lambda: sum(not handler.is_running() for handler in later) == len(later) - 1)
+            ok(covered, f"G4: {name}: one waits, the others are covered")
             (box.out / "go").touch()
         for name, box, _, first, later in parts:
             finish([first, *later], name=name)
