@@ -70,8 +70,7 @@ class Server:
         self.process.terminate()
         self.process.wait(10)
         for pid in handlers:
-            if is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
+            nmtest.kill(pid)
         self.log.close()
 
     def children(self):
@@ -886,7 +885,7 @@ def stops_its_supervisor(village, name):
     ok(until(lambda: count_of(village) <= 2, 10), f"G4: {name}: its lines leave no more than a waiter ({count_of(village)})")
     equal(village.said(), None, f"{name}: it has denied itself the service")
     for pid in list(processes_of(village.box.uid)):
-        os.kill(pid, signal.SIGCONT)
+        nmtest.kill(pid, signal.SIGCONT)
     ok(until(village.said, SOON), f"G1: {name}: until it goes on")
 
 

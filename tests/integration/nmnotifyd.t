@@ -76,8 +76,7 @@ class Service(front.Service):
                 os.kill(self.pid, signal.SIGKILL)
                 self.wait()
                 for pid in left:
-                    if is_alive(pid):
-                        os.kill(pid, signal.SIGKILL)
+                    nmtest.kill(pid)
 
     # -- The other end --
 
@@ -500,8 +499,7 @@ def killed_service(which):
             os.kill((service.pid, network)[which], signal.SIGKILL)
             equal(service.wait(), -9 if which == 0 else nmtest.EX_OSERR, f"G5: {name} is killed: the runner's end")
             ok(until(lambda: not is_alive(network)), f"G5: {name} is killed: the network process ends")
-            if is_alive(waiter):
-                os.kill(waiter, signal.SIGKILL)
+            nmtest.kill(waiter)
             until(lambda: not is_alive(waiter), 5)
             ok(box.state().due != 0, f"G5: {name} is killed: the debt is in the state")
             service.start()
@@ -547,8 +545,7 @@ def killed_at_random():
                 time.sleep(chance.random() * 0.3)
                 victims = [service.pid, *service.children()]
                 victim = chance.choice(victims)
-                if is_alive(victim):
-                    os.kill(victim, signal.SIGKILL)
+                nmtest.kill(victim)
                 if victim in victims[:2]:
                     until(lambda: not service.is_running(), 10)
                     service.start()

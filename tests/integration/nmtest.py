@@ -159,6 +159,14 @@ def is_alive(pid):
     return process_state(pid) not in (None, "Z", "X", "x")
 
 
+def kill(pid, number=signal.SIGKILL):
+    """Signals a process, which may end by itself at any moment."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
 def process_waits_in(pid):
     """The number of the system call that a process sleeps in, None if it does not or is gone. Of our
     programs only root may know the number: to others it is -1."""

@@ -173,8 +173,7 @@ class Service:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         for pid in left:
-            if is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
+            nmtest.kill(pid)
         until(lambda: not any(map(is_alive, left)), 5)
 
 
