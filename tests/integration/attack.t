@@ -739,10 +739,7 @@ class Village:
         for _ in range(200):
             pids = [p for p in processes_of(self.box.uid)]
             for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                nmtest.kill(pid)
             if not pids:
                 return
             time.sleep(0.01)

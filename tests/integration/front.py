@@ -179,10 +179,7 @@ class Service:
         """All of its processes, at one blow."""
         pids = self.pids()
         for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it has died with the one before
+            nmtest.kill(pid)  # it may have died with the one before
         os.waitpid(self.pid, 0)
         self.pid = None
         self._gone(pids)
