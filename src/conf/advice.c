@@ -14,11 +14,6 @@
 /* As many networks are named in place of a range; a longer list is of no help. */
 #define RANGE_PREFIXES_MAX 8
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 static bool is_one_of(const char *word, const char *const *list)
 {
 	for (; *list != NULL; list++)

@@ -54,36 +54,57 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct conf *conf, const
 	va_end(arguments);
 }
 
-/* KEYWORD: 'WORD' and what is wrong with it. */
+/* KEYWORD: 'WORD' and what there is to say of it. `keyword` may be NULL. */
+__attribute__((format(printf, 5, 0))) static void tell_word(struct conf *conf,
+	enum severity severity, const char *keyword, const char *word, const char *format,
+	va_list arguments)
+{
+	char message[MESSAGE_MAX];
+	struct text text = TEXT_IN(message);
+
+	if (keyword != NULL)
+		text_add(&text, "%s: ", keyword);
+	text_add_word(&text, word);
+	text_add_list(&text, format, arguments);
+	tell(conf, severity, &text);
+}
+
+/* What is wrong with how a word is written. */
+__attribute__((format(printf, 4, 5))) static void wrong_form(
+	struct conf *conf, const char *keyword, const char *word, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	tell_word(conf, SEVERITY_ERROR, keyword, word, format, arguments);
+	va_end(arguments);
+}
+
+/* What is wrong with a word: a character that nobody sees, if it has one. */
 __attribute__((format(printf, 4, 5))) static void wrong_word(
 	struct conf *conf, const char *keyword, const char *word, const char *format, ...)
 {
-	char message[MESSAGE_MAX];
-	struct text text = TEXT_IN(message);
 	const char *character = advice_character(word);
 	va_list arguments;
 
-	text_add(&text, "%s: ", keyword);
-	text_add_word(&text, word);
+	if (character != NULL) {
+		wrong_form(conf, keyword, word, " has %s", character);
+		return;
+	}
 	va_start(arguments, format);
-	if (character == NULL)
-		text_add_list(&text, format, arguments);
-	else
-		text_add(&text, " has %s", character);
+	tell_word(conf, SEVERITY_ERROR, keyword, word, format, arguments);
 	va_end(arguments);
-	tell(conf, SEVERITY_ERROR, &text);
 }
 
 /* For conf.advises. */
-static void warn_word(struct conf *conf, const char *keyword, const char *word, const char *what)
+__attribute__((format(printf, 4, 5))) static void warn_word(
+	struct conf *conf, const char *keyword, const char *word, const char *format, ...)
 {
-	char message[MESSAGE_MAX];
-	struct text text = TEXT_IN(message);
+	va_list arguments;
 
-	text_add(&text, "%s: ", keyword);
-	text_add_word(&text, word);
-	text_add(&text, "%s", what);
-	tell(conf, SEVERITY_WARNING, &text);
+	va_start(arguments, format);
+	tell_word(conf, SEVERITY_WARNING, keyword, word, format, arguments);
+	va_end(arguments);
 }
 
 void conf_tell_list(struct conf *conf, enum severity severity, const struct place *place,
@@ -123,16 +144,6 @@ const char *conf_place(
 }
 
 /* ---- Values ---- */
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 /* Milliseconds of a unit; 0: no such unit. */
 static uint64_t unit_milliseconds(const char *unit)
@@ -366,7 +377,7 @@ static void advise_prefix(struct conf *conf, const char *keyword, const char *wo
 		(struct prefix_word){ .text = word, .place = place_here(conf) };
 	text_add(&text, ": ");
 	if (advice_one_address(&text, word, prefix, is_to))
-		warn_word(conf, keyword, word, bytes);
+		warn_word(conf, keyword, word, "%s", bytes);
 }
 
 /* The keyword's words, as prefixes. `first` is where they begin among all that are written. */
@@ -422,11 +433,16 @@ static void set_read_timeout(struct conf *conf, struct account *block, const str
 	span_set(conf, words->word[0], words->word[1], 1, &block->read_timeout);
 }
 
+static void yes_no_set(struct conf *conf, const struct words *words, bool *value)
+{
+	*value = strcmp(words->word[1], "yes") == 0;
+	if (!*value && strcmp(words->word[1], "no") != 0)
+		wrong_word(conf, words->word[0], words->word[1], " is not yes or no");
+}
+
 static void set_bare_lf(struct conf *conf, struct account *block, const struct words *words)
 {
-	block->bare_lf = strcmp(words->word[1], "yes") == 0;
-	if (!block->bare_lf && strcmp(words->word[1], "no") != 0)
-		wrong_word(conf, words->word[0], words->word[1], " is not yes or no");
+	yes_no_set(conf, words, &block->bare_lf);
 }
 
 static void set_user(struct conf *conf, struct account *block, const struct words *words)
@@ -445,9 +461,7 @@ static void set_confine(struct conf *conf, struct account *block, const struct w
 
 static void set_isolate(struct conf *conf, struct account *block, const struct words *words)
 {
-	block->isolate = strcmp(words->word[1], "yes") == 0;
-	if (!block->isolate && strcmp(words->word[1], "no") != 0)
-		wrong_word(conf, words->word[0], words->word[1], " is not yes or no");
+	yes_no_set(conf, words, &block->isolate);
 }
 
 /* A value that only a shell would make something of. */
@@ -540,7 +554,7 @@ static void advise_action(struct conf *conf, const struct words *words)
 			if (!advice_shell(&text, words->word[i]))
 				continue;
 		}
-		warn_word(conf, "action", words->word[i], bytes);
+		warn_word(conf, "action", words->word[i], "%s", bytes);
 	}
 }
 
@@ -635,33 +649,16 @@ static bool character_take(struct lexer *lexer)
 	return true;
 }
 
-/* Something is wrong with how a line is written, at a word of the line's keyword, if it has one. */
-__attribute__((format(printf, 4, 5))) static void wrong_line(
-	struct conf *conf, const struct words *words, const char *word, const char *format, ...)
-{
-	char message[MESSAGE_MAX];
-	struct text text = TEXT_IN(message);
-	va_list arguments;
-
-	if (words->count > 0)
-		text_add(&text, "%s: ", words->word[0]);
-	text_add_word(&text, word);
-	va_start(arguments, format);
-	text_add_list(&text, format, arguments);
-	va_end(arguments);
-	tell(conf, SEVERITY_ERROR, &text);
-}
-
 /* Takes the word at lexer->from, in place, and ends it with a NUL. False: reported. */
 static bool word_take(struct conf *conf, struct lexer *lexer, const struct words *words)
 {
-	const char *word = lexer->to;
+	const char *word = lexer->to, *keyword = words->count > 0 ? words->word[0] : NULL;
 
 	while (*lexer->from != '\0' &&
 		(lexer->quote != 0 || (*lexer->from != ' ' && *lexer->from != '\t'))) {
 		if (!character_take(lexer)) {
 			*lexer->to = '\0';
-			wrong_line(conf, words, word,
+			wrong_form(conf, keyword, word,
 				": a backslash ends the line, which cannot go on on the next one: "
 				"write all on one line");
 			return false;
@@ -671,7 +668,7 @@ static bool word_take(struct conf *conf, struct lexer *lexer, const struct words
 		lexer->from++;
 	*lexer->to = '\0';
 	if (lexer->quote != 0) {
-		wrong_line(conf, words, lexer->opened,
+		wrong_form(conf, keyword, lexer->opened,
 			": a quote before it is not closed: write a second %c, or \\%c if it is "
 			"meant as it is",
 			lexer->quote, lexer->quote);
@@ -690,8 +687,8 @@ static bool line_split(struct conf *conf, char *text, struct words *words)
 		if (*text == '\0' || *text == '#')
 			return true;
 		if (words->count == CONF_LINE_WORDS) {
-			wrong_line(conf, words, text, " is too much: %d words a line is the most",
-				CONF_LINE_WORDS);
+			wrong_form(conf, words->word[0], text,
+				" is too much: %d words a line is the most", CONF_LINE_WORDS);
 			return false;
 		}
 		lexer.from = lexer.to = text;

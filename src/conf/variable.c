@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lib/text.h"
+
 enum reason { OTHER_END, LOADER, INTERPRETER, STARTER, USER, PROGRAMS, OURS };
 
 size_t variable_name_length(const char *text)
@@ -10,7 +12,7 @@ size_t variable_name_length(const char *text)
 	static const char good[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
 
-	return *text >= '0' && *text <= '9' ? 0 : strspn(text, good);
+	return is_digit(*text) ? 0 : strspn(text, good);
 }
 
 const char *variable_refusal(const char *name)

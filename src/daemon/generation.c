@@ -105,8 +105,7 @@ struct generation *generation_new(const struct launch *launch)
 
 	if (g == MAP_FAILED)
 		return NULL;
-	program_begin(&g->program, "nmnotifyd", launch->usage, launch->stdout_usable,
-		launch->stderr_usable);
+	program_begin(&g->program, "nmnotifyd", launch->usage, &launch->streams);
 	g->memory = g->denied = g->requests = -1;
 	return g;
 }

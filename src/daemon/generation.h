@@ -22,7 +22,7 @@
 struct launch {
 	const char *usage;
 	char **arguments; /* without the program's name */
-	bool stdout_usable, stderr_usable;
+	struct streams streams;
 	int image; /* this program's own file, or its successor would be executed after an upgrade
 		    */
 	struct listener listener[LISTENERS_MAX];

@@ -27,12 +27,11 @@ static struct slice prefixes_tell(
 
 	for (unsigned i = 0; i < account; i++) {
 		const struct account *other = &conf->accounts[i];
+		const struct network_account *copied = &network_conf->account[i];
+		const struct slice *others = is_to ? &other->to : &other->from;
 
-		if (!is_to && other->from.start == slice->start &&
-			other->from.count == slice->count)
-			return network_conf->account[i].from;
-		if (is_to && other->to.start == slice->start && other->to.count == slice->count)
-			return network_conf->account[i].to;
+		if (others->start == slice->start && others->count == slice->count)
+			return is_to ? copied->to : copied->from;
 	}
 	return prefixes_copy(
 		network_conf->prefixes, &network_conf->prefixes_count, conf->prefixes, slice);

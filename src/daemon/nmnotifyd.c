@@ -46,14 +46,11 @@ static const char usage[] = "usage: nmnotifyd [-h | -t | -V] [-f file] [-o 'keyw
 
 static void guard_descriptors(struct daemon *d, char **arguments)
 {
-	struct streams streams = { .is_socket = false };
 	struct launch *launch = &d->launch;
-	bool is_guarded = streams_guard(&streams, program_only_tells(arguments), false);
+	bool is_guarded = streams_guard(&launch->streams, program_only_tells(arguments), false);
 
 	launch->usage = usage;
 	launch->arguments = arguments;
-	launch->stdout_usable = streams.stdout_usable;
-	launch->stderr_usable = streams.stderr_usable;
 	d->generation = generation_new(launch);
 	if (d->generation == NULL)
 		_exit(EX_OSERR); /* there is not even a place to say so from */
@@ -128,7 +125,7 @@ static void arrange_descriptors(struct daemon *d)
 	if (first->fd == STDIN_FILENO)
 		first->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (first->fd < 0 || !fd_void(STDIN_FILENO) ||
-		(!d->launch.stdout_usable && !fd_void(STDOUT_FILENO)))
+		(!d->launch.streams.stdout_usable && !fd_void(STDOUT_FILENO)))
 		program_fail(program, "/dev/null");
 }
 

@@ -203,17 +203,12 @@ static void trial_ended(struct runner *runner, int status)
 
 /* ---- Ends ---- */
 
-static int exit_status(int status)
-{
-	return WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 static void log_network_death(struct runner *runner, const struct generation *generation)
 {
 	if (WIFEXITED(generation->status) && WEXITSTATUS(generation->status) == EX_IOERR)
 		tally_error(runner_tally(runner), "the state file was truncated");
 	tally_error(runner_tally(runner), "the network process died, status %d",
-		exit_status(generation->status));
+		action_exit_status(generation->status));
 }
 
 static bool has_ended_well(const struct generation *generation)

@@ -49,8 +49,7 @@ static void guard_descriptors(struct handler *h, char **arguments)
 	struct streams *streams = &h->connection.streams;
 	bool is_guarded = streams_guard(streams, program_only_tells(arguments), true);
 
-	program_begin(
-		&h->program, "nmnotify", usage, streams->stdout_usable, streams->stderr_usable);
+	program_begin(&h->program, "nmnotify", usage, streams);
 	if (!is_guarded)
 		program_fail(&h->program, "descriptors 0 to 2");
 }

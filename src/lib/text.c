@@ -99,7 +99,7 @@ bool number_take(const char **from, uint64_t most, uint64_t *number)
 {
 	const char *c = *from;
 
-	for (*number = 0; *c >= '0' && *c <= '9'; c++) {
+	for (*number = 0; is_digit(*c); c++) {
 		uint64_t digit = (uint64_t)(*c - '0');
 
 		if (digit > most || *number > (most - digit) / 10)

@@ -10,6 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In ASCII, whatever the locale says. */
+static inline bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* Always ends with a NUL; what does not fit is cut off, and `cut` says so. */
 struct text {
 	char *bytes; /* the caller's */

@@ -56,7 +56,7 @@ static int child_main(void *argument)
 		child_descriptors(job->tally->log) && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
 		(chdir(user->home) == 0 || chdir("/") == 0) &&
 		(!job->account->isolate || isolate())) {
-		turn_action_is(action->turn, getpid());
+		turn_action_is(&action->job->turn, getpid());
 		(void)execve(words[0], words, action->environment.variable);
 	}
 	action->error = errno;
@@ -204,10 +204,8 @@ bool action_has_left(struct action *action)
 	return action->has_others && !action->had_others;
 }
 
-int action_exit_status(const struct action *action)
+int action_exit_status(int status)
 {
-	int status = action->status;
-
 	return WIFSIGNALED(status) ? STATUS_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -218,7 +216,6 @@ bool action_prepare(struct action *action, struct job *job)
 	sigset_t set;
 
 	action->job = job;
-	action->turn = &job->turn;
 	action->self = getpid();
 	environment_make(&action->environment, job);
 	supervisor_signals(&set);

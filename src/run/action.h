@@ -20,8 +20,7 @@
 #define STATUS_SIGNAL         128
 
 struct action {
-	const struct job *job;
-	struct turn *turn; /* the job's */
+	struct job *job;
 	struct environment environment;
 	pid_t self;            /* this process */
 	pid_t child;           /* the action; our child, and not waited for while it lives */
@@ -46,8 +45,8 @@ bool action_execute(struct action *action);
 /* Waits for the action's end, or its timeout, or a signal to this process, and ends it then. */
 void action_supervise(struct action *action);
 
-/* As sh(1) would say it. */
-int action_exit_status(const struct action *action);
+/* What wait(2) says, as sh(1) would say it. */
+int action_exit_status(int status);
 
 /* Has it left a process behind that lives on? What is only slow to end does not count. */
 bool action_has_left(struct action *action);

@@ -21,15 +21,15 @@
 /* A message, each of whose bytes is escaped. */
 #define MESSAGE_MAX 4096
 
-void program_begin(struct program *program, const char *name, const char *usage, bool stdout_usable,
-	bool stderr_usable)
+void program_begin(
+	struct program *program, const char *name, const char *usage, const struct streams *streams)
 {
 	program->name = name;
 	program->usage = usage;
 	program->self = (uid_t)getauxval(AT_EUID);
-	program->stdout_usable = stdout_usable;
+	program->stdout_usable = streams->stdout_usable;
 	program->log.program = name;
-	program->log.stderr_usable = stderr_usable;
+	program->log.stderr_usable = streams->stderr_usable;
 	program->tally.log = &program->log;
 }
 

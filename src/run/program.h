@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "conf/conf.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "state/state.h"
 #include "state/tally.h"
@@ -38,8 +39,8 @@ struct program {
 };
 
 /* Before anything else: who is speaking, and where to. `program` must be all zeros. */
-void program_begin(struct program *program, const char *name, const char *usage, bool stdout_usable,
-	bool stderr_usable);
+void program_begin(struct program *program, const char *name, const char *usage,
+	const struct streams *streams);
 
 /* Do the arguments ask for nothing but an answer: -h, -V or -t? */
 bool program_only_tells(char **arguments);

@@ -73,7 +73,7 @@ static int start(struct job *job)
 	action_supervise(&action);
 	turn_ended(&job->turn);
 	took = deadline_age(action.begun);
-	status = action_exit_status(&action);
+	status = action_exit_status(action.status);
 	log_run_ended(job->tally->log, status, took, action.reason, action_has_left(&action));
 	return status;
 }

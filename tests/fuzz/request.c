@@ -402,7 +402,7 @@ static void make_all(void)
 	int pair[2], signals[2];
 
 	make_configuration();
-	program_begin(&made.generation.program, "nmnotifyd", "", false, false);
+	program_begin(&made.generation.program, "nmnotifyd", "", &made.launch.streams);
 	made.generation.accounts.count = made.generation.program.conf.accounts_count;
 	made.generation.accounts.denied = make_state();
 	for (unsigned i = 0; i < made.generation.accounts.count; i++)
