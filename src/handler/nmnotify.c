@@ -11,7 +11,6 @@
 
 #include "policy/confine.h"
 #include "handler/connection.h"
-#include "lib/layout.h"
 #include "lib/line.h"
 #include "run/program.h"
 #include "run/waiter.h"
@@ -161,7 +160,7 @@ static int run_action(struct handler *h)
 int main(int argc, char **argv)
 {
 	/* Zeros; large, but only what is used is ever touched. */
-	static LAYOUT_BEHIND_SMALL struct handler h;
+	static struct handler h;
 
 	process_guard();
 	argv += argc > 0; /* without our name */

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/layout.h"
 #include "lib/text.h"
 
 /*
@@ -41,7 +40,7 @@ static bool text_set(char text[static USER_TEXT_MAX], const char *value)
 
 static struct table table_open(const char *path)
 {
-	static LAYOUT_LAST char bytes[TABLE_LINE_MAX + 1]; /* and a NUL */
+	static char bytes[TABLE_LINE_MAX + 1]; /* and a NUL */
 	struct table table = { .fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC), .bytes = bytes };
 
 	return table;

@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/layout.h"
 #include "policy/confine.h"
 
 /* From SIGTERM to SIGKILL. */
@@ -70,7 +69,7 @@ static int child_main(void *argument)
 static pid_t child_start(struct action *action)
 {
 	/* tests/model/turn.pml: child_start(). */
-	static LAYOUT_LAST _Alignas(16) char stack[CHILD_STACK_BYTES];
+	static _Alignas(16) char stack[CHILD_STACK_BYTES];
 
 	return clone(child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, action);
 }

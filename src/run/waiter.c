@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/layout.h"
 #include "lib/text.h"
 #include "run/action.h"
 #include "run/executable.h"
@@ -57,7 +56,7 @@ static int not_executed(const struct job *job, int error)
 static int start(struct job *job)
 {
 	/* tests/model/turn.pml: start to ended. */
-	static LAYOUT_LAST struct action action; /* zeros; too large for a stack of one page */
+	static struct action action; /* zeros; too large for a stack of one page */
 	struct span took;
 	int status;
 
