@@ -24,16 +24,8 @@ INSTALL ?= install
 BUILD ?= build
 HOSTCC ?= cc
 STRIP ?= $(CROSS)strip
-MUSL_GCC := $(shell command -v musl-gcc)
 
-# musl makes the smaller and quicker static program; without it the compiler's own libc does.
-ifeq ($(origin CC),default)
-CC := $(if $(CROSS),$(CROSS)gcc,$(if $(MUSL_GCC),musl-gcc,cc))
-endif
-
-# What not every compiler has: gcc has all of it from 12 on, clang from 16 on.
-has_option = $(shell $(1) -Werror $(2) -x c -S -o /dev/null /dev/null 2>/dev/null && echo $(2))
-harden = $(foreach option,-fstack-clash-protection -ftrivial-auto-var-init=zero,$(call has_option,$(1),$(option)))
+include src/compiler.mk
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 OPTIMISE ?= -Os
@@ -51,28 +43,7 @@ LINK_FLAGS = -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code $
 # code does not apply RELRO to a static program. In nmnotifyd relocations_guard() does, which lives long;
 # the handler's few addresses of functions are not worth a system call and two pages at each start, and
 # without them the gap in the file would be for nothing.
-LAYOUT = -Wl,-z,noseparate-code$(if $(STATIC_END),$(comma)-z$(comma)norelro)
-comma := ,
-
-# Debian's musl-gcc is gcc with a spec file that knows dynamic programs only: -static-pie would
-# leave an interpreter in the file and start it with the wrong crt. It hides the kernel's headers,
-# too; behind musl's own they do no harm.
-ifneq ($(filter %musl-gcc,$(firstword $(CC))),)
-MUSL_DIR := $(dir $(shell sed -n 's/.*-specs "\([^"]*\)".*/\1/p' "$(shell command -v $(firstword $(CC)))"))
-MULTIARCH := $(shell $(CC) -print-multiarch)
-LIBC_INCLUDES := -idirafter /usr/include/$(MULTIARCH) -idirafter /usr/include
-STATIC_PIE := -nostartfiles $(addprefix $(MUSL_DIR),rcrt1.o crti.o) -Wl,-static,-pie,--no-dynamic-linker,-z,text
-STATIC_END := $(addprefix $(MUSL_DIR),crtn.o)
-LTO := -flto
-else
-# glibc has it for some architectures only (for arm not); a static program that is not
-# position-independent is the next best.
-STATIC_PIE := $(if $(filter /%,$(shell $(CC) -print-file-name=rcrt1.o)),-static-pie,-static)
-endif
-# For sanitizers, which need a dynamic program: make STATIC=no
-ifeq ($(STATIC),no)
-STATIC_PIE := -pie
-endif
+LAYOUT = -Wl,-z,noseparate-code $(NO_RELRO)
 
 # The service is a program of the system's own libc, for libsystemd. SYSTEMD=no does without it, as
 # a cross build does unless told that the target's is there: then it is static, like the handler.
@@ -100,8 +71,6 @@ HANDLER := $(call sources,handler) $(CORE)
 DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
 HANDLER_OBJECTS := $(HANDLER:%=$(BUILD)/handler/%.o)
 DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
-POLICIES := $(addprefix src/policy/,mail.policy local.policy none.policy)
-TARGET := $(shell $(CC) -dumpmachine)
 
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@mkdir -p $(dir $(2)) && printf '  %-7s %s\n' '$(1)' '$(2)')
@@ -131,15 +100,13 @@ $(BUILD)/nmnotifyd: $(DAEMON_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) $(DAEMON_PIE) $(LINK_FLAGS) -o $@ $^ $(DAEMON_END)
 
-# Compiled on the machine that builds, for the machine that will run it.
-$(BUILD)/policies.c: $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
+# Compiled on the machine that builds, for the machine that will run it. What the network process keeps is
+# not one that a configuration could name.
+$(BUILD)/policies.c: POLICIES = mail local none
+$(BUILD)/network-policies.c: POLICIES = network
+$(BUILD)/policies.c $(BUILD)/network-policies.c: $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
 	$(call say,POLICY,$@)
-	$(Q)$(BUILD)/policy-compile $(TARGET) $(POLICIES) > $@.new && mv $@.new $@
-
-# Not one that a configuration could name.
-$(BUILD)/network-policies.c: $(BUILD)/policy-compile src/policy/network.policy
-	$(call say,POLICY,$@)
-	$(Q)$(BUILD)/policy-compile $(TARGET) src/policy/network.policy > $@.new && mv $@.new $@
+	$(Q)$(BUILD)/policy-compile $(TARGET) $(POLICIES:%=src/policy/%.policy) > $@.new && mv $@.new $@
 
 $(BUILD)/daemon/network-policies.o: RENAMED := -Dpolicies=network_policies -Dpolicies_count=network_policies_count
 

@@ -10,7 +10,6 @@ FUZZ_CORE := $(TESTED) lib/service $(filter-out %/nmnotifyd,$(call sources,daemo
 FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); \
 	int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long s) { return d == 0 && s; }
 
-# make fuzz TIME=600: for so many seconds each
 TIME ?= 60
 
 fuzz:
@@ -32,6 +31,7 @@ $(BUILD)/fuzz/policy: FUZZ_LIBRARIES = -lseccomp
 $(BUILD)/fuzz/core.a: $(FUZZ_CORE:%=$(BUILD)/fuzz/core/%.o)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+comma := ,
 $(eval $(call objects,fuzz/core,$$(FUZZ_CC),$$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link$$(comma)address$$(comma)undefined))
 
 .PHONY: fuzz fuzz-programs
