@@ -149,7 +149,7 @@ pid_t generation_try(const struct launch *launch)
 	g = signals_unblock() ? generation_new(launch) : NULL;
 	if (g == NULL)
 		_exit(EX_OSERR);
-	program_configure(&g->program, launch->arguments);
+	program_configure(&g->program, launch->argc, launch->argv);
 	generation_open(g);
 	_exit(EX_OK);
 }

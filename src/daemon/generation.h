@@ -21,7 +21,8 @@
 /* What all generations have in common: how the program was started. */
 struct launch {
 	const char *usage;
-	char **arguments; /* without the program's name */
+	int argc;
+	char **argv;
 	struct streams streams;
 	int image; /* this program's own file, or its successor would be executed after an upgrade
 		    */

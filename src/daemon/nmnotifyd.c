@@ -44,13 +44,14 @@ static const char usage[] = "usage: nmnotifyd [-h | -t | -V] [-f file] [-o 'keyw
 			    "  -V        print the version and exit\n"
 			    "  -h        print this and exit\n";
 
-static void guard_descriptors(struct daemon *d, char **arguments)
+static void guard_descriptors(struct daemon *d, int argc, char **argv)
 {
 	struct launch *launch = &d->launch;
-	bool is_guarded = streams_guard(&launch->streams, program_only_tells(arguments), false);
+	bool is_guarded = streams_guard(&launch->streams, program_only_tells(argc, argv), false);
 
 	launch->usage = usage;
-	launch->arguments = arguments;
+	launch->argc = argc;
+	launch->argv = argv;
 	d->generation = generation_new(launch);
 	if (d->generation == NULL)
 		_exit(EX_OSERR); /* there is not even a place to say so from */
@@ -152,10 +153,9 @@ int main(int argc, char **argv)
 	process_guard();
 	if (argc > 0 && strcmp(argv[0], NETWORK_NAME) == 0)
 		return network_main();
-	argv += argc > 0; /* without our name */
-	guard_descriptors(&d, argv);
+	guard_descriptors(&d, argc, argv);
 	take_sockets(&d);
-	program_configure(&d.generation->program, argv);
+	program_configure(&d.generation->program, argc, argv);
 	check_sockets(&d);
 	open_image(&d);
 	block_signals(&d);

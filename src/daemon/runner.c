@@ -193,7 +193,7 @@ static void trial_ended(struct runner *runner, int status)
 		reload_refused(runner);
 		return;
 	}
-	program_configure(&generation->program, runner->launch->arguments);
+	program_configure(&generation->program, runner->launch->argc, runner->launch->argv);
 	generation_open(generation);
 	generation_serve(generation, runner->launch);
 	runner->generation[generation_place(runner, NULL)] = generation;

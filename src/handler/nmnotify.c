@@ -43,10 +43,10 @@ _Noreturn static void finish(struct handler *h, enum verdict verdict)
 	exit(EX_OK);
 }
 
-static void guard_descriptors(struct handler *h, char **arguments)
+static void guard_descriptors(struct handler *h, int argc, char **argv)
 {
 	struct streams *streams = &h->connection.streams;
-	bool is_guarded = streams_guard(streams, program_only_tells(arguments), true);
+	bool is_guarded = streams_guard(streams, program_only_tells(argc, argv), true);
 
 	program_begin(&h->program, "nmnotify", usage, streams);
 	if (!is_guarded)
@@ -163,9 +163,8 @@ int main(int argc, char **argv)
 	static struct handler h;
 
 	process_guard();
-	argv += argc > 0; /* without our name */
-	guard_descriptors(&h, argv);
-	program_configure(&h.program, argv);
+	guard_descriptors(&h, argc, argv);
+	program_configure(&h.program, argc, argv);
 	identify_source(&h);
 	program_open_base(&h.program);
 	choose_account(&h);

@@ -12,8 +12,9 @@
 
 /*
  * passwd(5) and group(5) are lines of fields between colons. fgetpwent(3) would read them too,
- * with stdio and an allocator that nothing else here needs. A line longer than this, thousands
- * of members, cannot be read and is an error, not a group that is quietly left out.
+ * with the half of stdio that reads, and an allocator, which nothing else here needs. A line longer
+ * than this, thousands of members, cannot be read and is an error, not a group that is quietly left
+ * out.
  */
 #define TABLE_LINE_MAX 65536
 #define FIELDS_MAX     7

@@ -365,57 +365,49 @@ _Noreturn static void fail_usage(struct program *program, const char *wrong, con
 	program_end(program, EX_CONFIG);
 }
 
-/* The value of an option: the rest of its argument, or the next one. */
-static const char *option_value(struct program *program, char ***argument)
-{
-	const char *value = **argument + 2;
+/* What getopt(3) is told. It begins anew when optind is 0, says nothing itself (:), and ends at
+ * what is no option (+), instead of putting it behind the others. */
+#define OPTIONS "+:f:o:htV"
 
-	if (*value != '\0')
-		return value;
-	if (*++*argument == NULL)
-		fail_usage(program, "a value is missing behind", (*argument)[-1]);
-	return **argument;
+/* Is one of `letters` among the options? */
+static bool has_option(int argc, char **argv, const char *letters)
+{
+	int letter;
+
+	optind = 0;
+	while ((letter = getopt(argc, argv, OPTIONS)) != -1)
+		if (strchr(letters, letter) != NULL)
+			return true;
+	return false;
 }
 
-/* getopt(3) would do; some libcs' takes stdio along for the messages that we do not want. */
 static void read_options(
-	struct program *program, char **argument, const char **file, unsigned *lines)
+	struct program *program, int argc, char **argv, const char **file, unsigned *lines)
 {
-	for (; *argument != NULL; argument++) {
-		const char *option = *argument;
-		char letter = option[0] == '-' ? option[1] : '\0';
+	int letter, at = 1; /* the argument that the next one is in */
 
+	optind = 0;
+	for (; (letter = getopt(argc, argv, OPTIONS)) != -1; at = optind) {
 		if (letter == 'f')
-			*file = option_value(program, &argument);
+			*file = optarg;
 		else if (letter == 'o')
-			conf_option(&program->conf, option_value(program, &argument), ++*lines);
-		else if (strcmp(option, "-t") == 0)
-			program->check_only = true;
-		else if (strcmp(option, "-h") == 0)
+			conf_option(&program->conf, optarg, ++*lines);
+		else if (letter == 'h')
 			say(program, program->usage, "");
-		else if (strcmp(option, "-V") == 0)
+		else if (letter == 'V')
 			say_version(program);
-		else
-			fail_usage(program, "cannot use", option);
+		else if (letter == ':')
+			fail_usage(program, "a value is missing behind", argv[at]);
+		else if (letter != 't') /* program_configure() knows */
+			fail_usage(program, "cannot use", argv[at]);
 	}
+	if (optind < argc)
+		fail_usage(program, "cannot use", argv[optind]);
 }
 
-bool program_only_tells(char **arguments)
+bool program_only_tells(int argc, char **argv)
 {
-	for (; *arguments != NULL; arguments++)
-		if (strcmp(*arguments, "-h") == 0 || strcmp(*arguments, "-V") == 0 ||
-			strcmp(*arguments, "-t") == 0)
-			return true;
-	return false;
-}
-
-/* Known before the first line is read, which -o can bring before -t. */
-static bool is_check(char **arguments)
-{
-	for (; *arguments != NULL; arguments++)
-		if (strcmp(*arguments, "-t") == 0)
-			return true;
-	return false;
+	return has_option(argc, argv, "htV");
 }
 
 /*
@@ -436,16 +428,17 @@ static void refuse_borrowed_privileges(struct program *program)
 	program_end(program, EX_OSERR);
 }
 
-void program_configure(struct program *program, char **arguments)
+void program_configure(struct program *program, int argc, char **argv)
 {
 	const char *file = NULL;
 	unsigned lines = 0;
 
 	refuse_borrowed_privileges(program);
 	conf_begin(&program->conf, report, program);
-	program->check_only = is_check(arguments);
+	/* Before the first line is read, which -o can bring before -t. */
+	program->check_only = has_option(argc, argv, "t");
 	program->conf.advises = program->check_only;
-	read_options(program, arguments, &file, &lines);
+	read_options(program, argc, argv, &file, &lines);
 	conf_file(&program->conf, file != NULL ? file : CONF_FILE, file == NULL && lines != 0);
 	if (program->check_only)
 		check(program);

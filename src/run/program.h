@@ -43,11 +43,11 @@ void program_begin(struct program *program, const char *name, const char *usage,
 	const struct streams *streams);
 
 /* Do the arguments ask for nothing but an answer: -h, -V or -t? */
-bool program_only_tells(char **arguments);
+bool program_only_tells(int argc, char **argv);
 
-/* Reads options and configuration (`arguments` without the program's name). Ends the process
- * after -h, -V and -t, and with EX_CONFIG if anything is wrong. */
-void program_configure(struct program *program, char **arguments);
+/* Reads options and configuration. Ends the process after -h, -V and -t, and with EX_CONFIG if
+ * anything is wrong. */
+void program_configure(struct program *program, int argc, char **argv);
 
 /* Opens the state's base directory. */
 void program_open_base(struct program *program);

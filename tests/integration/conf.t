@@ -11,7 +11,9 @@ import sys
 
 sys.dont_write_bytecode = True
 import nmtest
-from nmtest import BUILD, EX_CONFIG, EX_OSERR, LINE, Sandbox, equal, is_root, ok, skip
+from nmtest import BUILD, EX_CONFIG, EX_OSERR, LINE, NMNOTIFY, Sandbox, equal, is_root, ok, skip
+
+PROGRAMS = (NMNOTIFY, BUILD / "nmnotifyd")
 
 TIME = "is not a time such as 500ms, 10s, 5m, 2h or 1d"
 LIMIT = "is not COUNT/PERIOD, such as 12/m, and perhaps burst NUMBER"
@@ -700,12 +702,24 @@ def command_line():
             (["--help"], "--help"),
             (["something"], "something"),
             (["-"], "-"),
+            (["--", "something"], "something"),
+            (["something", "-h"], "something"),
+            (["-tx"], "-tx"),
+            (["-t", "-f"], "-f"),
+            (["-tf"], "-tf"),
+            (["-t\udcff"], "-t\\xff"),
         ):
-            status, out, err = box.check(*args)
-            told = f"'{wanted}'" in err and "usage:" in err
-            ok(status == EX_CONFIG and out == "" and told, f"conf: {args} is refused")
-        status, out, err = box.check("-h")
-        ok(status == 0 and out.startswith("usage: nmnotify ") and err == "", "conf: -h")
+            for program in PROGRAMS:
+                status, out, err = box.check(*args, program=program)
+                told = f"'{wanted}'\n" in err and f"\nusage: {program.name} " in err
+                ok(status == EX_CONFIG and out == "" and told, f"conf: {program.name} {args} is refused")
+        for program in PROGRAMS:
+            status, out, err = box.check("-h", program=program)
+            ok(status == 0 and out.startswith(f"usage: {program.name} ") and err == "", f"conf: {program.name} -h")
+            for args in (["-tf", path], [f"-tf{path}"], ["-f", path, "-t", "--"]):
+                status, out, err = box.check(*args, program=program)
+                ok(status == 0 and out.startswith("state ") and err == "", f"conf: {program.name} {args[0]}")
+        equal(box.check("-f", path, "-o", "-t"), (EX_CONFIG, "", ""), "conf: -t behind -o is its word, and checks nothing")
         version(box)
 
         if os.path.exists("/etc/nmnotify.conf"):

@@ -805,10 +805,10 @@ class Sandbox:
         finally:
             handler.close()
 
-    def check(self, *args, env=None):
+    def check(self, *args, env=None, program=NMNOTIFY):
         """Runs `nmnotify ARGS` without a connection: (status, standard output, standard error)."""
         result = subprocess.run(
-            [str(NMNOTIFY), *map(str, args)],
+            [str(program), *map(str, args)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
