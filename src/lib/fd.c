@@ -2,12 +2,14 @@
 #include "lib/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_FALLBACK_MAX 65536
@@ -29,6 +31,40 @@ bool fd_local_address(int fd, struct source *address)
 		return false;
 	*address = source_of_sockaddr(&socket);
 	return true;
+}
+
+int fd_socket(int domain, int type)
+{
+	int fd = socket(domain, type | SOCK_CLOEXEC, 0), above;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	(void)close(
+		fd); /* another has it, or errno says why not, which closing it does not change */
+	return above;
+}
+
+bool fd_send_to(int fd, const char *path, const void *bytes, size_t length)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t size = strlen(path) + 1;
+
+	if (size > sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(address.sun_path, path, size);
+	return sendto(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
+		       (const struct sockaddr *)&address, sizeof(address)) >= 0;
+}
+
+/* A pipe that is ready has room for a line (pipe(7), PIPE_BUF); one that nobody reads is not. */
+bool fd_is_ready(int fd)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
+
+	return poll(&pollfd, 1, 0) == 1 && pollfd.revents == POLLOUT;
 }
 
 static bool is_internet(int family)

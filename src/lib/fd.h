@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "lib/source.h"
 
@@ -32,6 +33,16 @@ int fd_socket_option(int fd, int option);
 
 /* The local address of a socket. False with errno set. */
 bool fd_local_address(int fd, struct source *address);
+
+/* A new socket, close-on-exec, with a number above 2, be those open or not: what is meant for
+ * standard error never gets there. -1 with errno set. */
+int fd_socket(int domain, int type);
+
+/* Sends one datagram to the Unix socket of that name, and does not wait. False with errno set. */
+bool fd_send_to(int fd, const char *path, const void *bytes, size_t length);
+
+/* Could a line be written there now, without waiting? */
+bool fd_is_ready(int fd);
 
 /* Did a call on a socket that was not to wait fail only for now? Nothing has come, or there is no
  * room, which for local sockets can be ENOBUFS; or a signal came. */

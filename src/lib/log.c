@@ -2,10 +2,8 @@
 #include "lib/log.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -92,15 +90,11 @@ static void text_add_record(struct text *text, const struct record *record)
 
 static bool datagram_send(struct log *log, const char *path, const struct text *text)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
 	if (log->socket <= 0)
-		log->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		log->socket = fd_socket(AF_UNIX, SOCK_DGRAM);
 	if (log->socket < 0)
 		return false;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (sendto(log->socket, text->bytes, text->length, MSG_DONTWAIT | MSG_NOSIGNAL,
-		    (const struct sockaddr *)&address, sizeof(address)) >= 0)
+	if (fd_send_to(log->socket, path, text->bytes, text->length))
 		return true;
 	/* Full is there all the same: the line is lost, and no other place is tried. */
 	return fd_would_wait(errno);
@@ -137,20 +131,12 @@ static bool syslog_send(struct log *log, const struct record *record)
 	return datagram_send(log, "/dev/log", &text);
 }
 
-/* Would a write wait? A pipe that is ready has room for a line (pipe(7), PIPE_BUF). */
-static bool stderr_is_ready(void)
-{
-	struct pollfd pollfd = { .fd = STDERR_FILENO, .events = POLLOUT };
-
-	return poll(&pollfd, 1, 0) == 1 && pollfd.revents == POLLOUT;
-}
-
 static void stderr_send(struct log *log, const struct record *record)
 {
 	char bytes[RECORD_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	if (!log->stderr_usable || log->stderr_told || !stderr_is_ready())
+	if (!log->stderr_usable || log->stderr_told || !fd_is_ready(STDERR_FILENO))
 		return;
 	text_add(&text, "%s[%d]: ", log->program, getpid());
 	text_add_record(&text, record);
@@ -216,6 +202,17 @@ void log_run_failed(struct log *log, int status, const char *reason)
 	field_add(&record, "run", "failed");
 	record_add_place(&record, log);
 	field_add_number(&record, "status", (unsigned)status);
+	field_add(&record, "reason", reason);
+	record_send(log, &record);
+}
+
+void log_failed(
+	struct log *log, const char *what, const char *key, const char *value, const char *reason)
+{
+	struct record record = { .priority = LOG_ERR };
+
+	field_add(&record, what, "failed");
+	field_add(&record, key, value);
 	field_add(&record, "reason", reason);
 	record_send(log, &record);
 }

@@ -38,4 +38,8 @@ void log_run_ended(
 /* `run=failed`: the action could not be executed. */
 void log_run_failed(struct log *log, int status, const char *reason);
 
+/* `WHAT=failed`: the sender's. `key` and `value` say whom it was about; `value` may be NULL. */
+void log_failed(
+	struct log *log, const char *what, const char *key, const char *value, const char *reason);
+
 #endif

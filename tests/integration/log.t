@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import stat
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 import nmtest
 from nmtest import EX_CONFIG, EX_OSERR, LINE, Sandbox, State, equal, ok, skip, until
+from receiver import Receiver, fields, private_run_and_dev
 
 FREE = "from any\nlimit 1000/s burst 10000\ninterval 0s\nread-timeout 100ms\n"
 PLACE = "account=default source=127.0.0.1"
@@ -352,49 +352,6 @@ def never_waited_for():
 
 
 # ---- The journal and syslog ----
-
-
-class Receiver:
-    """A datagram socket that everybody may write to."""
-
-    def __init__(self, path):
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(self.path))
-        self.path.chmod(0o666)
-        self.socket.setblocking(False)
-
-    def messages(self):
-        got = []
-        try:
-            while True:
-                got.append(self.socket.recv(65536))
-        except BlockingIOError:
-            return got
-
-    def close(self):
-        self.socket.close()
-
-    def remove(self):
-        self.close()
-        self.path.unlink()
-
-
-def private_run_and_dev():
-    """/run and /dev of our own: whatever logs on this machine is out of reach."""
-    nmtest.mount_tmpfs("/run", "mode=755")
-    nmtest.mount_tmpfs("/dev", "mode=755")
-    before = os.umask(0)
-    os.mknod("/dev/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-    os.umask(before)
-
-
-def fields(datagram):
-    """Of the journal's native protocol."""
-    text = datagram.decode()
-    assert text.endswith("\n")
-    return dict(line.split("=", 1) for line in text[:-1].split("\n"))
 
 
 def daemons():
