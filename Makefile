@@ -4,6 +4,7 @@
 # make demo            see it work, on a loopback port
 # make check           all tests; installs what they need, if it may
 # make install         DESTDIR= PREFIX= SYSCONFDIR= SYSTEMDUNITDIR= SYSTEMDUSERUNITDIR= SYSTEMD_VERSION= ...
+# make install-listener, install-sender: either end alone
 # make uninstall       the same; leaves the configuration
 # make help            the other targets: how long each takes, and what it needs
 # make CROSS=aarch64-linux-gnu- BUILD=build/aarch64
@@ -11,6 +12,7 @@
 VERSION := 0.1.0
 
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/nmnotify
@@ -71,11 +73,16 @@ HANDLER := $(call sources,handler) $(CORE)
 DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
 HANDLER_OBJECTS := $(HANDLER:%=$(BUILD)/handler/%.o)
 DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
+# What its programs share; each is a file of its own besides.
+SENDER := $(filter-out sender/nmnotify-%,$(call sources,sender)) $(filter-out lib/service,$(call sources,lib policy)) policies
+SENDER_OBJECTS := $(SENDER:%=$(BUILD)/handler/%.o)
 
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@mkdir -p $(dir $(2)) && printf '  %-7s %s\n' '$(1)' '$(2)')
 
-PROGRAMS := nmnotify nmnotifyd
+LISTENER_PROGRAMS := nmnotify nmnotifyd
+SENDER_PROGRAMS := nmnotify-send
+PROGRAMS := $(LISTENER_PROGRAMS) $(SENDER_PROGRAMS)
 
 all: $(PROGRAMS:%=$(BUILD)/%)
 
@@ -93,6 +100,8 @@ $(eval $(call objects,handler,$$(CC),$$(COMPILE_FLAGS)))
 $(eval $(call objects,daemon,$$(DAEMON_CC),$$(DAEMON_FLAGS)))
 
 $(BUILD)/nmnotify: $(HANDLER_OBJECTS)
+$(SENDER_PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/handler/sender/%.o $(SENDER_OBJECTS)
+$(BUILD)/nmnotify $(SENDER_PROGRAMS:%=$(BUILD)/%):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) $(LAYOUT) -o $@ $^ $(STATIC_END)
 
@@ -116,7 +125,10 @@ $(BUILD)/policy-compile: src/policy/compile/compile.c src/policy/policy.h
 
 # ---- Installing ----
 
+LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%)
+SENDER_PLACES := $(BINDIR)/nmnotify-send
 PAGES := $(wildcard man/*.[1-9])
+SENDER_PAGES := $(filter man/nmnotify-send.1,$(PAGES))
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
 # What only younger systemds know is in drop-ins; older ones would warn of it.
 since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
@@ -124,7 +136,9 @@ DROPINS := $(if $(call since,253),$(patsubst %,%.d/notify-reload.conf,$(filter n
 	$(if $(call since,254),$(patsubst %,%.d/restart-steps.conf,$(filter nmnotifyd.service,$(UNITS)))) \
 	$(if $(call since,255),$(patsubst %,%.d/poll-limit.conf,$(filter %.socket,$(UNITS))))
 # Text files: from where, a colon, to where.
-TEXTS := $(foreach page,$(PAGES),$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
+page_text = $(1):$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page)))
+LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES),$(PAGES)),$(call page_text,$(page))) \
 	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
@@ -137,6 +151,12 @@ from = $(firstword $(subst :, ,$(1)))
 to = $(DESTDIR)$(lastword $(subst :, ,$(1)))
 
 # The empty line ends the commands of one file.
+define install_program
+$(call say,INSTALL,$(DESTDIR)$(1))
+$(Q)$(INSTALL) -D -m 755 -s --strip-program=$(STRIP) $(BUILD)/$(notdir $(1)) $(DESTDIR)$(1)
+
+endef
+
 define install_text
 $(call say,INSTALL,$(call to,$(1)))
 $(Q)$(INSTALL) -D -m 644 $(call from,$(1)) $(call to,$(1))
@@ -144,16 +164,20 @@ $(Q)sed -i 's,@SBINDIR@,$(SBINDIR),g' $(call to,$(1))
 
 endef
 
-install: all
-	$(call say,INSTALL,$(PROGRAMS:%=$(DESTDIR)$(SBINDIR)/%))
-	$(Q)$(INSTALL) -d $(DESTDIR)$(SBINDIR)
-	$(Q)$(INSTALL) -m 755 -s --strip-program=$(STRIP) $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(SBINDIR)
-	$(foreach text,$(TEXTS),$(call install_text,$(text)))
+install: install-listener install-sender
+
+install-listener: $(LISTENER_PROGRAMS:%=$(BUILD)/%)
+	$(foreach place,$(LISTENER_PLACES),$(call install_program,$(place)))
+	$(foreach text,$(LISTENER_TEXTS),$(call install_text,$(text)))
 	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf ] || \
 		$(INSTALL) -D -m 644 units/nmnotify.conf $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf
 
+install-sender: $(SENDER_PROGRAMS:%=$(BUILD)/%)
+	$(foreach place,$(SENDER_PLACES),$(call install_program,$(place)))
+	$(foreach text,$(SENDER_TEXTS),$(call install_text,$(text)))
+
 uninstall:
-	rm -f $(PROGRAMS:%=$(DESTDIR)$(SBINDIR)/%) $(foreach text,$(TEXTS),$(call to,$(text)))
+	rm -f $(addprefix $(DESTDIR),$(LISTENER_PLACES) $(SENDER_PLACES)) $(foreach text,$(LISTENER_TEXTS) $(SENDER_TEXTS),$(call to,$(text)))
 	$(Q)$(if $(DROPINS),rmdir $(addprefix $(DESTDIR),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR),$(patsubst %/,$(directory)/%,$(dir $(DROPINS))))) 2>/dev/null || :)
 
 clean:
@@ -166,7 +190,7 @@ include $(wildcard tests/*.mk tests/*/*.mk packaging/*.mk)
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(filter %Makefile %.mk,$(MAKEFILE_LIST))
 
-.PHONY: all install uninstall clean help
+.PHONY: all install install-listener install-sender uninstall clean help
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(foreach folder,handler daemon host fuzz/core,$(BUILD)/$(folder)/*/*.d) \

@@ -11,7 +11,7 @@
 TEST_CC := $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
 TEST_FLAGS = -std=c11 -O1 -g $(WARNINGS) $(DEFINES) $(EXTRA) $(CFLAGS)
 # What tests are linked with: all but the programs' own files.
-TESTED := $(filter-out %/nmnotify,$(HANDLER))
+TESTED := $(filter-out %/nmnotify,$(HANDLER)) $(filter sender/%,$(SENDER))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \

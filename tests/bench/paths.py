@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -32,6 +33,8 @@ PATHS = {
     "malformed": ("junk", "from 127.0.0.0/8\ninterval 0s\n"),
     "accepted": ("line", "from 127.0.0.0/8\ninterval 0s\n"),
 }
+# nmnotify-send -u, to a relay that takes it.
+HANDED_OVER = "handed-over"
 PROGRAMS = ("spawn", "empty", "hosted", "stamp")
 
 
@@ -53,6 +56,8 @@ class Paths:
         for program in PROGRAMS:
             self.bring(BENCH / program)
         self.bring(BUILD / "nmnotify")
+        self.bring(BUILD / "nmnotify-send")
+        self._make_relay()
         self.stamp = self.dir / "stamped"
         self.stamp.write_bytes(bytes(8))
         self._give(self.stamp)
@@ -68,6 +73,7 @@ class Paths:
         return self
 
     def __exit__(self, *_):
+        self.relay_ends.set()
         if self.waiter and self.waiter.poll() is None:
             self.waiter.kill()
             self.waiter.wait()
@@ -128,18 +134,45 @@ class Paths:
         if self.waiter.poll() is not None:
             raise RuntimeError("there is no waiter")
 
+    # -- A relay --
+
+    def _make_relay(self):
+        """It empties its queue from time to time, so that no sending finds a process that sleeps in recv(2)."""
+        path = self.dir / "relay"
+        relay = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        relay.bind(str(path))
+        path.chmod(0o666)
+        relay.setblocking(False)
+        self.relay_ends = threading.Event()
+
+        def drain():
+            while not self.relay_ends.wait(0.001):
+                try:
+                    while relay.recv(1024):
+                        pass
+                except BlockingIOError:
+                    pass
+            relay.close()
+
+        threading.Thread(target=drain, daemon=True).start()
+
     # -- What is measured --
+
+    def _input(self, path):
+        return "none" if path == HANDED_OVER else PATHS[path][0]
 
     def conf(self, path):
         return self.dir / f"{path}.conf"
 
     def command(self, path, program="nmnotify"):
+        if path == HANDED_OVER:
+            return [self.dir / "nmnotify-send", "-s", self.dir / "relay", "-u", "alice"]
         return [self.dir / program, "-f", self.conf(path)]
 
     def jobs(self, program="nmnotify", paths=tuple(PATHS)):
         """For times(): this program on its paths."""
         return [
-            [f"{program}/{path}", PATHS[path][0], self.stamp if path == "accepted" else "exit"]
+            [f"{program}/{path}", self._input(path), self.stamp if path == "accepted" else "exit"]
             + self.command(path, program)
             for path in paths
         ]
@@ -154,7 +187,7 @@ class Paths:
         return samples
 
     def _count(self, what, path, program):
-        return int(self.run(self.dir / "spawn", what, PATHS[path][0], *self.command(path, program)))
+        return int(self.run(self.dir / "spawn", what, self._input(path), *self.command(path, program)))
 
     def steps(self, path, program="nmnotify"):
         return self._count("steps", path, program)

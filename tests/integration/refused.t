@@ -14,7 +14,9 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import nmtest
+import sender
 from nmtest import BUILD, EX_CONFIG, EX_OSERR, LINE, NMNOTIFY, Sandbox, diag, is_alive, ok, until
+from receiver import Receiver
 
 REFUSE = BUILD / "tests" / "refuse"
 NMNOTIFYD = BUILD / "nmnotifyd"
@@ -85,6 +87,26 @@ def handler_without(box, conf, call, number, wrong):
     if handler.received(5):
         wrong.append(f"{what}: {handler.received(5)!r} was sent")
     handler.close()
+
+
+def senders():
+    """S3: a mail system's hook ends with 0, and without a word. Without -e nobody hears of it, with -e whoever asked."""
+    with Sandbox() as box:
+        relay = Receiver(box.dir / "socket")
+        wrong = []
+        for call in CALLS:
+            for number in ERRORS:
+                words = [REFUSE, call, number, sender.SEND, "-s", relay.path, "-u", "alice"]
+                quiet, told = sender.run(*words), sender.run(*words, "-e")
+                if quiet.status == 3:
+                    break
+                handed_over = relay.messages() == [b"mail alice"] * 2
+                if handed_over != (call not in ("socket", "sendto")):
+                    wrong.append(f"{call}, {errno.errorcode[number]}: handed over: {handed_over}")
+                if (quiet.status, quiet.output) != (0, b"") or (told.status == 0) != handed_over:
+                    wrong.append(f"{call}, {errno.errorcode[number]}: {quiet}; with -e: {told}")
+        if not ok(not wrong, f"S3: nmnotify-send: each of {len(CALLS)} system calls refused: status 0, not a word"):
+            diag("\n".join(wrong))
 
 
 def pretences():
@@ -234,4 +256,4 @@ def sockets_refused():
         service.end()
 
 
-nmtest.run(handlers, pretences, services, sockets_refused)
+nmtest.run(handlers, senders, pretences, services, sockets_refused)

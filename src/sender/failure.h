@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the sender's programs do about what fails. Whoever runs them for a mail system puts what
+ * they print into a bounce, and lets their exit status decide about the mail. So without -e it goes
+ * to the log alone, and the status is 0; but somebody at a terminal is told.
+ *
+ * In the process of nmnotify-send or nmnotify-login: as who started it.
+ */
+#ifndef NMNOTIFY_FAILURE_H
+#define NMNOTIFY_FAILURE_H
+
+#include <stdbool.h>
+
+#include "lib/log.h"
+
+struct failures {
+	const char *usage; /* how the program is called */
+	bool is_asked;     /* -e: for the truth, on standard error and by the exit status */
+	int status;        /* what the process is to end with */
+	struct log log;
+};
+
+/* `what` failed: for the log a word; of what, as a key and a value, which may be NULL; and why. */
+void failure_say(struct failures *failures, const char *what, const char *key, const char *value,
+	const char *reason);
+
+/* The program was called in a wrong way. */
+void failure_say_usage(struct failures *failures, const char *reason);
+
+/* Prints an answer that was asked for, -h or -V, and ends the process. */
+_Noreturn void answer(const char *text);
+
+#endif
