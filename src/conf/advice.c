@@ -22,56 +22,6 @@ static bool is_one_of(const char *word, const char *const *list)
 	return false;
 }
 
-/* ---- Characters ---- */
-
-const char *advice_character(const char *word)
-{
-	static const struct {
-		char bytes[4];
-		const char *name;
-	} table[] = {
-		{ "\xef\xbb\xbf", "a byte order mark: save the file without" },
-		{ "\xc2\xa0", "a no-break space, where a space is meant" },
-		{ "\xe2\x80\xaf", "a no-break space, where a space is meant" },
-		{ "\xe3\x80\x80", "an ideographic space, where a space is meant" },
-		{ "\xe2\x80\x89", "a thin space, where a space is meant" },
-		{ "\xe2\x80\x8b", "a zero-width space: remove it" },
-		{ "\xe2\x80\x8e", "a left-to-right mark: remove it" },
-		{ "\xe2\x80\x8f", "a right-to-left mark: remove it" },
-		{ "\xc2\xad", "a soft hyphen: remove it" },
-		{ "\xe2\x80\x98", "a typographic quote: write ' or \"" },
-		{ "\xe2\x80\x99", "a typographic quote: write ' or \"" },
-		{ "\xe2\x80\x9a", "a typographic quote: write ' or \"" },
-		{ "\xe2\x80\x9c", "a typographic quote: write ' or \"" },
-		{ "\xe2\x80\x9d", "a typographic quote: write ' or \"" },
-		{ "\xe2\x80\x9e", "a typographic quote: write ' or \"" },
-		{ "\xc2\xab", "a typographic quote: write ' or \"" },
-		{ "\xc2\xbb", "a typographic quote: write ' or \"" },
-		{ "\xe2\x80\x90", "a typographic dash: write -" },
-		{ "\xe2\x80\x91", "a typographic dash: write -" },
-		{ "\xe2\x80\x92", "a typographic dash: write -" },
-		{ "\xe2\x80\x93", "a typographic dash: write - or --" },
-		{ "\xe2\x80\x94", "a typographic dash: write - or --" },
-		{ "\xe2\x88\x92", "a minus sign that is not ASCII: write -" },
-		{ "\xe2\x80\xa6", "an ellipsis: write ..." },
-	};
-	const char *first = NULL, *name = NULL;
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		const char *at = strstr(word, table[i].bytes);
-
-		if (at != NULL && (first == NULL || at < first)) {
-			first = at;
-			name = table[i].name;
-		}
-	}
-	/* In Latin-1 it is a byte of its own, which UTF-8 has only behind another one. */
-	for (const char *at = word; name == NULL && *at != '\0'; at++)
-		if (*at == '\xa0' && (at == word || (at[-1] & 0x80) == 0))
-			name = "a no-break space, where a space is meant";
-	return name;
-}
-
 /* ---- IPv4 ---- */
 
 /* What begins as an IPv4 address does: numbers with dots between them. */
@@ -512,37 +462,6 @@ bool advice_one_address(
 }
 
 /* ---- Keywords ---- */
-
-const char *advice_example(const char *keyword)
-{
-	/* No pointers: each would have to be relocated at every start. */
-	static const struct {
-		char keyword[13], value[25];
-	} table[] = {
-		{ "state", "/run/nmnotify" },
-		{ "log", "journal" },
-		{ "idle", "60s" },
-		{ "account", "home" },
-		{ "from", "192.0.2.25" },
-		{ "to", "192.0.2.79" },
-		{ "limit", "12/m burst 6" },
-		{ "interval", "10s" },
-		{ "timeout", "5m" },
-		{ "read-timeout", "5s" },
-		{ "bare-lf", "yes" },
-		{ "user", "alice" },
-		{ "env", "TZ=UTC" },
-		{ "pass", "GNUPGHOME" },
-		{ "confine", "mail" },
-		{ "isolate", "yes" },
-		{ "action", "/usr/bin/mbsync -q -a" },
-	};
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (strcmp(table[i].keyword, keyword) == 0)
-			return table[i].value;
-	return "";
-}
 
 /* ---- What a shell understands ---- */
 

@@ -21,15 +21,6 @@ void advice_prefix(struct text *text, const char *word, bool is_to);
 bool advice_one_address(
 	struct text *text, const char *word, const struct prefix *prefix, bool is_to);
 
-/* What can stand behind a keyword; empty for one that is not known. */
-const char *advice_example(const char *keyword);
-
-/*
- * The first character of a word that is not what it looks like: a byte order mark, a space that is
- * none, a quote or dash of a word processor. Returns its name, or NULL.
- */
-const char *advice_character(const char *word);
-
 /* Adds what a shell would make of an unquoted word, which nothing here does, and what to write
  * instead. False if it is an ordinary word. */
 bool advice_shell(struct text *text, const char *word);

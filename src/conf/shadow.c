@@ -8,33 +8,25 @@ struct pair {
 	const struct prefix *from, *to; /* `to` NULL: every one */
 };
 
-static const struct prefix *from_at(
-	const struct conf *conf, const struct account *account, unsigned i)
-{
-	return &conf->prefixes[account->from.start + i];
-}
-
 static unsigned to_count(const struct account *account)
 {
 	return account->to.count == 0 ? 1 : account->to.count;
 }
 
-static const struct prefix *to_at(
-	const struct conf *conf, const struct account *account, unsigned i)
+static const struct prefix *to_at(const struct account *account, unsigned i)
 {
-	return account->to.count == 0 ? NULL : &conf->prefixes[account->to.start + i];
+	return account->to.count == 0 ? NULL : &account->to.prefix[i];
 }
 
-static bool pair_is_covered(
-	const struct conf *conf, const struct account *account, const struct pair *pair)
+static bool pair_is_covered(const struct account *account, const struct pair *pair)
 {
 	for (unsigned t = 0; t < to_count(account); t++) {
-		const struct prefix *to = to_at(conf, account, t);
+		const struct prefix *to = to_at(account, t);
 
 		if (to != NULL && (pair->to == NULL || !prefix_covers(to, pair->to)))
 			continue;
 		for (unsigned f = 0; f < account->from.count; f++)
-			if (prefix_covers(from_at(conf, account, f), pair->from))
+			if (prefix_covers(&account->from.prefix[f], pair->from))
 				return true;
 	}
 	return false;
@@ -45,7 +37,7 @@ static const struct account *pair_shadow(
 	const struct conf *conf, const struct account *account, const struct pair *pair)
 {
 	for (const struct account *one = conf->accounts; one < account; one++)
-		if (pair_is_covered(conf, one, pair))
+		if (pair_is_covered(one, pair))
 			return one;
 	return NULL;
 }
@@ -60,8 +52,8 @@ static const struct account *word_shadow(
 
 	for (unsigned k = 0; k < others; k++) {
 		const struct pair pair = {
-			.from = from_at(conf, account, is_to ? k : i),
-			.to = to_at(conf, account, is_to ? i : k),
+			.from = &account->from.prefix[is_to ? k : i],
+			.to = to_at(account, is_to ? i : k),
 		};
 		const struct account *shadow = pair_shadow(conf, account, &pair);
 
@@ -91,28 +83,28 @@ static const struct account *account_shadow(const struct conf *conf, const struc
 static void warn(struct conf *conf, const char *keyword, const struct prefix_word *word,
 	const struct account *account, const struct account *shadow)
 {
-	char place[CONF_PLACE_MAX];
+	char place[PLACE_TEXT_MAX];
 
-	conf_tell(conf, SEVERITY_WARNING, &word->place,
+	report_at(&conf->reading.report, SEVERITY_WARNING, &word->place,
 		"%s: '%s' of account %s is never reached: account %s (%s) takes it first", keyword,
 		word->text, account->name, shadow->name,
-		conf_place(word->place.file, &shadow->place, place));
+		place_text(word->place.file, &shadow->place, place));
 }
 
 /* A word that another one of the same line takes, too; of two that are the same, the later. */
-static void warn_twice(struct conf *conf, const char *keyword, const struct slice *slice,
-	const struct prefix_word *words)
+static void warn_twice(struct conf *conf, const char *keyword, const struct networks *networks)
 {
-	const struct prefix *prefix = &conf->prefixes[slice->start];
+	const struct prefix *prefix = networks->prefix;
+	const struct prefix_word *word = networks->word;
 
-	for (unsigned i = 0; i < slice->count; i++) {
-		for (unsigned k = 0; k < slice->count; k++) {
+	for (unsigned i = 0; i < networks->count; i++) {
+		for (unsigned k = 0; k < networks->count; k++) {
 			if (k == i || !prefix_covers(&prefix[k], &prefix[i]) ||
 				(k > i && prefix_covers(&prefix[i], &prefix[k])))
 				continue;
-			conf_tell(conf, SEVERITY_WARNING, &words[i].place,
+			report_at(&conf->reading.report, SEVERITY_WARNING, &word[i].place,
 				"%s: '%s' says nothing new: '%s' on the same line takes it",
-				keyword, words[i].text, words[k].text);
+				keyword, word[i].text, word[k].text);
 			break;
 		}
 	}
@@ -121,44 +113,41 @@ static void warn_twice(struct conf *conf, const char *keyword, const struct slic
 static void account_check(struct conf *conf, const struct account *account)
 {
 	const struct account *shadow = account_shadow(conf, account);
-	char place[CONF_PLACE_MAX];
+	char place[PLACE_TEXT_MAX];
 
 	if (shadow != NULL) {
-		conf_tell(conf, SEVERITY_WARNING, &account->place,
+		report_at(&conf->reading.report, SEVERITY_WARNING, &account->place,
 			"account %s is never reached: account %s (%s) takes all of it first",
 			account->name, shadow->name,
-			conf_place(account->place.file, &shadow->place, place));
+			place_text(account->place.file, &shadow->place, place));
 		return;
 	}
 	for (unsigned f = 0; f < account->from.count; f++) {
 		shadow = word_shadow(conf, account, false, f);
 		if (shadow != NULL)
-			warn(conf, "from", &conf->prefix_words[account->from_word + f], account,
-				shadow);
+			warn(conf, "from", &account->from.word[f], account, shadow);
 	}
 	for (unsigned t = 0; t < account->to.count; t++) {
 		shadow = word_shadow(conf, account, true, t);
 		if (shadow != NULL)
-			warn(conf, "to", &conf->prefix_words[account->to_word + t], account,
-				shadow);
+			warn(conf, "to", &account->to.word[t], account, shadow);
 	}
 }
 
 void shadow_check(struct conf *conf)
 {
-	const struct slice *from = NULL, *to = NULL;
+	const struct prefix *from = NULL, *to = NULL;
 
 	for (unsigned i = 0; i < conf->accounts_count; i++) {
 		const struct account *account = &conf->accounts[i];
 
 		account_check(conf, account);
 		/* What is inherited is said once. */
-		if (from == NULL || account->from.start != from->start)
-			warn_twice(conf, "from", &account->from,
-				&conf->prefix_words[account->from_word]);
-		if (to == NULL || account->to.start != to->start)
-			warn_twice(conf, "to", &account->to, &conf->prefix_words[account->to_word]);
-		from = &account->from;
-		to = &account->to;
+		if (account->from.prefix != from)
+			warn_twice(conf, "from", &account->from);
+		if (account->to.prefix != to)
+			warn_twice(conf, "to", &account->to);
+		from = account->from.prefix;
+		to = account->to.prefix;
 	}
 }

@@ -8,33 +8,26 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static struct slice prefixes_copy(
-	struct prefix *to, unsigned *count, const struct prefix *from, const struct slice *slice)
-{
-	struct slice copy = { .start = *count, .count = slice->count };
-
-	memcpy(to + *count, from + slice->start, slice->count * sizeof(*to));
-	*count += slice->count;
-	return copy;
-}
-
 /* The prefixes that accounts inherit are there once for each; there are at most so many as fit. */
-static struct slice prefixes_tell(
+static struct slice networks_tell(
 	struct network_conf *network_conf, const struct conf *conf, unsigned account, bool is_to)
 {
 	const struct account *own = &conf->accounts[account];
-	const struct slice *slice = is_to ? &own->to : &own->from;
+	const struct networks *networks = is_to ? &own->to : &own->from;
+	struct slice slice = { .start = network_conf->prefixes_count, .count = networks->count };
 
 	for (unsigned i = 0; i < account; i++) {
 		const struct account *other = &conf->accounts[i];
-		const struct network_account *copied = &network_conf->account[i];
-		const struct slice *others = is_to ? &other->to : &other->from;
+		const struct network_account *told = &network_conf->account[i];
 
-		if (others->start == slice->start && others->count == slice->count)
-			return is_to ? copied->to : copied->from;
+		if ((is_to ? &other->to : &other->from)->prefix == networks->prefix)
+			return is_to ? told->to : told->from;
 	}
-	return prefixes_copy(
-		network_conf->prefixes, &network_conf->prefixes_count, conf->prefixes, slice);
+	if (slice.count != 0)
+		memcpy(network_conf->prefixes + slice.start, networks->prefix,
+			slice.count * sizeof(*networks->prefix));
+	network_conf->prefixes_count += slice.count;
+	return slice;
 }
 
 void network_conf_fill(struct network_conf *network_conf, const struct conf *conf)
@@ -46,8 +39,8 @@ void network_conf_fill(struct network_conf *network_conf, const struct conf *con
 		const struct account *account = &conf->accounts[i];
 
 		network_conf->account[i] = (struct network_account){
-			.from = prefixes_tell(network_conf, conf, i, false),
-			.to = prefixes_tell(network_conf, conf, i, true),
+			.from = networks_tell(network_conf, conf, i, false),
+			.to = networks_tell(network_conf, conf, i, true),
 			.limit = account->limit,
 			.interval = account->interval,
 			.read_timeout = account->read_timeout,
@@ -56,19 +49,26 @@ void network_conf_fill(struct network_conf *network_conf, const struct conf *con
 	}
 }
 
+static struct networks networks_take(const struct prefix *prefixes, struct slice slice)
+{
+	return (struct networks){ .prefix = prefixes + slice.start, .count = slice.count };
+}
+
 void network_conf_take(const struct network_conf *network_conf, struct conf *conf)
 {
+	/* A copy: the runner's children, too, can write what they share. */
+	static struct prefix prefixes[CONF_PREFIXES_MAX];
+
+	memcpy(prefixes, network_conf->prefixes,
+		network_conf->prefixes_count * sizeof(prefixes[0]));
 	conf->idle = network_conf->idle;
 	conf->accounts_count = network_conf->accounts_count;
-	conf->prefixes_count = network_conf->prefixes_count;
-	memcpy(conf->prefixes, network_conf->prefixes,
-		network_conf->prefixes_count * sizeof(network_conf->prefixes[0]));
 	for (unsigned i = 0; i < network_conf->accounts_count; i++) {
 		const struct network_account *account = &network_conf->account[i];
 
 		conf->accounts[i] = (struct account){
-			.from = account->from,
-			.to = account->to,
+			.from = networks_take(prefixes, account->from),
+			.to = networks_take(prefixes, account->to),
 			.limit = account->limit,
 			.interval = account->interval,
 			.read_timeout = account->read_timeout,

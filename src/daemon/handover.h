@@ -30,9 +30,14 @@ enum network_fd { RUNNER_FD = 3, SHARED_FD, DENIED_FD, LISTENERS_FD };
 /* The name that it is executed by, from which the program knows that it is the network process. */
 #define NETWORK_NAME "nmnotifyd-network"
 
+/* Which of network_conf.prefixes. */
+struct slice {
+	unsigned start, count;
+};
+
 /* What the network process has to know of an account. */
 struct network_account {
-	struct slice from, to; /* of network_conf.prefixes */
+	struct slice from, to;
 	struct rate limit;
 	struct span interval, read_timeout;
 	bool bare_lf;

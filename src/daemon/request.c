@@ -30,7 +30,7 @@ bool request_check(struct request *request, const struct conf *conf)
 	case REQUEST_TURN:
 		/* Whoever is not permitted cannot be who it was for. */
 		return account &&
-		       (!request->has_line || conf_takes(conf, &conf->accounts[request->account],
+		       (!request->has_line || networks_hold(&conf->accounts[request->account].from,
 						      &request->source));
 	case REQUEST_LOG:
 		return (account || request->account == ACCOUNT_NONE) && is_its_verdict(request) &&

@@ -46,7 +46,7 @@ static int child_main(void *argument)
 	struct action *action = argument;
 	const struct job *job = action->job;
 	const struct user *user = job->user;
-	char *const *words = (char *const *)job->conf->words + job->account->action.start;
+	char *const *words = job->account->action.words;
 	sigset_t none;
 
 	(void)sigemptyset(&none);

@@ -30,7 +30,7 @@ struct check {
 
 static const char *program_of(const struct check *check)
 {
-	return check->conf->words[check->account->action.start];
+	return check->account->action.words[0];
 }
 
 __attribute__((format(printf, 3, 4))) static void tell(
@@ -39,7 +39,8 @@ __attribute__((format(printf, 3, 4))) static void tell(
 	va_list arguments;
 
 	va_start(arguments, format);
-	conf_tell_list(check->conf, severity, &check->account->action_place, format, arguments);
+	report_at_list(&check->conf->reading.report, severity, &check->account->action.place,
+		format, arguments);
 	va_end(arguments);
 }
 
@@ -75,7 +76,7 @@ static void check_home(const struct check *check)
  */
 static unsigned check_as_user(const struct check *check)
 {
-	unsigned before = check->conf->wrong;
+	unsigned before = check->conf->reading.report.wrong;
 
 	if (check->self == 0 && check->knows_user && !privileges_become(&check->user)) {
 		tell(check, SEVERITY_ERROR, "cannot become user %s: %s", check->user.name,
@@ -85,7 +86,7 @@ static unsigned check_as_user(const struct check *check)
 	if (check->knows_user)
 		check_home(check);
 	check_program(check);
-	return check->conf->wrong - before;
+	return check->conf->reading.report.wrong - before;
 }
 
 static void check_action(struct check *check)
@@ -100,7 +101,7 @@ static void check_action(struct check *check)
 	if (child < 0 || waitpid(child, &status, 0) != child)
 		tell(check, SEVERITY_ERROR, "the action could not be checked: %s", strerror(errno));
 	else if (status != 0)
-		check->conf->wrong++; /* the child has said it */
+		check->conf->reading.report.wrong++; /* the child has said it */
 }
 
 /* ---- The user ---- */
@@ -108,8 +109,8 @@ static void check_action(struct check *check)
 /* False if no starter could run an action as him: reported. */
 static bool check_user(struct check *check)
 {
-	const char *name = check->account->user, *wrong = NULL;
-	const struct place *place = &check->account->user_place;
+	const char *name = check->account->user.text, *wrong = NULL;
+	const struct place *place = &check->account->user.place;
 
 	check->knows_user = true;
 	if (name != NULL)
@@ -119,11 +120,12 @@ static bool check_user(struct check *check)
 	else
 		check->knows_user = false; /* conf_end() has warned of it */
 	if (wrong != NULL) {
-		conf_tell(check->conf, SEVERITY_ERROR, place, "user %s %s", name, wrong);
+		report_at(&check->conf->reading.report, SEVERITY_ERROR, place, "user %s %s", name,
+			wrong);
 		return false;
 	}
 	if (name != NULL && check->self != 0 && check->user.uid != check->self) {
-		conf_tell(check->conf, SEVERITY_WARNING, place,
+		report_at(&check->conf->reading.report, SEVERITY_WARNING, place,
 			"user %s is not the running user: what %s may execute can only root check, "
 			"or %s",
 			name, name, name);
@@ -169,8 +171,9 @@ __attribute__((format(printf, 3, 4))) static void tell_state(
 
 	va_start(arguments, format);
 	/* What the environment says is the starter's, and need not be the service's. */
-	conf_tell_list(conf, conf->state != NULL ? severity : SEVERITY_WARNING, &conf->state_place,
-		format, arguments);
+	report_at_list(&conf->reading.report,
+		conf->state.text != NULL ? severity : SEVERITY_WARNING, &conf->state.place, format,
+		arguments);
 	va_end(arguments);
 }
 
@@ -205,7 +208,7 @@ static bool owner_may_start(const struct conf *conf, uid_t owner)
 	static struct user user;
 
 	for (unsigned i = 0; i < conf->accounts_count; i++) {
-		const char *name = conf->accounts[i].user;
+		const char *name = conf->accounts[i].user.text;
 
 		if (name != NULL && (user_by_name(name, &user) != NULL || user.uid != owner))
 			return false;
@@ -218,7 +221,7 @@ static void check_owner(struct conf *conf, uid_t self, const char *base, uid_t o
 	if (owner == 0 || owner == self)
 		return;
 	/* systemd gives the default to whomever it starts us as (RuntimeDirectory=). */
-	if (conf->state == NULL && self == 0)
+	if (conf->state.text == NULL && self == 0)
 		return;
 	if (!owner_may_start(conf, owner))
 		tell_state(conf, SEVERITY_ERROR,
@@ -264,7 +267,8 @@ static void check_state(struct conf *conf, uid_t self, const char *base)
 static bool is_checked(const struct conf *conf, const struct account *account)
 {
 	for (const struct account *one = conf->accounts; one < account; one++)
-		if (one->action.start == account->action.start && one->user == account->user &&
+		if (one->action.words == account->action.words &&
+			one->user.text == account->user.text &&
 			strcmp(one->confine, account->confine) == 0 &&
 			one->timeout.ms == account->timeout.ms)
 			return true;

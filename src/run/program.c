@@ -117,7 +117,7 @@ _Noreturn void program_end(struct program *program, int status)
 static bool find_base(struct program *program)
 {
 	program->base_path = state_base_path(
-		program->conf.state, program->base_buffer, sizeof(program->base_buffer));
+		program->conf.state.text, program->base_buffer, sizeof(program->base_buffer));
 	return program->base_path != NULL;
 }
 
@@ -253,7 +253,7 @@ static void report(
 	text_add(&text, " %s%s", severity == SEVERITY_WARNING ? "warning: " : "", message);
 	if (program->check_only || is_typed(program))
 		say_line(bytes);
-	if (program->conf.wrong == 1)
+	if (program->conf.reading.report.wrong == 1)
 		memcpy(program->mistake, bytes, sizeof(bytes));
 }
 
@@ -272,7 +272,7 @@ static void say_state(const struct program *program)
 	char bytes[MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
 
-	if (program->conf.state != NULL)
+	if (program->conf.state.text != NULL)
 		from = "from the configuration";
 	else if (runtime != NULL && *runtime == '/')
 		from = "from RUNTIME_DIRECTORY";
@@ -292,9 +292,9 @@ _Noreturn static void check(struct program *program)
 	(void)find_base(program);
 	if (is_whole)
 		check_machine(&program->conf, program->self, program->base_path);
-	if (program->conf.wrong == 0)
+	if (program->conf.reading.report.wrong == 0)
 		say_state(program);
-	exit(program->conf.wrong == 0 ? EX_OK : EX_CONFIG);
+	exit(program->conf.reading.report.wrong == 0 ? EX_OK : EX_CONFIG);
 }
 
 _Noreturn static void say(const struct program *program, const char *first, const char *second)
@@ -437,7 +437,7 @@ void program_configure(struct program *program, int argc, char **argv)
 	conf_begin(&program->conf, report, program);
 	/* Before the first line is read, which -o can bring before -t. */
 	program->check_only = has_option(argc, argv, "t");
-	program->conf.advises = program->check_only;
+	program->conf.reading.report.advises = program->check_only;
 	read_options(program, argc, argv, &file, &lines);
 	conf_file(&program->conf, file != NULL ? file : CONF_FILE, file == NULL && lines != 0);
 	if (program->check_only)
@@ -486,7 +486,7 @@ void program_open_base(struct program *program)
 void program_choose_user(
 	struct program *program, const struct account *account, bool by_number, struct user *user)
 {
-	const char *name = account->user, *wrong = NULL;
+	const char *name = account->user.text, *wrong = NULL;
 	char bytes[MISTAKE_TEXT_MAX];
 	struct text text = TEXT_IN(bytes);
 

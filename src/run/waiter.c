@@ -39,7 +39,7 @@ static bool is_about_program(int error)
 
 static int not_executed(const struct job *job, int error)
 {
-	const char *path = job->conf->words[job->account->action.start];
+	const char *path = job->account->action.words[0];
 	char reason[REASON_MAX];
 	struct text text = TEXT_IN(reason);
 	int status = error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;

@@ -19,7 +19,7 @@
 #define OPTION_MAX  512
 #define OPTIONS_MAX 8
 
-struct reading {
+struct attempt {
 	const char *path;
 	unsigned options, lines; /* how many there are */
 	unsigned reports;
@@ -37,59 +37,65 @@ static bool is_about_user(const char *message)
 static void report(
 	void *context, enum severity severity, const char *file, unsigned line, const char *message)
 {
-	struct reading *reading = context;
+	struct attempt *attempt = context;
 
-	reading->reports += severity == SEVERITY_ERROR;
+	attempt->reports += severity == SEVERITY_ERROR;
 	must(message != NULL && *message != '\0');
-	must(severity == SEVERITY_ERROR || reading->advises);
+	must(severity == SEVERITY_ERROR || attempt->advises);
 	if (severity == SEVERITY_ERROR && !is_about_user(message) &&
-		reading->length < sizeof(reading->said))
-		reading->length += (size_t)snprintf(reading->said + reading->length,
-			sizeof(reading->said) - reading->length, "%s:%u: %s\n", file, line, message);
-	if (file == reading->path)
-		must(line <= reading->lines);
+		attempt->length < sizeof(attempt->said))
+		attempt->length += (size_t)snprintf(attempt->said + attempt->length,
+			sizeof(attempt->said) - attempt->length, "%s:%u: %s\n", file, line, message);
+	if (file == attempt->path)
+		must(line <= attempt->lines);
 	else
-		must(strcmp(file, "-o") == 0 && line >= 1 && line <= reading->options);
+		must(strcmp(file, "-o") == 0 && line >= 1 && line <= attempt->options);
 }
 
 /* ---- What an account must be ---- */
 
 static bool is_text_of(const struct conf *conf, const char *text)
 {
-	return text >= conf->text && text < conf->text + sizeof(conf->text) &&
-	       memchr(text, '\0', (size_t)(conf->text + sizeof(conf->text) - text)) != NULL;
+	const char *end = conf->memory + conf->reading.memory_used;
+
+	return text >= conf->memory && text < end &&
+	       memchr(text, '\0', (size_t)(end - text)) != NULL;
 }
 
-static void check_slice(
-	const struct conf *conf, const struct slice *slice, unsigned count, size_t size)
+static void check_kept(const struct conf *conf, const void *kept, size_t size)
 {
-	must(slice->count <= count);
-	must(slice->start <= CONF_POOL_BYTES &&
-		(slice->start + slice->count) * size <= conf->pool_used + size);
-	must(conf->pool_used <= CONF_POOL_BYTES);
+	const char *bytes = kept;
+
+	must(bytes >= conf->memory && size <= conf->reading.memory_used &&
+		(size_t)(bytes - conf->memory) <= conf->reading.memory_used - size);
 }
 
-static void check_prefixes(const struct conf *conf, const struct slice *slice, bool address_only)
+static void check_networks(const struct conf *conf, const struct networks *networks, bool is_to)
 {
-	check_slice(conf, slice, conf->prefixes_count, sizeof(struct prefix));
-	for (unsigned i = slice->start; i < slice->start + slice->count; i++) {
-		const struct prefix *prefix = &conf->prefixes[i];
+	must(networks->count <= conf->prefixes_count);
+	if (networks->count != 0)
+		check_kept(conf, networks->prefix, networks->count * sizeof(struct prefix));
+	for (unsigned i = 0; i < networks->count; i++) {
+		const struct prefix *prefix = &networks->prefix[i];
 
 		must(prefix->kind <= PREFIX_ADDRESS);
-		must(!address_only || prefix->kind == PREFIX_ADDRESS);
+		must(!is_to || prefix->kind == PREFIX_ADDRESS);
 		if (prefix->kind == PREFIX_ADDRESS)
 			must(prefix->bits <= (prefix->base.kind == SOURCE_IPV4 ? 32 : 128));
 	}
 }
 
-static void check_action(const struct conf *conf, const struct slice *action)
+static void check_action(const struct conf *conf, char **words)
 {
-	check_slice(conf, action, conf->words_count, sizeof(char *));
-	must(action->count >= 1 && conf->words[action->start][0] == '/');
-	for (unsigned i = 0; i < action->count; i++)
-		must(is_text_of(conf, conf->words[action->start + i]));
-	must((action->start + action->count + 1) * sizeof(char *) <= conf->pool_used);
-	must(conf->words[action->start + action->count] == NULL);
+	unsigned count = 0;
+
+	must(words != NULL);
+	do {
+		must(count < conf->words_count);
+		check_kept(conf, words, (count + 1) * sizeof(*words));
+		must(words[count] == NULL || is_text_of(conf, words[count]));
+	} while (words[count++] != NULL);
+	must(count >= 2 && words[0][0] == '/');
 }
 
 static void check_limit(struct rate rate)
@@ -108,16 +114,16 @@ static void check_account(const struct conf *conf, const struct account *account
 	must(length >= 1 && length <= CONF_NAME_MAX && strspn(account->name, good) == length);
 	must(strchr("._-", account->name[0]) == NULL);
 	must(account->from.count >= 1);
-	check_prefixes(conf, &account->from, false);
-	check_prefixes(conf, &account->to, true);
-	check_action(conf, &account->action);
+	check_networks(conf, &account->from, false);
+	check_networks(conf, &account->to, true);
+	check_action(conf, account->action.words);
 	check_limit(account->limit);
 	must(account->interval.ms <= SPAN_MAX_MS);
 	must(account->timeout.ms >= 1 && account->timeout.ms <= SPAN_MAX_MS);
 	must(account->read_timeout.ms >= 1 && account->read_timeout.ms <= SPAN_MAX_MS);
 	must(policy_find(account->confine) != NULL);
-	must(account->user != NULL || geteuid() != 0 || conf->advises);
-	must(account->user == NULL || is_text_of(conf, account->user));
+	must(account->user.text != NULL || geteuid() != 0 || conf->reading.report.advises);
+	must(account->user.text == NULL || is_text_of(conf, account->user.text));
 }
 
 static void check_variables(const struct conf *conf)
@@ -153,9 +159,9 @@ static void check_whole(const struct conf *conf)
 {
 	must(conf->accounts_count >= 1 && conf->accounts_count <= CONF_ACCOUNTS_MAX);
 	must(conf->prefixes_count <= CONF_PREFIXES_MAX && conf->words_count <= CONF_WORDS_MAX);
-	must(conf->variables_count <= CONF_ENV_MAX && conf->text_length <= CONF_BYTES_MAX);
+	must(conf->variables_count <= CONF_ENV_MAX && conf->reading.text_length <= CONF_BYTES_MAX);
 	must(conf->log <= LOG_TARGET_STDERR && conf->idle.ms <= SPAN_MAX_MS);
-	must(conf->state == NULL || conf->state[0] == '/');
+	must(conf->state.text == NULL || conf->state.text[0] == '/');
 	for (unsigned i = 0; i < conf->accounts_count; i++) {
 		check_account(conf, &conf->accounts[i]);
 		for (unsigned j = 0; j < i; j++)
@@ -191,31 +197,31 @@ static unsigned count_lines(const uint8_t *bytes, size_t length)
 	return lines;
 }
 
-static void read_options(struct conf *conf, struct input *input, struct reading *reading)
+static void read_options(struct conf *conf, struct input *input, struct attempt *attempt)
 {
 	char option[OPTION_MAX];
 
-	while (reading->options < OPTIONS_MAX && input->length >= 3 &&
+	while (attempt->options < OPTIONS_MAX && input->length >= 3 &&
 		memcmp(input->bytes, "-o ", 3) == 0) {
 		take_text(input, '\n', option, sizeof(option));
-		conf_option(conf, option + 3, ++reading->options);
+		conf_option(conf, option + 3, ++attempt->options);
 	}
 }
 
-static bool read_all(struct conf *conf, struct reading *reading, struct input input, int fd)
+static bool read_all(struct conf *conf, struct attempt *attempt, struct input input, int fd)
 {
 	bool good;
 
 	memset(conf, 0, sizeof(*conf));
-	conf_begin(conf, report, reading);
-	conf->advises = reading->advises;
-	read_options(conf, &input, reading);
+	conf_begin(conf, report, attempt);
+	conf->reading.report.advises = attempt->advises;
+	read_options(conf, &input, attempt);
 	file_fill(fd, input.bytes, input.length);
-	reading->lines = count_lines(input.bytes, input.length);
-	conf_file(conf, reading->path, false);
+	attempt->lines = count_lines(input.bytes, input.length);
+	conf_file(conf, attempt->path, false);
 	good = conf_end(conf);
-	must(conf->wrong == reading->reports);
-	must(good == (reading->reports == 0));
+	must(conf->reading.report.wrong == attempt->reports);
+	must(good == (attempt->reports == 0));
 	if (good)
 		check_whole(conf);
 	return good;
@@ -225,7 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char path[64];
 	static struct conf conf;
-	static struct reading advised, plain;
+	static struct attempt advised, plain;
 	static int fd = -1;
 	bool is_good, is_advised_good;
 

@@ -250,56 +250,6 @@ static void advice_on_one_address_where_a_network_is_meant(void **state)
 	}
 }
 
-/* ---- Characters ---- */
-
-static void advice_on_a_character_names_the_first(void **state)
-{
-	static const char space[] = "a no-break space, where a space is meant";
-	static const char quote[] = "a typographic quote: write ' or \"";
-	static const char *const table[][2] = {
-		{ "\xef\xbb\xbf", "a byte order mark: save the file without" },
-		{ "\xc2\xa0", space },
-		{ "\xe2\x80\xaf", space },
-		{ "\xe3\x80\x80", "an ideographic space, where a space is meant" },
-		{ "\xe2\x80\x89", "a thin space, where a space is meant" },
-		{ "\xe2\x80\x8b", "a zero-width space: remove it" },
-		{ "\xe2\x80\x8e", "a left-to-right mark: remove it" },
-		{ "\xe2\x80\x8f", "a right-to-left mark: remove it" },
-		{ "\xc2\xad", "a soft hyphen: remove it" },
-		{ "\xe2\x80\x98", quote },
-		{ "\xe2\x80\x99", quote },
-		{ "\xe2\x80\x9a", quote },
-		{ "\xe2\x80\x9c", quote },
-		{ "\xe2\x80\x9d", quote },
-		{ "\xe2\x80\x9e", quote },
-		{ "\xc2\xab", quote },
-		{ "\xc2\xbb", quote },
-		{ "\xe2\x80\x90", "a typographic dash: write -" },
-		{ "\xe2\x80\x91", "a typographic dash: write -" },
-		{ "\xe2\x80\x92", "a typographic dash: write -" },
-		{ "\xe2\x80\x93", "a typographic dash: write - or --" },
-		{ "\xe2\x80\x94", "a typographic dash: write - or --" },
-		{ "\xe2\x88\x92", "a minus sign that is not ASCII: write -" },
-		{ "\xe2\x80\xa6", "an ellipsis: write ..." },
-		{ "\xa0", space }, /* Latin-1 */
-	};
-	static const char *const fine[] = { "", "a", "-", "'", "\"", "\xc3\xa4", "\xe2\x82\xac",
-		"\xc3\xa0", "\xe0\xa0\xa0", "\xf0\x9f\x93\xa7" };
-	char word[32];
-
-	(void)state;
-	for (unsigned i = 0; i < COUNT(table); i++) {
-		assert_string_equal(advice_character(table[i][0]), table[i][1]);
-		(void)snprintf(word, sizeof(word), "a%sb", table[i][0]);
-		assert_string_equal(advice_character(word), table[i][1]);
-		/* The earlier one counts, wherever it is in the table. */
-		(void)snprintf(word, sizeof(word), "\xe2\x80\xa6%s", table[i][0]);
-		assert_string_equal(advice_character(word), "an ellipsis: write ...");
-	}
-	for (unsigned i = 0; i < COUNT(fine); i++)
-		assert_null(advice_character(fine[i]));
-}
-
 /* ---- A shell's words ---- */
 
 static void advice_on_a_word_that_only_a_shell_understands(void **state)
@@ -359,37 +309,6 @@ static void advice_knows_operators_and_interpreters(void **state)
 		assert_false(advice_is_interpreter(others[i]));
 }
 
-/* ---- Examples ---- */
-
-static void report(
-	void *context, enum severity severity, const char *file, unsigned line, const char *message)
-{
-	(void)context;
-	fail_msg("%d %s:%u: %s", (int)severity, file, line, message);
-}
-
-/* What is shown as an example is right. */
-static void advice_by_example_is_taken(void **state)
-{
-	static const char *const keywords[KEYWORDS] = { "state", "log", "idle", "account", "from", "to",
-		"limit", "interval", "timeout", "read-timeout", "bare-lf", "user", "env", "pass",
-		"confine", "isolate", "action" };
-	static struct conf conf;
-
-	(void)state;
-	for (unsigned i = 0; i < COUNT(keywords); i++) {
-		char line[64];
-
-		assert_string_not_equal(advice_example(keywords[i]), "");
-		(void)snprintf(line, sizeof(line), "%s %s", keywords[i], advice_example(keywords[i]));
-		memset(&conf, 0, sizeof(conf));
-		conf_begin(&conf, report, NULL);
-		conf.advises = true;
-		conf_option(&conf, line, 1);
-	}
-	assert_string_equal(advice_example("nonsense"), "");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,10 +316,8 @@ int main(void)
 		cmocka_unit_test(advice_on_a_word_of_to),
 		cmocka_unit_test(advice_on_a_range_is_exact),
 		cmocka_unit_test(advice_on_one_address_where_a_network_is_meant),
-		cmocka_unit_test(advice_on_a_character_names_the_first),
 		cmocka_unit_test(advice_on_a_word_that_only_a_shell_understands),
 		cmocka_unit_test(advice_knows_operators_and_interpreters),
-		cmocka_unit_test(advice_by_example_is_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

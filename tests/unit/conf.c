@@ -55,6 +55,15 @@ static const char *file_of(void **state, const char *text, size_t length)
 	return path;
 }
 
+static unsigned words_count(char **word)
+{
+	unsigned count = 0;
+
+	while (word[count] != NULL)
+		count++;
+	return count;
+}
+
 static void begin(void)
 {
 	memset(&conf, 0, sizeof(conf));
@@ -102,7 +111,7 @@ static void conf_without_account_is_one_named_default(void **state)
 	good(state, REST);
 	assert_int_equal(conf.accounts_count, 1);
 	assert_string_equal(account->name, "default");
-	assert_null(conf.state);
+	assert_null(conf.state.text);
 	assert_int_equal(conf.log, LOG_TARGET_AUTO);
 	assert_int_equal(conf.idle.ms, 60000);
 	assert_int_equal(account->limit.emission.ms, 5000); /* 12/m burst 6 */
@@ -113,11 +122,11 @@ static void conf_without_account_is_one_named_default(void **state)
 	assert_false(account->bare_lf);
 	assert_string_equal(account->confine, "mail");
 	assert_true(account->isolate);
-	assert_string_equal(account->user, "nobody");
+	assert_string_equal(account->user.text, "nobody");
 	assert_int_equal(account->to.count, 0);
-	assert_int_equal(account->action.count, 1);
-	assert_string_equal(conf.words[account->action.start], "/bin/true");
-	assert_null(conf.words[account->action.start + 1]);
+	assert_int_equal(words_count(account->action.words), 1);
+	assert_string_equal(account->action.words[0], "/bin/true");
+	assert_null(account->action.words[1]);
 }
 
 static const char all_keywords[] = "state /var/state\n"
@@ -154,7 +163,7 @@ static void conf_account_inherits_what_it_does_not_say(void **state)
 
 	good(state, all_keywords);
 	assert_int_equal(conf.accounts_count, 2);
-	assert_string_equal(conf.state, "/var/state");
+	assert_string_equal(conf.state.text, "/var/state");
 	assert_int_equal(conf.log, LOG_TARGET_SYSLOG);
 	assert_int_equal(conf.idle.ms, 0);
 	assert_string_equal(one->name, "one");
@@ -165,15 +174,15 @@ static void conf_account_inherits_what_it_does_not_say(void **state)
 	assert_int_equal(one->timeout.ms, 2000);
 	assert_int_equal(one->read_timeout.ms, 3000);
 	assert_true(one->bare_lf);
-	assert_string_equal(one->user, "alice");
+	assert_string_equal(one->user.text, "alice");
 	assert_string_equal(one->confine, "local");
 	assert_true(one->isolate);
 	assert_int_equal(one->from.count, 1);
 	assert_int_equal(one->to.count, 1);
-	assert_int_equal(one->action.count, 3);
-	assert_string_equal(conf.words[one->action.start], "/bin/first");
-	assert_string_equal(conf.words[one->action.start + 2], "b");
-	assert_null(conf.words[one->action.start + 3]);
+	assert_int_equal(words_count(one->action.words), 3);
+	assert_string_equal(one->action.words[0], "/bin/first");
+	assert_string_equal(one->action.words[2], "b");
+	assert_null(one->action.words[3]);
 }
 
 static void conf_account_says_for_itself(void **state)
@@ -189,14 +198,14 @@ static void conf_account_says_for_itself(void **state)
 	assert_int_equal(two->timeout.ms, 5000);
 	assert_int_equal(two->read_timeout.ms, 6000);
 	assert_false(two->bare_lf);
-	assert_string_equal(two->user, "bob");
+	assert_string_equal(two->user.text, "bob");
 	assert_string_equal(two->confine, "none");
 	assert_false(two->isolate);
 	assert_int_equal(two->from.count, 2);
 	assert_int_equal(two->to.count, 1);
-	assert_int_equal(two->action.count, 1);
-	assert_string_equal(conf.words[two->action.start], "/bin/second");
-	assert_null(conf.words[two->action.start + 1]);
+	assert_int_equal(words_count(two->action.words), 1);
+	assert_string_equal(two->action.words[0], "/bin/second");
+	assert_null(two->action.words[1]);
 }
 
 /* What `local` is for is to tell other processes, so there it has to be said. */
@@ -505,14 +514,13 @@ static void conf_user_is_required_of_root_alone(void **state)
 static const char *words_of(void **state, const char *line)
 {
 	static char text[4096], words[4096];
-	const struct slice *action = &conf.accounts[0].action;
 
 	(void)snprintf(text, sizeof(text), "from any\nuser nobody\naction /x %s\n", line);
 	if (!read_bytes(state, text, strlen(text)))
 		return reports.text;
 	words[0] = '\0';
-	for (unsigned i = 1; i < action->count; i++)
-		(void)strcat(strcat(words, "|"), conf.words[action->start + i]);
+	for (char **word = conf.accounts[0].action.words + 1; *word != NULL; word++)
+		(void)strcat(strcat(words, "|"), *word);
 	return words;
 }
 
@@ -600,7 +608,7 @@ static void conf_blank_and_comment_lines_say_nothing(void **state)
 {
 	good(state, "\n \t\n# comment\n  # another 'quote\n" REST "\t# last");
 	good(state, "  from any # all\n\tuser\tnobody\naction /bin/true"); /* no newline */
-	assert_int_equal(conf.accounts[0].action.count, 1);
+	assert_int_equal(words_count(conf.accounts[0].action.words), 1);
 }
 
 /* ---- The command line ---- */
@@ -617,13 +625,13 @@ static void conf_option_goes_before_the_file_s_word(void **state)
 	assert_int_equal(conf.accounts[0].interval.ms, 1000);
 	assert_int_equal(conf.accounts[0].timeout.ms, 9000);
 	assert_int_equal(conf.accounts[0].limit.emission.ms, 1000);
-	assert_string_equal(conf.state, "/o");
+	assert_string_equal(conf.state.text, "/o");
 	assert_int_equal(conf.log, LOG_TARGET_STDERR);
 	assert_int_equal(conf.idle.ms, 5000);
-	assert_int_equal(conf.prefixes[conf.accounts[0].from.start].kind, PREFIX_LOCAL);
+	assert_int_equal(conf.accounts[0].from.prefix[0].kind, PREFIX_LOCAL);
 	assert_int_equal(conf.accounts[0].from.count, 1);
-	assert_string_equal(conf.words[conf.accounts[0].action.start], "/o");
-	assert_string_equal(conf.words[conf.accounts[0].action.start + 1], "x");
+	assert_string_equal(conf.accounts[0].action.words[0], "/o");
+	assert_string_equal(conf.accounts[0].action.words[1], "x");
 }
 
 /* What an option overrides is checked all the same, and an account's own word is nearer. */
@@ -658,7 +666,7 @@ static void conf_options_alone_can_be_an_account(void **state)
 	assert_true(conf_end(&conf));
 	assert_int_equal(conf.accounts_count, 1);
 	assert_string_equal(conf.accounts[0].name, "o");
-	assert_string_equal(conf.words[conf.accounts[0].action.start + 1], "a b");
+	assert_string_equal(conf.accounts[0].action.words[1], "a b");
 	assert_true(read_with(state, OPTIONS("account o", "from any", "user nobody", "action /o"),
 		"interval 3s\n" ACCOUNT));
 	assert_int_equal(conf.accounts_count, 2);
@@ -753,9 +761,9 @@ static void conf_words_of_a_line_fit_or_are_told(void **state)
 	char *end = append(large, REST "from", 0);
 
 	end = append(end, "user nobody\naction /x\nfrom", 1);
-	end = append(end, " any", CONF_LINE_WORDS - 1);
+	end = append(end, " any", WORDS_MAX - 1);
 	good(state, large);
-	assert_int_equal(conf.accounts[0].from.count, CONF_LINE_WORDS - 1);
+	assert_int_equal(conf.accounts[0].from.count, WORDS_MAX - 1);
 	(void)append(end, " any\n", 1);
 	bad(state, large, "f:3: from: 'any' is too much: 256 words a line is the most\n");
 }
@@ -807,8 +815,8 @@ static void conf_action_words_fit_or_are_told(void **state)
 	good(state, large);
 	assert_int_equal(conf.words_count, CONF_WORDS_MAX);
 	for (unsigned i = 0; i < 8; i++) {
-		assert_int_equal(conf.accounts[i].action.count, 255);
-		assert_null(conf.words[conf.accounts[i].action.start + 255]);
+		assert_int_equal(words_count(conf.accounts[i].action.words), 255);
+		assert_null(conf.accounts[i].action.words[255]);
 	}
 	(void)append(append_actions(2), "account b\naction /x\n", 1);
 	good(state, large);
@@ -882,20 +890,23 @@ static const char *const tokens[] = { "state", "log", "idle", "account", "from",
 	"A=1", "mail", "none", "/bin/true", "a", "b", "\r", "\x01", "\xff", "%s%n", "/", ":", "%",
 	"=", "4294967296", "18446744073709551616" };
 
+static bool is_of_memory(const void *first, size_t count, size_t size)
+{
+	const char *bytes = first;
+
+	return count == 0 || (bytes >= conf.memory && count * size <= conf.reading.memory_used &&
+		(size_t)(bytes - conf.memory) <= conf.reading.memory_used - count * size);
+}
+
 static void is_sound(const struct account *account)
 {
-	assert_true(account->from.count > 0 && account->action.count > 0);
+	assert_true(account->from.count > 0 && words_count(account->action.words) > 0);
 	assert_true(account->from.count + account->to.count <= conf.prefixes_count);
-	assert_true((account->from.start + account->from.count) * sizeof(struct prefix) <=
-		    conf.pool_used);
-	assert_true(
-		(account->to.start + account->to.count) * sizeof(struct prefix) <= conf.pool_used);
-	assert_true(account->action.count < conf.words_count);
-	assert_true((account->action.start + account->action.count + 1) * sizeof(char *) <=
-		    conf.pool_used);
-	assert_true(conf.pool_used <= CONF_POOL_BYTES);
-	assert_null(conf.words[account->action.start + account->action.count]);
-	assert_int_equal(conf.words[account->action.start][0], '/');
+	assert_true(is_of_memory(account->from.prefix, account->from.count, sizeof(struct prefix)));
+	assert_true(is_of_memory(account->to.prefix, account->to.count, sizeof(struct prefix)));
+	assert_true(is_of_memory(account->action.words, words_count(account->action.words) + 1, sizeof(char *)));
+	assert_true(words_count(account->action.words) < conf.words_count);
+	assert_int_equal(account->action.words[0][0], '/');
 	assert_true(account->limit.burst >= 1 && account->limit.emission.ms >= 1);
 	assert_true((uint64_t)account->limit.emission.ms * (account->limit.burst + 1ull) <=
 		    SPAN_MAX_MS);

@@ -34,7 +34,7 @@ static const char *shadows_of(const char *lines)
 	said[0] = '\0';
 	errors = 0;
 	conf_begin(&conf, report, said);
-	conf.advises = true;
+	conf.reading.report.advises = true;
 	while ((line = strsep(&rest, "\n")) != NULL)
 		conf_option(&conf, line, ++number);
 	assert_true(conf_end(&conf));
@@ -116,19 +116,19 @@ static struct source place_of(unsigned i)
 	return source;
 }
 
-static bool word_holds(const struct slice *slice, unsigned word, unsigned place)
+static bool word_holds(const struct networks *networks, unsigned word, unsigned place)
 {
 	const struct source source = place_of(place);
 
-	return prefix_holds(&conf.prefixes[slice->start + word], &source);
+	return prefix_holds(&networks->prefix[word], &source);
 }
 
 /* Does a word of one hold each place that a word of the other holds? */
 static bool word_takes(
-	const struct slice *slice, unsigned word, const struct slice *other, unsigned other_word)
+	const struct networks *networks, unsigned word, const struct networks *other, unsigned other_word)
 {
 	for (unsigned i = 0; i < COUNT(places); i++)
-		if (word_holds(other, other_word, i) && !word_holds(slice, word, i))
+		if (word_holds(other, other_word, i) && !word_holds(networks, word, i))
 			return false;
 	return true;
 }

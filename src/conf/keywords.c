@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf/keywords.h"
+
+#include <string.h>
+
+#include "conf/advice.h"
+#include "conf/variable.h"
+#include "policy/confine.h"
+
+/* Beginning with this it is not the administrator's to set. */
+#define OUR_VARIABLES "NMNOTIFY_"
+
+/* ---- Accounts ---- */
+
+static bool name_is_good(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length > CONF_NAME_MAX || !(is_letter(*name) || is_digit(*name)))
+		return false;
+	for (const char *c = name; *c != '\0'; c++)
+		if (!is_letter(*c) && !is_digit(*c) && strchr("._-", *c) == NULL)
+			return false;
+	return true;
+}
+
+struct account *account_add(struct conf *conf, const char *name)
+{
+	struct account *account = &conf->accounts[conf->accounts_count++];
+
+	account->name = name;
+	account->place = conf->reading.report.here;
+	return account;
+}
+
+static void set_account(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	struct conf *conf = reading->owner;
+	const char *name = words->word[1];
+	struct account *account;
+	char place[PLACE_TEXT_MAX];
+
+	(void)to;
+	if (!name_is_good(name))
+		report_wrong_word(&reading->report, keyword->name, name,
+			" is not a name: a letter or digit, then letters, digits, "
+			"'.', '_' and '-', %d at most",
+			CONF_NAME_MAX);
+	for (unsigned i = 0; i < conf->accounts_count; i++) {
+		const struct account *one = &conf->accounts[i];
+
+		if (strcmp(name, one->name) == 0)
+			report_wrong_word(&reading->report, keyword->name, name,
+				" is there already (%s): write another name",
+				place_text(reading->report.here.file, &one->place, place));
+	}
+	if (conf->accounts_count == CONF_ACCOUNTS_MAX) {
+		report_wrong_word(&reading->report, keyword->name, name,
+			" is one too many: %d accounts is the most", CONF_ACCOUNTS_MAX);
+		return;
+	}
+	account = account_add(conf, name);
+	reading_block(reading, account, &account->said, name);
+}
+
+/* ---- Networks ---- */
+
+static void wrong_prefix(struct reading *reading, const struct words *words, unsigned i, bool is_to)
+{
+	char bytes[REPORT_MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	advice_prefix(&text, words->word[i], is_to);
+	report_wrong_word(&reading->report, words->word[0], words->word[i], ": %s", bytes);
+}
+
+static void advise_prefix(struct reading *reading, const struct words *words, unsigned i,
+	const struct prefix *prefix, bool is_to)
+{
+	char bytes[REPORT_MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, ": ");
+	if (advice_one_address(&text, words->word[i], prefix, is_to))
+		report_warn_word(&reading->report, words->word[0], words->word[i], "%s", bytes);
+}
+
+static void set_networks(
+	struct reading *reading, struct networks *networks, const struct words *words, bool is_to)
+{
+	struct conf *conf = reading->owner;
+	bool advises = reading->report.advises;
+	struct prefix *prefix = reading_keep(reading, (words->count - 1) * sizeof(*prefix));
+	struct prefix_word *word =
+		advises ? reading_keep(reading, (words->count - 1) * sizeof(*word)) : NULL;
+
+	if (prefix == NULL || (advises && word == NULL))
+		return;
+	*networks = (struct networks){ .prefix = prefix, .word = word };
+	for (unsigned i = 1; i < words->count; i++) {
+		if (conf->prefixes_count == CONF_PREFIXES_MAX) {
+			report_wrong_word(&reading->report, words->word[0], words->word[i],
+				" is one too many: %d networks in all is the most",
+				CONF_PREFIXES_MAX);
+			return;
+		}
+		if (!prefix_parse(words->word[i], prefix) ||
+			(is_to && prefix->kind != PREFIX_ADDRESS)) {
+			wrong_prefix(reading, words, i, is_to);
+			continue;
+		}
+		if (advises) {
+			advise_prefix(reading, words, i, prefix, is_to);
+			*word++ = (struct prefix_word){ .text = words->word[i],
+				.place = reading->report.here };
+		}
+		prefix++;
+		networks->count++;
+		conf->prefixes_count++;
+	}
+}
+
+static void set_from(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	(void)keyword;
+	set_networks(reading, to, words, false);
+}
+
+static void set_to(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	(void)keyword;
+	set_networks(reading, to, words, true);
+}
+
+/* ---- The action and what it may ---- */
+
+static void set_confine(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	if (policy_find(words->word[1]) == NULL)
+		report_wrong_word(&reading->report, keyword->name, words->word[1],
+			" is no policy: write mail, local or none");
+	*(const char **)to = words->word[1];
+}
+
+/* A value that only a shell would make something of. */
+static void advise_value(struct reading *reading, char *text)
+{
+	const char *value = strchr(text, '=') + 1;
+
+	if (*value == '~')
+		report_warn_word(&reading->report, "env", text,
+			": nothing is expanded: write the absolute path");
+	else if (strchr(value, '$') != NULL || strchr(value, '`') != NULL)
+		report_warn_word(&reading->report, "env", text,
+			": nothing is expanded: write the value itself, or "
+			"quote it if it is meant as it is");
+}
+
+static void variable_add(struct reading *reading, char *text)
+{
+	struct conf *conf = reading->owner;
+	size_t length = variable_name_length(text);
+
+	if (length == 0 || text[length] != '=')
+		report_wrong_word(
+			&reading->report, "env", text, " is not NAME=value, such as TZ=UTC");
+	else if (strncmp(text, "NMNOTIFY_", 9) == 0)
+		report_wrong_word(&reading->report, "env", text,
+			": NMNOTIFY_ is ours to set: write another name");
+	else if (conf->variables_count == CONF_ENV_MAX)
+		report_wrong_word(&reading->report, "env", text,
+			" is one too many: %d variables in all is the most", CONF_ENV_MAX);
+	else
+		conf->variables[conf->variables_count++] =
+			(struct variable){ .block = reading->block, .text = text };
+}
+
+static void set_env(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	(void)keyword;
+	(void)to;
+	for (unsigned i = 1; i < words->count; i++) {
+		unsigned before = reading->report.wrong;
+
+		variable_add(reading, words->word[i]);
+		if (reading->report.advises && reading->report.wrong == before && !words->quoted[i])
+			advise_value(reading, words->word[i]);
+	}
+}
+
+static void pass_add(struct reading *reading, char *name)
+{
+	struct conf *conf = reading->owner;
+	size_t length = variable_name_length(name);
+	const char *refusal;
+
+	if (length != 0 && name[length] == '=')
+		report_wrong_word(&reading->report, "pass", name,
+			" has a value: write 'env NAME=value', or the name alone for the "
+			"starter's");
+	else if (length == 0 || name[length] != '\0')
+		report_wrong_word(&reading->report, "pass", name,
+			" is not the name of a variable, such as GNUPGHOME");
+	else if ((refusal = variable_refusal(name)) != NULL)
+		report_wrong_word(&reading->report, "pass", name, ": %s", refusal);
+	else if (conf->passes_count == CONF_PASS_MAX)
+		report_wrong_word(&reading->report, "pass", name,
+			" is one too many: %d names in all is the most", CONF_PASS_MAX);
+	else
+		conf->passes[conf->passes_count++] =
+			(struct variable){ .block = reading->block, .text = name };
+}
+
+static void set_pass(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	(void)keyword;
+	(void)to;
+	for (unsigned i = 1; i < words->count; i++)
+		pass_add(reading, words->word[i]);
+}
+
+/* Words that only a shell understands, where there is none. Behind sh -c they may be meant: but not
+ * one that can only end the command itself. */
+static void advise_action(struct reading *reading, const struct words *words)
+{
+	bool is_script = false;
+
+	for (unsigned i = 2; i < words->count && !is_script; i++)
+		is_script = advice_is_interpreter(words->word[1]) && words->word[i][0] == '-' &&
+			    strchr(words->word[i], 'c') != NULL;
+	for (unsigned i = 2; i < words->count; i++) {
+		const char *oddity = words->quoted[i] ? NULL : word_oddity(words->word[i]);
+		char bytes[REPORT_MESSAGE_MAX];
+		struct text text = TEXT_IN(bytes);
+
+		if (oddity != NULL)
+			text_add(&text, " has %s", oddity);
+		else if (words->quoted[i] || (is_script && !advice_is_operator(words->word[i])))
+			continue;
+		else {
+			text_add(&text, ": ");
+			if (!advice_shell(&text, words->word[i]))
+				continue;
+		}
+		report_warn_word(&reading->report, "action", words->word[i], "%s", bytes);
+	}
+}
+
+/* A program that is named as a shell would find it. */
+static void wrong_program(struct reading *reading, const struct words *words)
+{
+	const char *path = words->word[1];
+
+	if (*path == '\0' || *path == '~' || *path == '$' || strchr(path, '/') != NULL)
+		keyword_wrong_path(reading, words);
+	else
+		report_wrong_word(&reading->report, words->word[0], path,
+			" is not an absolute path: write the one that 'command -v %s' shows", path);
+}
+
+static void set_action(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	struct conf *conf = reading->owner;
+	struct command *action = to;
+	char **word;
+
+	if (words->word[1][0] != '/')
+		wrong_program(reading, words);
+	if (conf->words_count + words->count > CONF_WORDS_MAX) {
+		report_wrong_word(&reading->report, keyword->name, words->word[1],
+			" has too many words: %d in all actions is the most", CONF_WORDS_MAX);
+		return;
+	}
+	if (reading->report.advises)
+		advise_action(reading, words);
+	word = reading_keep(reading, words->count * sizeof(*word));
+	if (word == NULL)
+		return;
+	*action = (struct command){ .words = word, .place = reading->report.here };
+	conf->words_count += words->count;
+	for (unsigned i = 1; i < words->count; i++)
+		*word++ = words->word[i];
+	*word = NULL;
+}
+
+/* ---- The table ---- */
+
+#define GLOBAL(member)  .global = true, KEYWORD_MEMBER(struct conf, member)
+#define ACCOUNT(member) KEYWORD_MEMBER(struct account, member)
+#define LIST            .list = true, .most = WORDS_MAX
+
+const struct keyword keywords[KEYWORDS] = {
+	[KEYWORD_STATE] = { "state", "/run/nmnotify", .type = keyword_path, .most = 1,
+		GLOBAL(state) },
+	[KEYWORD_LOG] = { "log", "journal", .type = keyword_choice, .most = 1, GLOBAL(log),
+		.choices = "auto\0journal\0syslog\0stderr\0" }, /* in the order of log_target */
+	[KEYWORD_IDLE] = { "idle", "60s", .type = keyword_span, .most = 1, GLOBAL(idle),
+		.initial.span.ms = 60000 },
+	[KEYWORD_ACCOUNT] = { "account", "home", .type = set_account, .most = 1, .repeats = true },
+	[KEYWORD_FROM] = { "from", "192.0.2.25", .type = set_from, LIST, ACCOUNT(from) },
+	[KEYWORD_TO] = { "to", "192.0.2.79", .type = set_to, LIST, ACCOUNT(to) },
+	[KEYWORD_LIMIT] = { "limit", "12/m burst 6", .type = keyword_rate, .most = 3,
+		ACCOUNT(limit), .initial.rate = { .emission = { .ms = 5000 }, .burst = 6 } },
+	[KEYWORD_INTERVAL] = { "interval", "10s", .type = keyword_span, .most = 1,
+		ACCOUNT(interval), .initial.span.ms = 10000 },
+	[KEYWORD_TIMEOUT] = { "timeout", "5m", .type = keyword_span, .most = 1, ACCOUNT(timeout),
+		.least = 1, .initial.span.ms = 5 * 60000 },
+	[KEYWORD_READ_TIMEOUT] = { "read-timeout", "5s", .type = keyword_span, .most = 1,
+		ACCOUNT(read_timeout), .least = 1, .initial.span.ms = 5000 },
+	[KEYWORD_BARE_LF] = { "bare-lf", "yes", .type = keyword_yes_no, .most = 1,
+		ACCOUNT(bare_lf) },
+	[KEYWORD_USER] = { "user", "alice", .type = keyword_text, .most = 1, ACCOUNT(user) },
+	[KEYWORD_ENV] = { "env", "TZ=UTC", .type = set_env, LIST, .repeats = true },
+	[KEYWORD_PASS] = { "pass", "GNUPGHOME", .type = set_pass, LIST, .repeats = true },
+	[KEYWORD_CONFINE] = { "confine", "mail", .type = set_confine, .most = 1, ACCOUNT(confine),
+		.initial.text = "mail" },
+	[KEYWORD_ISOLATE] = { "isolate", "yes", .type = keyword_yes_no, .most = 1,
+		ACCOUNT(isolate) },
+	[KEYWORD_ACTION] = { "action", "/usr/bin/mbsync -q -a", .type = set_action,
+		.most = WORDS_MAX, ACCOUNT(action) },
+};

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A configuration's keywords: a table says what each is called, what values it takes, where the
+ * value goes and what it is if nobody says it.
+ */
+#ifndef NMNOTIFY_KEYWORD_H
+#define NMNOTIFY_KEYWORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/clock.h"
+#include "lib/report.h"
+#include "lib/words.h"
+
+#define KEYWORDS_MAX     32 /* of a table */
+#define KEYWORD_SIZE_MAX 64 /* of a value */
+
+struct reading;
+struct keyword;
+
+/* Takes a line's words, the first of which is the keyword, and puts the value at `to`. What is
+ * wrong is reported; the value is then not used. */
+typedef void keyword_type(struct reading *reading, const struct keyword *keyword, void *to,
+	const struct words *words);
+
+/* Pointers only where there is no other way: each would have to be relocated at every start. */
+struct keyword {
+	char name[13];
+	char example[25]; /* what could stand behind it */
+	bool global;      /* belongs before the first block */
+	bool repeats;     /* lines of a block add up */
+	bool list;        /* one line has all the values */
+	uint16_t most;    /* words behind it; at least one */
+	uint16_t offset;  /* of the value, in what the configuration or the block is read into */
+	uint16_t size;    /* of the value; 0: it goes elsewhere */
+	uint32_t least;   /* for keyword_span: milliseconds */
+	keyword_type *type;
+	const char *choices; /* for keyword_choice: each ends with a NUL, the last with two */
+	union {
+		struct span span;
+		struct rate rate;
+		const char *text;
+	} initial; /* what the value begins with, if nobody says it */
+};
+
+/* Where a value goes: .offset and .size of a member of a structure. */
+#define KEYWORD_MEMBER(type, member)                                                               \
+	.offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
+
+/* A text, and where it was said. */
+struct said_text {
+	const char *text; /* NULL: not said */
+	struct place place;
+};
+
+/* What was said in a block of the configuration, by the number of the keyword. */
+struct said {
+	uint16_t line[KEYWORDS_MAX]; /* 0: not said */
+	bool pinned[KEYWORDS_MAX];   /* on the command line: a file does not change it */
+};
+
+/* A configuration that is being read. */
+struct reading {
+	struct report report;
+	const struct keyword *keywords; /* the table */
+	unsigned keywords_count;
+	const char *page;             /* the manual page that has all keywords */
+	void *owner;                  /* for keyword types: what is read into */
+	void *globals;                /* where the values of global keywords go */
+	void *block;                  /* where those of others go: the defaults, or an account */
+	struct said *said;            /* what was said there */
+	struct said_text first_block; /* of this file: its name; not said: none yet */
+	bool is_command_line;
+	size_t text_most, text_length; /* bytes of configuration, as many as are allowed and read */
+	/* What was read, and what was made of it, in the order in which they came: a common
+	 * configuration fills a page of it. Words point into it. */
+	char *memory;
+	size_t memory_size, memory_used;
+};
+
+/* Memory for so many bytes, aligned for any pointer; NULL, which is reported, if none is left. */
+void *reading_keep(struct reading *reading, size_t size);
+
+/* Puts the initial values of all keywords that are `global`, or of those that are not, into what
+ * they are read into. */
+void keyword_defaults(const struct reading *reading, bool global, void *to);
+
+/* A block begins: where its values go, what is said there, and its name. */
+void reading_block(struct reading *reading, void *block, struct said *said, const char *name);
+
+/* Fills in a block's values that it does not say itself. */
+void keyword_inherit(
+	const struct reading *reading, const struct said *said, void *block, const void *defaults);
+
+/* A line that was split into words, at least one. */
+void keyword_apply(struct reading *reading, const struct words *words);
+
+/* Adds what could stand behind a keyword: for who has said nothing there, or nothing at all. */
+void keyword_add_example(const struct reading *reading, struct text *text, const char *name);
+
+/* Types of values. */
+keyword_type keyword_span;   /* struct span: a number and its unit, such as 10s */
+keyword_type keyword_rate;   /* struct rate: COUNT/PERIOD, perhaps burst NUMBER */
+keyword_type keyword_yes_no; /* bool */
+keyword_type keyword_choice; /* an enum: the number of one of .choices */
+keyword_type keyword_text;   /* struct said_text: one word */
+keyword_type keyword_path;   /* struct said_text: one that begins with a slash */
+
+/* Reports a path that does not begin with a slash. */
+void keyword_wrong_path(struct reading *reading, const struct words *words);
+
+#endif
