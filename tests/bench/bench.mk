@@ -51,7 +51,7 @@ $(BUILD)/bench/limiter $(BUILD)/bench/attack: $(BUILD)/bench/%: tests/bench/%.c 
 $(BUILD)/bench/nmnotify-fixed: $(BUILD)/nmnotify
 	$(call say,BENCH,$@)
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/bench/fixed HARDEN='$(HARDEN:-fPIE=-fno-pie)' STATIC_PIE='-static -no-pie' STATIC_END= \
-		LAYOUT='$(LAYOUT)' $(BUILD)/bench/fixed/nmnotify
+		LAYOUT='$(filter-out $(VARIABLES_PAGE),$(LAYOUT))' $(BUILD)/bench/fixed/nmnotify
 	$(Q)cp $(BUILD)/bench/fixed/nmnotify $@
 
 # The designs that were not chosen: the same handler, dynamic, and with each of the libraries.
