@@ -122,23 +122,6 @@ static bool id_parse(const char *text, uint32_t *id)
 	return true;
 }
 
-/* Could it be an entry of that name, or with that uid if name is NULL? Most lines are not, and need
- * not be taken apart. */
-static bool may_be(const char *line, const char *name, uid_t uid)
-{
-	uint64_t number;
-
-	if (name != NULL)
-		return strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':';
-	for (unsigned i = PASSWD_NAME; i < PASSWD_UID; i++) {
-		line = strchr(line, ':');
-		if (line == NULL)
-			return false;
-		line++;
-	}
-	return number_take(&line, UINT32_MAX, &number) && number == uid;
-}
-
 /* The first entry of that name, or with that uid if name is NULL. */
 static bool passwd_find(const char *name, uid_t uid, struct user *user)
 {
@@ -147,10 +130,10 @@ static bool passwd_find(const char *name, uid_t uid, struct user *user)
 	bool found = false;
 
 	while (!found && (line = table_line(&table)) != NULL) {
-		if (!may_be(line, name, uid) || !line_fields(line, field, FIELDS_MAX) ||
+		if (!line_fields(line, field, FIELDS_MAX) ||
 			!id_parse(field[PASSWD_UID], &user->uid) ||
 			!id_parse(field[PASSWD_GID], &user->gid) ||
-			(name != NULL && strcmp(field[PASSWD_NAME], name) != 0))
+			(name != NULL ? strcmp(field[PASSWD_NAME], name) != 0 : user->uid != uid))
 			continue;
 		found = text_set(user->name, field[PASSWD_NAME]) &&
 			text_set(user->home, field[PASSWD_HOME]) &&
@@ -176,14 +159,6 @@ static bool is_member(const char *members, const char *name)
 	return false;
 }
 
-/* Most groups have none, and need not be taken apart. */
-static bool has_members(const char *line)
-{
-	size_t length = strlen(line);
-
-	return length != 0 && line[length - 1] != ':';
-}
-
 static bool groups_find(struct user *user)
 {
 	struct table table = table_open("/etc/group");
@@ -194,7 +169,7 @@ static bool groups_find(struct user *user)
 	user->groups[0] = user->gid;
 	user->groups_count = 1;
 	while (fits && (line = table_line(&table)) != NULL) {
-		if (!has_members(line) || !line_fields(line, field, GROUP_MEMBERS + 1) ||
+		if (!line_fields(line, field, GROUP_MEMBERS + 1) ||
 			!id_parse(field[GROUP_GID], &gid) || gid == user->gid ||
 			!is_member(field[GROUP_MEMBERS], user->name))
 			continue;
