@@ -14,9 +14,11 @@ no load gets out.
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -126,11 +128,19 @@ def tree(release):
 
 
 def make_tree(release):
+    """Once, however many tests want it at the same time."""
+    tree(release).parent.mkdir(exist_ok=True)
+    with open(f"{tree(release)}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _make_tree(release)
+
+
+def _make_tree(release):
     stamp = tree(release) / "stamp"
     if stamp.exists() and stamp.read_text() == STAMP:
         return
     lines = _sources(release)
-    fresh = Path(f"{tree(release)}.{os.getpid()}")
+    fresh = Path(f"{tree(release)}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     nmtest.diag(f"making build/{tree(release).name}, once")
@@ -217,7 +227,8 @@ class Container:
 
     def __init__(self, release=None):
         self.release = release or own_release()
-        self.name = f"nmnotify-test-{os.getpid()}-{self.release}"
+        # Not by the process number: tests run beside it with numbers of their own.
+        self.name = f"nmnotify-test-{secrets.token_hex(4)}-{self.release}"
         self.group = _Group(self.name)
         self.nspawn = None
         self.leader = None
