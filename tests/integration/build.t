@@ -13,7 +13,6 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import front
-import nmtest
 from nmtest import BUILD, PROJECT, Sandbox, diag, equal, ok, run, skip
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}

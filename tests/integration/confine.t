@@ -1,98 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Confinement: what each policy forbids an action, and that it lets real programs do their work."""
+"""Confinement: what each policy forbids an action, and what of other processes it can reach."""
 
-import ctypes
-import http.server
 import os
-import pwd
 import shlex
 import shutil
 import socket
-import ssl
-import struct
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import dovecot  # noqa: E402
-import front  # noqa: E402
-from nmtest import BUILD, Sandbox, children_of, diag, equal, holds_socket, is_root, ok, run, skip, until  # noqa: E402
+sys.dont_write_bytecode = True
+import front
+from actions import Actions, LINE, landlock_abi, missing, program
+from nmtest import BUILD, Sandbox, diag, equal, is_root, ok, run, skip, until
 
 POLICIES = ("mail", "local", "none")
-LINE = b"nm_notifyuser\r\n"
-
-
-# ---- Helpers ----
-
-
-class Actions:
-    """Runs actions in a sandbox, each as an account of its own, in a folder of its own."""
-
-    def __init__(self, box):
-        self.box = box
-        self.account = pwd.getpwnam(box.user) if box.user else pwd.getpwuid(os.geteuid())
-
-    def folder(self, name):
-        """One that the action's user owns."""
-        path = self.box.dir / name
-        path.mkdir(mode=0o700)
-        self.give_away(path)
-        return path
-
-    def give_away(self, path):
-        if self.box.user:
-            os.chown(path, self.account.pw_uid, self.account.pw_gid)
-
-    def write(self, path, text, mode=0o600):
-        path.write_text(text)
-        path.chmod(mode)
-        self.give_away(path)
-        return path
-
-    def as_user(self):
-        """Arguments for subprocess: the same user, unconfined."""
-        if not self.box.user:
-            return {}
-        return {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
-
-    def run(self, name, policy, action, home=None, env=(), more=""):
-        """Exit status of the handler, which is the action's."""
-        conf = self.box.config(
-            f"account {name}\n"
-            "    from    any\n"
-            "    timeout 20s\n"
-            f"    confine {policy}\n{more}"
-            + "".join(f"    env     {variable}\n" for variable in [f"HOME={home or '/'}", *env])
-            + f"    action  {shlex.join(map(str, action))}\n"
-        )
-        status = self.box.connect_and_run(conf, LINE)
-        self.said = self.box.log()
-        return status
-
-    def ok(self, cond, name):
-        """Like ok(), but with the log of what went wrong."""
-        if not ok(cond, name):
-            diag("\n".join(self.said[-20:]))
-
-
-def program(name, *others):
-    """Where a program is; system folders only, for the action's user has to get there."""
-    for candidate in (name, *others):
-        path = shutil.which(candidate, path="/usr/local/bin:/usr/bin:/bin")
-        if path:
-            return path
-    return None
-
-
-def missing(part, *needed):
-    """Skips a part if a program that it needs is not there."""
-    absent = [name for name in needed if not program(name)]
-    if absent:
-        skip(part, f"not installed: {' '.join(absent)}")
-    return bool(absent)
 
 
 # ---- What is forbidden ----
@@ -219,20 +142,15 @@ def has_yama():
     return scope.exists() and scope.read_text().strip() != "0"
 
 
-def landlock_abi():
-    libc = ctypes.CDLL(None, use_errno=True)
-    return max(0, libc.syscall(444, None, 0, 1))  # landlock_create_ruleset, everywhere but on mips
-
-
 def intrusion(box, actions, make, name, more, look=lambda pids: None):
     """What an action could do: {(to whom, what): what happened}. Everything is of one user, who has
     started the handler or nmnotifyd himself. `look` gets the process numbers while it runs."""
     result = box.out / name
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"\0nmtest.{os.getpid()}.{name}")
+        listener.bind(f"\0{box.dir.name}.{name}")
         listener.listen()
         bystander = subprocess.Popen(["/bin/sleep", "600"], **actions.as_user())
-        words = ["/usr/bin/python3", "-I", "-S", box.dir / "intruder.py", result, f"nmtest.{os.getpid()}.{name}"]
+        words = ["/usr/bin/python3", "-I", "-S", box.dir / "intruder.py", result, f"{box.dir.name}.{name}"]
         conf = box.config(
             f"account {name}\nfrom any\ninterval 0s\n{more}user {actions.account.pw_name}\n"
             f"action {shlex.join(map(str, [*words, bystander.pid]))}\n")
@@ -312,230 +230,6 @@ def isolation():
                 equal(found.get(("child", "signal")), "done", f"{words}: {service}: its own child it can signal")
 
 
-# ---- Fetching mail ----
-
-
-def mbsync(server, actions, home):
-    (home / "Mail").mkdir()
-    actions.give_away(home / "Mail")
-    rc = actions.write(home / "mbsyncrc", f"""\
-IMAPStore far
-Host 127.0.0.1
-Port {server.imap_port}
-User {server.user}
-Pass {server.password}
-SSLType None
-AuthMechs PLAIN LOGIN
-
-MaildirStore near
-Path {home}/Mail/
-Inbox {home}/Mail/INBOX
-
-Channel test
-Far :far:
-Near :near:
-Patterns INBOX
-Create Near
-Sync Pull
-SyncState *
-""")
-    return [program("mbsync"), "-c", rc, "test"], home / "Mail" / "INBOX" / "new"
-
-
-def fetchmail(server, actions, home):
-    inbox = home / "inbox"
-    inbox.mkdir()
-    actions.give_away(inbox)
-    rc = actions.write(home / "fetchmailrc", f"""\
-poll 127.0.0.1 service {server.imap_port} protocol IMAP auth password timeout 10
-  user {server.user} password "{server.password}" sslproto "" keep fetchall
-  mda "cat > {inbox}/message"
-""")
-    action = ["fetchmail", "--nodetach", "--nosyslog", "--pidfile", home / "pid", "-f", rc]
-    return [program("fetchmail"), *action[1:]], inbox
-
-
-def getmail(server, actions, home):
-    for folder in ("inbox", "inbox/new", "inbox/cur", "inbox/tmp"):
-        (home / folder).mkdir()
-        actions.give_away(home / folder)
-    actions.write(home / "getmailrc", f"""\
-[retriever]
-type = SimplePOP3Retriever
-server = 127.0.0.1
-port = {server.pop3_port}
-username = {server.user}
-password = {server.password}
-
-[destination]
-type = Maildir
-path = {home}/inbox/
-
-[options]
-delete = false
-""")
-    return [program("getmail"), f"--getmaildir={home}", "--rcfile=getmailrc"], home / "inbox/new"
-
-
-def fetching():
-    root = dovecot.find(BUILD)
-    if not root:
-        skip("mbsync, fetchmail and getmail deliver", "there is no Dovecot")
-        return
-    with Sandbox() as box:
-        actions = Actions(box)
-        with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
-            for fetcher in (mbsync, fetchmail, getmail):
-                name = fetcher.__name__
-                if not missing(f"{name} delivers", name):
-                    fetches(fetcher, name, server, actions)
-
-
-def fetches(fetcher, name, server, actions):
-    home, subject = actions.folder(name), f"for {name}"
-    action, inbox = fetcher(server, actions, home)
-    server.deliver(subject)
-    # Each has its own time for seeing that it can't connect, and its own way to say so.
-    status = actions.run(f"{name}-local", "local", action, home)
-    actions.ok(status != 0 and not has(inbox, subject), f"confine local: {name} reaches no server")
-    status = actions.run(name, "mail", action, home)
-    actions.ok(status == 0, f"confine mail: {name} ends well")
-    actions.ok(has(inbox, subject), f"confine mail: {name} delivers")
-
-
-def sleeps(pid):
-    """Has it closed its connection to the server, and no child that delivers?"""
-    return not holds_socket(pid) and not children_of(pid)
-
-
-def waking_a_daemon():
-    """As in nmnotify.conf(5): fetchmail, called while a daemon of the same user runs, wakes it by a
-    signal, which takes `isolate no`."""
-    root = dovecot.find(BUILD)
-    if not root:
-        skip("fetchmail wakes its daemon", "there is no Dovecot")
-        return
-    if missing("fetchmail wakes its daemon", "fetchmail"):
-        return
-    with Sandbox() as box:
-        actions = Actions(box)
-        with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
-            home = actions.folder("home")
-            words, inbox = fetchmail(server, actions, home)
-            rc, by = home / "fetchmailrc", home / "by"
-            rc.write_text(rc.read_text().replace("/message", f"/message; echo $PPID > {by}"))
-            where = f"FETCHMAILHOME={home}"  # of the fetchmailrc and the pid file
-            server.deliver("first")
-            daemon = subprocess.Popen(
-                [words[0], "--nosyslog", "--nodetach", "--daemon", "3600"], stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home,
-                env={"HOME": str(home), "FETCHMAILHOME": str(home), "PATH": "/usr/bin:/bin"}, **actions.as_user())
-            try:
-                # It has fetched once, and now it sleeps for an hour.
-                until(lambda: has(inbox, "first") and sleeps(daemon.pid))
-                server.deliver("second")
-                status = actions.run("awake", "mail", words[:1], home, [where], more="    isolate no\n")
-                actions.ok(status == 0 and until(lambda: has(inbox, "second") and by.read_text()),
-                           "isolate no: fetchmail wakes its daemon")
-                equal(by.read_text().strip(), str(daemon.pid), "isolate no: it is the daemon that fetches")
-                if landlock_abi() >= 6:
-                    until(lambda: sleeps(daemon.pid))
-                    by.write_text("")
-                    server.deliver("third")
-                    actions.run("isolated", "mail", words[:1], home, [where])
-                    until(lambda: has(inbox, "third") and by.read_text())
-                    ok(by.read_text().strip() not in ("", str(daemon.pid)),
-                       "isolate yes: fetchmail takes its daemon for dead, and fetches beside it")
-            finally:
-                daemon.terminate()
-                daemon.wait()
-
-
-def has(inbox, subject):
-    """Is there a message of that subject?"""
-    return inbox.is_dir() and any(
-        f"Subject: {subject}" in file.read_text(errors="replace") for file in inbox.iterdir())
-
-
-# ---- Fetching over HTTP ----
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.requests_seen += 1
-        self.send_response(200)
-        self.send_header("Content-Length", "5")
-        self.end_headers()
-        self.wfile.write(b"hello")
-
-    def log_message(self, *_):
-        pass
-
-
-class WebServer:
-    def __init__(self, certificate=None):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        self.server.requests_seen = 0
-        if certificate:
-            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            tls.load_cert_chain(certificate)
-            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
-        # By name: looking that up is part of what has to work.
-        scheme = "https" if certificate else "http"
-        self.url = f"{scheme}://localhost:{self.server.server_port}/"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def requests_seen(self):
-        return self.server.requests_seen
-
-
-def web():
-    if missing("curl fetches", "curl"):
-        return
-    with Sandbox() as box, WebServer() as server:
-        actions = Actions(box)
-        action = [program("curl"), "-sS", "--noproxy", "*", "--fail", "-o", "page", server.url]
-        curl_fetches(actions, "mail", action)
-        curl_fetches(actions, "none", action)
-        before = server.requests_seen()
-        status = actions.run("curl-local", "local", action, actions.folder("curl-local"))
-        actions.ok(status == 7 and server.requests_seen() == before,
-                   "confine local: curl can't connect")
-
-
-def curl_fetches(actions, policy, action, name="curl"):
-    home = actions.folder(f"{name}-{policy}")
-    page = home / "page"
-    action = [page if word == "page" else word for word in action]
-    status = actions.run(f"{name}-{policy}", policy, action, home)
-    actions.ok(status == 0 and page.exists() and page.read_text() == "hello",
-               f"confine {policy}: {name} fetches")
-
-
-def web_tls():
-    if missing("curl fetches over TLS", "curl", "openssl"):
-        return
-    with Sandbox() as box:
-        certificate = box.dir / "certificate.pem"
-        subprocess.run(
-            [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
-             "ec_paramgen_curve:P-256", "-nodes", "-keyout", certificate, "-out",
-             box.dir / "public.pem", "-subj", "/CN=localhost", "-days", "2"],
-            check=True, capture_output=True)
-        with open(certificate, "a") as file:
-            file.write((box.dir / "public.pem").read_text())
-        with WebServer(certificate) as server:
-            action = [program("curl"), "-sSk", "--noproxy", "*", "-o", "page", server.url]
-            curl_fetches(Actions(box), "mail", action, "curl-with-tls")
-
-
 # ---- Ordinary programs ----
 
 SHELL_SCRIPT = """\
@@ -551,7 +245,6 @@ kill -USR1 $$
 done
 caught" ]
 """
-
 PYTHON_SCRIPT = """\
 import asyncio, concurrent.futures, multiprocessing, os, socket, sqlite3, subprocess, tempfile
 import threading
@@ -593,159 +286,4 @@ def shell_and_python():
             actions.ok(status == 0, f"confine {policy}: python3 with threads and processes")
 
 
-def version_calls():
-    commands = {"systemctl": "--version", "ssh": "-V", "git": "--version", "gpg": "--version",
-                "notmuch": "--version", "maildrop": "-v"}
-    with Sandbox() as box:
-        actions = Actions(box)
-        for name, option in commands.items():
-            if missing(f"{name} {option}", name):
-                continue
-            for policy in ("mail", "local"):
-                home = actions.folder(f"{name}-{policy}")
-                status = actions.run(f"{name}-{policy}", policy, [program(name), option], home)
-                actions.ok(status == 0, f"confine {policy}: {name} {option}")
-
-
-# ---- Desktop notifications ----
-
-
-class Notifications(threading.Thread):
-    """A notification daemon as small as can be, on the given session bus. See the D-Bus
-    specification, "Message Protocol"."""
-
-    CALL, RETURN, ERROR = 1, 2, 3
-    PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = range(1, 9)
-    NAME = "org.freedesktop.Notifications"
-
-    def __init__(self, bus, uid):
-        super().__init__(daemon=True)
-        self.shown = []  # bodies of Notify
-        self.serial = 0
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
-        self.connect(bus, uid)
-        self.stream = self.socket.makefile("rb")
-        self.socket.sendall(b"\0AUTH EXTERNAL %s\r\n" % str(uid).encode().hex().encode())
-        if not self.stream.readline().startswith(b"OK"):
-            raise RuntimeError("the bus does not want us")
-        self.socket.sendall(b"BEGIN\r\n")
-        self.ask("Hello")
-        self.ask("RequestName", "su", self.string(self.NAME) + struct.pack("<I", 0))
-        self.start()
-
-    def connect(self, bus, uid):
-        """A session's bus is for the session's user, whom it asks the kernel for."""
-        before = os.geteuid()
-        os.seteuid(uid)
-        try:
-            self.socket.connect(str(bus))
-        finally:
-            os.seteuid(before)
-
-    @staticmethod
-    def string(text):
-        """Marshalled, and filled up to the 4 bytes that strings and numbers begin on."""
-        data = struct.pack("<I", len(text)) + text.encode() + b"\0"
-        return data + bytes(-len(data) % 4)
-
-    def send(self, kind, fields, body=b""):
-        header = b""
-        for code, value in fields.items():
-            header += bytes(-len(header) % 8)
-            if code == self.REPLY_SERIAL:
-                header += struct.pack("<BBcxI", code, 1, b"u", value)
-            elif code == self.SIGNATURE:
-                header += struct.pack("<BBcxB", code, 1, b"g", len(value)) + value.encode() + b"\0"
-            else:
-                type = b"o" if code == self.PATH else b"s"
-                header += struct.pack("<BBcxI", code, 1, type, len(value)) + value.encode() + b"\0"
-        self.serial += 1
-        fixed = struct.pack("<cBBBIII", b"l", kind, 0, 1, len(body), self.serial, len(header))
-        self.socket.sendall(fixed + header + bytes(-len(header) % 8) + body)
-
-    def receive(self):
-        """(kind, serial, fields, body)"""
-        fixed = self.stream.read(16)
-        if len(fixed) < 16:
-            raise EOFError
-        order = "<" if fixed[:1] == b"l" else ">"
-        kind, length, serial, rest = struct.unpack(order + "xBxxIII", fixed)
-        header = self.stream.read(rest + -rest % 8)[:rest]
-        fields, at = {}, 0
-        while at < len(header):
-            code, type = header[at], header[at + 2 : at + 3]
-            at += 4
-            if type == b"g":
-                fields[code] = header[at + 1 : at + 1 + header[at]].decode()
-                at += header[at] + 2
-            else:
-                number = struct.unpack_from(order + "I", header, at)[0]
-                at += 4
-                if type == b"u":
-                    fields[code] = number
-                else:
-                    fields[code] = header[at : at + number].decode()
-                    at += number + 1
-            at += -at % 8
-        return kind, serial, fields, self.stream.read(length)
-
-    def ask(self, member, signature="", body=b""):
-        fields = {self.PATH: "/org/freedesktop/DBus", self.INTERFACE: "org.freedesktop.DBus",
-                  self.MEMBER: member, self.DESTINATION: "org.freedesktop.DBus"}
-        if signature:
-            fields[self.SIGNATURE] = signature
-        self.send(self.CALL, fields, body)
-        while self.receive()[0] != self.RETURN:
-            pass
-
-    def run(self):
-        try:
-            while True:
-                kind, serial, fields, body = self.receive()
-                if kind == self.CALL:
-                    self.answer(serial, fields, body)
-        except (OSError, EOFError, ValueError):
-            pass  # the bus is gone, and so are we
-
-    def answer(self, serial, fields, body):
-        to = {self.REPLY_SERIAL: serial, self.DESTINATION: fields[self.SENDER]}
-        if fields[self.MEMBER] == "Notify":
-            self.shown.append(body)
-            self.send(self.RETURN, {**to, self.SIGNATURE: "u"}, struct.pack("<I", 1))
-        elif fields[self.MEMBER] == "GetServerInformation":
-            texts = b"".join(map(self.string, ("test", "nmnotify", "1", "1.2")))
-            self.send(self.RETURN, {**to, self.SIGNATURE: "ssss"}, texts)
-        else:
-            error = "org.freedesktop.DBus.Error.UnknownMethod"
-            self.send(self.ERROR, {**to, self.ERROR_NAME: error})
-
-
-def notification():
-    if missing("notify-send notifies", "notify-send", "dbus-daemon"):
-        return
-    with Sandbox() as box:
-        actions = Actions(box)
-        bus = actions.folder("bus") / "socket"
-        daemon = subprocess.Popen(
-            [program("dbus-daemon"), "--session", "--nofork", "--nopidfile", "--print-address",
-             f"--address=unix:path={bus}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={"PATH": "/usr/bin:/bin"}, cwd="/", **actions.as_user())
-        try:
-            daemon.stdout.readline()  # it listens when it says where
-            receiver = Notifications(bus, actions.account.pw_uid)
-            for policy in ("mail", "local"):
-                text = f"mail under {policy}"
-                address = f"DBUS_SESSION_BUS_ADDRESS=unix:path={bus}"
-                action, home = [program("notify-send"), text], actions.folder(policy)
-                status = actions.run(policy, policy, action, home, [address])
-                actions.ok(status == 0 and any(text.encode() in body for body in receiver.shown),
-                           f"confine {policy}: notify-send notifies")
-        finally:
-            daemon.terminate()
-            daemon.wait()
-            daemon.stdout.close()
-
-
-run(forbidden, own_processes, isolation, fetching, waking_a_daemon, web, web_tls, shell_and_python, version_calls, notification)
+run(forbidden, own_processes, isolation, shell_and_python)

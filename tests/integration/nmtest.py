@@ -460,7 +460,7 @@ def _compiled_recorder():
             shutil.copy(built, kept)
             return kept
         # Two test files may do this at the same time: each moves a whole file into its place.
-        fresh = target / f"recorder.{os.getpid()}"
+        fresh = target / f"recorder.{Path(scratch).name}"
         shutil.copy(built, fresh)
         os.replace(fresh, binary)
     return binary

@@ -484,13 +484,13 @@ def kill_and_restart(sender, is_runner):
 
 
 def children_kept(service):
-    """How many waiters and supervisors there are; not those that are about to find out that they are
-    neither."""
-    fewest = len(service.children())
+    """How many waiters and supervisors there are: those that sleep, whenever one looks. Others are about to
+    find out that they are neither, which may take as long as a busy machine likes."""
+    asleep = set(service.children()[1:])
     for _ in range(6):
         time.sleep(0.004)
-        fewest = min(fewest, len(service.children()))
-    return max(0, fewest - 1)
+        asleep &= {pid for pid in service.children()[1:] if process_state(pid) == "S"}
+    return len(asleep)
 
 
 def is_calm_for(service, ms):

@@ -15,7 +15,6 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 import front
 import nmtest
-from front import listener
 from nmtest import BUILD, PROJECT, Sandbox, equal, is_alive, ok, skip, until
 
 SECRET = "swordfish-7c1e5a"

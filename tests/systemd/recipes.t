@@ -354,7 +354,7 @@ def readme_inetd():
     arrives("Mail/mbsync/new/*", "by inetd, the page", "nmnotify(8): its configuration for inetd fetches mail")
     inetd_waits()
     sh("systemctl stop inetd; systemctl mask --quiet inetd")
-    docs.run_by("integration/superservers.t", "units/inetd.conf", "nmnotifyd")
+    docs.run_by("integration/superservers_nmnotifyd.t", "units/inetd.conf", "nmnotifyd")
 
 
 def inetd_configuration(**instead):
@@ -406,7 +406,8 @@ def readme_rest():
     targets = [line.split("  ")[0] for line in docs.take("README.md", "make demo").splitlines()]
     for part in MAKES:
         targets.append(docs.take("README.md", part).strip())
-    makefiles = "".join(path.read_text() for path in [nmtest.PROJECT / "Makefile", *nmtest.PROJECT.glob("tests/**/*.mk")])
+    patterns = ("Makefile", "src/*.mk", "tests/**/*.mk")
+    makefiles = "".join(path.read_text() for pattern in patterns for path in nmtest.PROJECT.glob(pattern))
     for command in targets:
         # They build and test, which is what is done around this test; that they are there, make says.
         words = ["make", "-n", "-C", str(nmtest.PROJECT), *command.split()[1:]]
@@ -424,7 +425,7 @@ def readme_rest():
 
 # What README says of make in running text.
 MAKES = ("make install", "make lint", "make bench\n", "make bench-quick", "make SYSTEMD=no", "make check\n", "make clean all")
-MAKES += ("make CROSS", "make check-long", "make fuzz", "make coverage")
+MAKES += ("make CROSS", "make quick", "make check-mail", "make check-image", "make check-long", "make fuzz", "make coverage")
 
 
 # ---- Every fetcher, in both pairs ----
