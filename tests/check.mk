@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: ISC
 #
-# make check-unit      the unit tests alone
+# make quick           builds; unit tests, and a test or two a guarantee: a minute; no set-up, no root, no network
+# make check           all tests but the next two: five minutes; installs what they need, if it may
+# make check-mail      real fetchers, and a mail server: seconds; installs likewise
+# make check-image     Debian 12 and 13, booted: nine minutes; takes root, installs likewise
+# make check-unit      the unit tests alone: half a minute
 # make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
-# make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools
+# make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools: ten minutes
 
 # ---- Tests ----
 
@@ -16,20 +20,36 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
 	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
-SCRIPTS := $(wildcard tests/integration/*.t tests/fuzz/*.t tests/model/*.t tests/systemd/*.t tests/bench/*.t)
+# Longest first: others go on beside it.
+SCRIPTS := $(wildcard tests/model/*.t tests/integration/*.t tests/fuzz/*.t tests/bench/*.t)
 # With LONG=1 these go on for as long as it is worth while.
 LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/model/model.t
-QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,conf line silence state turn)
-PROVE := BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS)
+# G1, G2 and G4; G3; G5; G6; G7; and the configuration. The longest first.
+QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file)
+# Most tests wait for something most of the time: one more at a time than there are processors.
+JOBS := $(shell expr $$(nproc) + 1)
+# $(call prove,BUILD): with the programs that are there. PROVEFLAGS=-j1 is one after the other.
+prove = BUILD=$(abspath $(1)) CMOCKA_MESSAGE_OUTPUT=TAP prove -j$(JOBS) --exec '$(strip tests/tap $(UNDER))' $(PROVEFLAGS)
+PROVE = $(call prove,$(BUILD))
 
 demo:
 	$(Q)tests/demo
+
+quick: all $(UNIT_TESTS) $(BUILD)/tests/recorder
+	$(Q)$(PROVE) $(QUICK_SCRIPTS) $(UNIT_TESTS)
 
 # Packages first: what they bring changes what this file finds out when it is read.
 check:
 	$(Q)tests/packages build test
 	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
-	$(Q)$(PROVE) --exec tests/tap $(UNIT_TESTS) $(SCRIPTS)
+	$(Q)$(PROVE) $(SCRIPTS) $(UNIT_TESTS)
+
+check-mail: THESE = $(wildcard tests/mail/*.t)
+check-image: THESE = $(wildcard tests/systemd/*.t)
+check-mail check-image:
+	$(Q)tests/packages build $(@:check-%=%)
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)$(PROVE) $(THESE)
 
 check-long:
 	$(Q)tests/packages build test fuzz
@@ -38,7 +58,7 @@ check-long:
 
 # Under something else: make check-unit UNDER='valgrind --quiet'
 check-unit: $(UNIT_TESTS)
-	$(Q)$(PROVE) --exec 'tests/tap $(UNDER)' $(UNIT_TESTS)
+	$(Q)$(PROVE) $(UNIT_TESTS)
 
 test-programs: $(UNIT_TESTS) $(HELPERS)
 
@@ -92,8 +112,8 @@ coverage:
 		all test-programs fuzz-programs
 	$(Q)clang -std=c11 -O0 -g $(COVERAGE_FLAGS) -o $(COVERAGE)/policy-compile -Isrc src/policy/compile/*.c -lseccomp
 	$(Q)umask 0 && $(COVERAGE)/nmnotify -V >/dev/null && $(COVERAGE)/nmnotifyd -V >/dev/null
-	-$(Q)BUILD=$(COVERAGE) CMOCKA_MESSAGE_OUTPUT=TAP prove $(PROVEFLAGS) --exec tests/tap \
-		$(UNIT_TESTS:$(BUILD)/%=$(COVERAGE)/%) $(filter-out tests/systemd/% tests/bench/%,$(SCRIPTS))
+	-$(Q)$(call prove,$(COVERAGE)) $(filter-out tests/bench/%,$(SCRIPTS)) $(wildcard tests/mail/*.t) \
+		$(UNIT_TESTS:$(BUILD)/%=$(COVERAGE)/%)
 	$(Q)tests/coverage $(COVERAGE) | tee $(COVERAGE)/report
 
-.PHONY: demo check check-long check-unit test-programs coverage
+.PHONY: demo quick check check-mail check-image check-long check-unit test-programs coverage

@@ -18,6 +18,7 @@ CLANG_WARNINGS := -Weverything -Wno-unknown-warning-option -Wno-padded -Wno-decl
 	-Wno-switch-enum -Wno-covered-switch-default -Wno-switch-default -Wno-unsafe-buffer-usage
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SOURCES := $(wildcard src/*/*.c)
+TURN_TESTS = $(filter $(BUILD)/tests/unit/turn%,$(UNIT_TESTS))
 SHELL_SCRIPTS := .ci/run tests/demo tests/other-release tests/packages tests/tap
 
 lint:
@@ -87,10 +88,12 @@ lint-valgrind: VALGRIND = valgrind --quiet --leak-check=full --error-exitcode=99
 lint-valgrind: $(UNIT_TESTS)
 	$(call say,LINT,valgrind)
 	$(Q)rm -rf $(LOGS) && mkdir -p $(LOGS)
-	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNIT_TESTS='$(filter-out %/turn %/decision,$(UNIT_TESTS))' UNDER='$(VALGRIND)' check-unit || \
+	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNIT_TESTS='$(filter-out $(TURN_TESTS) %/decision,$(UNIT_TESTS))' UNDER='$(VALGRIND)' check-unit || \
 		{ grep -h '^==' $(LOGS)/*; exit 1; }
 
 lint-sanitize: sanitize-gcc sanitize-clang
+
+SANITIZE_SCRIPTS := $(foreach name,conf line silence state turn,$(wildcard tests/integration/$(name)*.t))
 
 # The behaviour tests are slow with it, so those that take longest are left out, and one compiler's
 # programs have to do.
@@ -101,7 +104,7 @@ sanitize-%:
 	$(Q)$(MAKE) -s BUILD=$(DIR) CC=$* HOSTCC=$* STATIC=no OPTIMISE=-O1 EXTRA='$(SANITIZE) -U_FORTIFY_SOURCE' \
 		LDFLAGS=$(DIR)/sanitizer.o all test-programs
 	$(Q)$(MAKE) -s BUILD=$(DIR) PROVEFLAGS=-Q check-unit
-	$(Q)$(if $(filter gcc,$*),BUILD=$(abspath $(DIR)) prove -Q --exec tests/tap $(QUICK_SCRIPTS))
+	$(Q)$(if $(filter gcc,$*),$(call prove,$(DIR)) -Q $(SANITIZE_SCRIPTS))
 
 # What is read before it was set, which no other sanitizer sees. Without the tests that make thousands of
 # processes or go through one an instruction at a time, which takes minutes here, and without the clock's,
@@ -112,7 +115,7 @@ lint-memory:
 	$(call say,LINT,clang -fsanitize=memory)
 	$(Q)$(MAKE) -s BUILD=$(DIR) CC=clang HOSTCC=clang STATIC=no PROVEFLAGS=-Q \
 		EXTRA='-fsanitize=memory -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE' \
-		UNIT_TESTS='$(patsubst $(BUILD)/%,$(DIR)/%,$(filter-out %/turn %/limiter %/clock,$(UNIT_TESTS)))' check-unit
+		UNIT_TESTS='$(patsubst $(BUILD)/%,$(DIR)/%,$(filter-out $(TURN_TESTS) %/limiter_processes %/limiter_cells %/clock,$(UNIT_TESTS)))' check-unit
 
 .PHONY: lint lint-law lint-gcc lint-clang lint-format lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize \
 	lint-analyzer lint-memory
