@@ -75,7 +75,7 @@ struct cells limiter_locate(struct state *state, const struct source *source)
 	size_t length = source_identity(source, identity);
 	uint64_t key[2], hash;
 	struct state_line *line;
-	atomic_word *first, *second, *third;
+	struct cells cells = { .count = LIMITER_CELLS };
 	unsigned used = 0;
 
 	key[1] = key_half(&state->key[2]);
@@ -83,10 +83,9 @@ struct cells limiter_locate(struct state *state, const struct source *source)
 	hash = siphash(key, identity, length);
 	/* The upper half picks the line. */
 	line = &state->line[(hash >> 32) * STATE_LINES >> 32];
-	first = cell_pick(line, hash, &used);
-	second = cell_pick(line, hash >> 4, &used);
-	third = cell_pick(line, hash >> 8, &used);
-	return (struct cells){ .count = LIMITER_CELLS, .cell = { first, second, third } };
+	for (unsigned i = 0; i < LIMITER_CELLS; i++)
+		cells.cell[i] = cell_pick(line, hash >> 4 * i, &used);
+	return cells;
 }
 
 /* A cell outside (now, now + window] is of the past, or damaged: it reads as empty. So does 0,
@@ -100,18 +99,15 @@ static struct moment cell_read(uint32_t word, struct moment now, struct span win
 
 static void tat_read(struct tat *tat, const struct cells *cells, struct rate rate)
 {
-	unsigned i = 0;
-
 	/* tests/model/cells.pml: tat_read. */
 	/* Acquire: pairs with the releases in tat_move; whoever sees a charge sees the raised
 	 * cells that came before it, and reads the clock after it. */
-	do
+	for (unsigned i = 0; i < cells->count; i++)
 		tat->word[i] = atomic_load_explicit(cells->cell[i], memory_order_acquire);
-	while (++i < cells->count);
 	tat->now = moment_now();
 	tat->least = 0;
-	tat->at = cell_read(tat->word[0], tat->now, rate_window(rate));
-	for (i = 1; i < cells->count; i++) {
+	tat->at = moment_add(tat->now, rate_window(rate)); /* no cell is later */
+	for (unsigned i = 0; i < cells->count; i++) {
 		struct moment at = cell_read(tat->word[i], tat->now, rate_window(rate));
 
 		if (moment_later(tat->at, at)) {
