@@ -35,9 +35,10 @@ HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORT
 # The same bytes, and so the same build ID, wherever the source and $(BUILD) are.
 PLACES := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(BUILD)=build -ffile-prefix-map=$(abspath $(BUILD))=build
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"' -Isrc
+# Size, not time: with musl, stripped, the handler has 99 KB; without a section for each function and variable
+# 103, with unwind tables 107, with -O2 111. All of them together are not 3 % of any start.
 COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(PLACES) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables \
-	$(LTO) -DCLOCK_SELDOM $(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
+	-fno-asynchronous-unwind-tables -DCLOCK_SELDOM $(DEFINES) $(LIBC_INCLUDES) $(EXTRA) $(CFLAGS)
 LINK_FLAGS = -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code $(LDFLAGS)
 # What a start costs is mostly pages, each a fault of a microsecond or two: code and constants in one
 # segment instead of three. Without both options a denied connection takes 9 % longer, one that is not

@@ -24,7 +24,6 @@ STATIC_END := $(addprefix $(MUSL_DIR),crtn.o)
 NO_RELRO := -Wl,-z,norelro
 # Behind the code, which may become twice what it is; the linker says so if it is more.
 VARIABLES_PAGE := -Wl,--section-start=.data.rel.ro=0x40000
-LTO := -flto
 else
 # glibc has it for some architectures only (for arm not); a static program that is not
 # position-independent is the next best.
