@@ -12,6 +12,7 @@ no super-server for it. Run as root, the action runs as an unprivileged user; ru
 it runs as him, and what needs root is skipped.
 """
 
+import ast
 import ctypes
 import errno
 import fcntl
@@ -49,8 +50,8 @@ _count = 0
 _failed = 0
 
 
-def ok(cond, name):
-    """One check. Returns whether it held."""
+def ok(cond, name, tell=True):
+    """One check. Returns whether it held. If not, it tells what was to hold, and what it saw."""
     global _count, _failed
     _count += 1
     if not cond:
@@ -62,11 +63,55 @@ def ok(cond, name):
             frame = frame.f_back
         if frame:
             diag(f"at {Path(frame.f_code.co_filename).name} line {frame.f_lineno}")
+            if tell:
+                _tell(frame)
     return bool(cond)
 
 
+# What can be asked again and is the same: not until(), nor anything else that takes time or has an effect.
+_AGAIN = {"len", "set", "sorted", "sum", "max", "min", "list", "abs", "int", "str", "range", "runs", "starts", "log"}
+_AGAIN |= {"messages", "state", "counts", "exists", "get", "values", "splitlines", "strip", "startswith", "endswith", "count"}
+
+
+def _tell(frame):
+    """What was to hold in that frame, and the values in it."""
+    tree = ast.parse(Path(frame.f_code.co_filename).read_text())
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and n.lineno <= frame.f_lineno <= n.end_lineno]
+    condition = next((c.args[0] for c in calls if ast.unparse(c.func).split(".")[-1] == "ok"), None)
+    if not condition or isinstance(condition, ast.Constant):
+        return
+    diag(f"wanted: {ast.unparse(condition)}")
+    for part in _values(condition):
+        diag(f"   saw: {ast.unparse(part)} = {_value(part, frame)}")
+
+
+def _values(node):
+    """The operands of comparisons, and what all() and any() go through."""
+    if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.GeneratorExp):
+        parts = [generator.iter for generator in node.args[0].generators[:1]]
+    elif isinstance(node, (ast.BoolOp, ast.UnaryOp, ast.Compare, ast.BinOp)):
+        parts = [part for child in ast.iter_child_nodes(node) for part in _values(child)]
+    else:
+        parts = [node] if isinstance(node, ast.expr) and not isinstance(node, ast.Constant) else []
+    return [part for part in parts if all(map(_is_same_again, ast.walk(part)))]
+
+
+def _is_same_again(node):
+    return not isinstance(node, (ast.Await, ast.NamedExpr, ast.Call)) or (
+        isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in _AGAIN
+    )
+
+
+def _value(part, frame):
+    try:
+        text = repr(eval(compile(ast.Expression(part), "check", "eval"), frame.f_globals, frame.f_locals))
+    except Exception as e:  # the test goes on
+        text = f"{type(e).__name__}: {e}"
+    return text if len(text) <= 500 else f"{text[:500]}..."
+
+
 def equal(got, wanted, name):
-    if not ok(got == wanted, name):
+    if not ok(got == wanted, name, tell=False):
         diag(f"   got: {got!r}")
         diag(f"wanted: {wanted!r}")
     return got == wanted

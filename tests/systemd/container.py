@@ -470,7 +470,7 @@ def run_parts(script, names, at_once=True):
             elif "# SKIP" in result[2]:
                 nmtest.skip(f"{name}: " + result[2].split(" # SKIP ", 1)[0], result[2].split(" # SKIP ", 1)[1])
             else:
-                nmtest.ok(not result[1], result[2] if result[2].startswith(name) else f"{name}: {result[2]}")
+                nmtest.ok(not result[1], result[2] if result[2].startswith(name) else f"{name}: {result[2]}", tell=False)
         plan = re.search(r"^1\.\.(\d+)$", output, re.MULTILINE)
         complete = plan and int(plan[1]) == len(re.findall(r"^(?:not )?ok ", output, re.MULTILINE))
         nmtest.ok(complete, f"{name}: all was run")
