@@ -23,7 +23,8 @@ HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/in
 # Longest first: others go on beside it.
 SCRIPTS := $(wildcard tests/model/*.t tests/integration/*.t tests/fuzz/*.t tests/bench/*.t)
 # With LONG=1 these go on for as long as it is worth while.
-LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/model/model.t
+LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/integration/storm_nmnotifyd.t \
+	tests/model/model.t
 # G1, G2 and G4; G3; G5; G6; G7; and the configuration. The longest first.
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file)
 # Most tests wait for something most of the time: one more at a time than there are processors.
