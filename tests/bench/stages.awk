@@ -13,6 +13,6 @@
 
 { print }
 
-in_main && /argv \+=/ { print "\tstage('-');" }
+in_main && /^\tprocess_guard\(/ { print "\tstage('-');" }
 
 in_main && /^\t[a-z_]+\(&h/ && !/^\tdecide\(/ { printf "\tstage('%c');\n", 97 + count++ }
