@@ -22,16 +22,11 @@ static bool is_unix_name(const char *text)
 /* An address as people write it beside a port number, which socat does, too: IPv6 in brackets. */
 static bool address_parse(const char *text, struct source *source)
 {
-	char bare[SOURCE_TEXT_MAX];
-	size_t length = strlen(text);
+	char host[SOURCE_HOST_MAX];
+	const char *port;
 
-	if (*text != '[')
-		return source_parse(text, source);
-	if (text[length - 1] != ']' || length - 2 >= sizeof(bare) || strchr(text, ':') == NULL)
-		return false;
-	memcpy(bare, text + 1, length - 2);
-	bare[length - 2] = '\0';
-	return source_parse(bare, source);
+	return source_split(text, host, &port) && port == NULL &&
+	       (*text != '[' || strchr(text, ':') != NULL) && source_parse(host, source);
 }
 
 /* Reads the variable, if it is set to an address. NULL, or what is wrong. */

@@ -45,18 +45,43 @@ int fd_socket(int domain, int type)
 	return above;
 }
 
-bool fd_send_to(int fd, const char *path, const void *bytes, size_t length)
+static bool name_socket(struct sockaddr_un *address, const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	size_t size = strlen(path) + 1;
 
-	if (size > sizeof(address.sun_path)) {
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (size > sizeof(address->sun_path)) {
 		errno = ENAMETOOLONG;
 		return false;
 	}
-	memcpy(address.sun_path, path, size);
-	return sendto(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
-		       (const struct sockaddr *)&address, sizeof(address)) >= 0;
+	memcpy(address->sun_path, path, size);
+	return true;
+}
+
+static bool send_whole(int fd, const void *bytes, size_t length, const struct sockaddr_un *to)
+{
+	return sendto(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)to,
+		       to == NULL ? 0 : sizeof(*to)) == (ssize_t)length;
+}
+
+bool fd_send(int fd, const void *bytes, size_t length)
+{
+	return send_whole(fd, bytes, length, NULL);
+}
+
+bool fd_send_to(int fd, const char *path, const void *bytes, size_t length)
+{
+	struct sockaddr_un address;
+
+	return name_socket(&address, path) && send_whole(fd, bytes, length, &address);
+}
+
+bool fd_connect_to(int fd, const char *path)
+{
+	struct sockaddr_un address;
+
+	return name_socket(&address, path) &&
+	       connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
 /* A pipe that is ready has room for a line (pipe(7), PIPE_BUF); one that nobody reads is not. */

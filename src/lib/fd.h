@@ -38,8 +38,13 @@ bool fd_local_address(int fd, struct source *address);
  * standard error never gets there. -1 with errno set. */
 int fd_socket(int domain, int type);
 
-/* Sends one datagram to the Unix socket of that name, and does not wait. False with errno set. */
+/* Each sends all of it at once, without waiting, or fails with errno set: to where a socket is
+ * connected, or a datagram to the Unix socket of that name. */
+bool fd_send(int fd, const void *bytes, size_t length);
 bool fd_send_to(int fd, const char *path, const void *bytes, size_t length);
+
+/* Connects to the Unix socket of that name. False with errno set. */
+bool fd_connect_to(int fd, const char *path);
 
 /* Could a line be written there now, without waiting? */
 bool fd_is_ready(int fd);

@@ -9,7 +9,7 @@
 
 #include "lib/fd.h"
 
-static const char word[] = "nm_notifyuser";
+static const char word[] = LINE_WORD;
 
 /* So much of the word tells it from other text. */
 #define WORD_TELLS 3

@@ -10,6 +10,9 @@
 
 #include "lib/clock.h"
 
+#define LINE_WORD "nm_notifyuser"
+#define LINE_TEXT LINE_WORD "\r\n"
+
 /* The line is 15 bytes; the 16th tells that there is more. Never is a byte more read. */
 #define LINE_READ_MAX 16
 

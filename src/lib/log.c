@@ -94,10 +94,25 @@ static bool datagram_send(struct log *log, const char *path, const struct text *
 		log->socket = fd_socket(AF_UNIX, SOCK_DGRAM);
 	if (log->socket < 0)
 		return false;
-	if (fd_send_to(log->socket, path, text->bytes, text->length))
+	if (log->is_connected ? fd_send(log->socket, text->bytes, text->length)
+			      : fd_send_to(log->socket, path, text->bytes, text->length))
 		return true;
 	/* Full is there all the same: the line is lost, and no other place is tried. */
 	return fd_would_wait(errno);
+}
+
+#define JOURNAL "/run/systemd/journal/socket"
+#define SYSLOG  "/dev/log"
+
+void log_connect(struct log *log)
+{
+	if (log->socket <= 0)
+		log->socket = fd_socket(AF_UNIX, SOCK_DGRAM);
+	log->is_connected = true;
+	if (fd_connect_to(log->socket, JOURNAL))
+		log->target = LOG_TARGET_JOURNAL;
+	else if (fd_connect_to(log->socket, SYSLOG))
+		log->target = LOG_TARGET_SYSLOG;
 }
 
 /* systemd.io/JOURNAL_NATIVE_PROTOCOL: NAME=value lines; our values have no newline. */
@@ -117,7 +132,7 @@ static bool journal_send(struct log *log, const struct record *record)
 		text_add(&text, "=%s", record->field[i].value);
 	}
 	text_add(&text, "\n");
-	return datagram_send(log, "/run/systemd/journal/socket", &text);
+	return datagram_send(log, JOURNAL, &text);
 }
 
 /* RFC 3164 without the time, which the daemon adds; ours would need the time zone's file. */
@@ -128,7 +143,7 @@ static bool syslog_send(struct log *log, const struct record *record)
 
 	text_add(&text, "<%d>%s[%d]: ", LOG_DAEMON | record->priority, log->program, getpid());
 	text_add_record(&text, record);
-	return datagram_send(log, "/dev/log", &text);
+	return datagram_send(log, SYSLOG, &text);
 }
 
 static void stderr_send(struct log *log, const struct record *record)

@@ -24,7 +24,12 @@ struct log {
 	const char *account; /* NULL: not known, left out */
 	const char *source;  /* likewise; both are the caller's */
 	int socket;          /* 0: not opened yet; close-on-exec */
+	bool is_connected;   /* by log_connect() */
 };
+
+/* For a process that may soon make no more Unix sockets, nor send elsewhere than where one leads:
+ * makes it, and connects it to the journal, else to syslog, else to nothing. */
+void log_connect(struct log *log);
 
 /* `verdict=...`. `reason` may be NULL; `suppressed`: how many such lines were left out since the
  * last one. */

@@ -49,6 +49,51 @@ struct source source_of_sockaddr(const struct sockaddr_storage *address)
 	}
 }
 
+socklen_t source_to_sockaddr(
+	const struct source *source, uint16_t port, struct sockaddr_storage *address)
+{
+	struct sockaddr_in ipv4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 ipv6 = {
+		.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = source->scope
+	};
+
+	*address = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
+	if (source->kind == SOURCE_IPV4) {
+		memcpy(&ipv4.sin_addr, source->address, 4);
+		memcpy(address, &ipv4, sizeof(ipv4));
+		return sizeof(ipv4);
+	}
+	memcpy(&ipv6.sin6_addr, source->address, 16);
+	memcpy(address, &ipv6, sizeof(ipv6));
+	return sizeof(ipv6);
+}
+
+bool source_split(const char *text, char host[static SOURCE_HOST_MAX], const char **port)
+{
+	bool has_brackets = *text == '[';
+	const char *end, *first;
+	size_t length;
+
+	text += has_brackets;
+	first = strchr(text, ':');
+	if (has_brackets)
+		end = strchr(text, ']');
+	else if (first != NULL && strchr(first + 1, ':') == NULL)
+		end = first;
+	else
+		end = text + strlen(text);
+	if (end == NULL)
+		return false;
+	length = (size_t)(end - text);
+	end += has_brackets;
+	if (length >= SOURCE_HOST_MAX || (*end != ':' && *end != '\0'))
+		return false;
+	memcpy(host, text, length);
+	host[length] = '\0';
+	*port = *end == ':' ? end + 1 : NULL;
+	return true;
+}
+
 /* RFC 4007, section 11: an interface's number or its name. 0 is no scope. */
 static uint32_t scope_parse(const char *text)
 {

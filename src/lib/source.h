@@ -27,6 +27,9 @@ struct source {
 /* "fe80::" + 39 more, '%', an interface's name (16), NUL. */
 #define SOURCE_TEXT_MAX 64
 
+/* A name of the domain name system has 253 characters at most (RFC 1035, 2.3.4). */
+#define SOURCE_HOST_MAX 256
+
 /* The longest identity: kind, address or /64, scope. */
 #define SOURCE_IDENTITY_MAX 13
 
@@ -35,6 +38,17 @@ struct source source_of_sockaddr(const struct sockaddr_storage *address);
 
 /* From text, as in TCPREMOTEIP; false if it is no address. A scope may be a name or a number. */
 bool source_parse(const char *text, struct source *source);
+
+/* As the kernel wants it (ip(7), ipv6(7)), for an IPv4 or IPv6 source; returns its size. */
+socklen_t source_to_sockaddr(
+	const struct source *source, uint16_t port, struct sockaddr_storage *address);
+
+/*
+ * Splits HOST, HOST:PORT, [HOST] or [HOST]:PORT, as people write an address or a name beside a
+ * port. An IPv6 address has more than one colon: with a port it stands in brackets. *port is NULL
+ * where there is none. False if it is none of these, or too long.
+ */
+bool source_split(const char *text, char host[static SOURCE_HOST_MAX], const char **port);
 
 /* Writes the address as text, "local" or "unknown", and returns text. */
 const char *source_text(const struct source *source, char text[static SOURCE_TEXT_MAX]);

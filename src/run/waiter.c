@@ -2,31 +2,15 @@
 #include "run/waiter.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/signals.h"
 #include "lib/text.h"
 #include "run/action.h"
 #include "run/executable.h"
 
 #define REASON_MAX 1024
-
-/* What a program expects that was started afresh: default dispositions, empty mask. */
-static bool signals_reset(void)
-{
-	static const char standard[64]; /* the kernel's struct sigaction, with SIG_DFL */
-	sigset_t none;
-
-	/* Not sigaction(3), which will not touch the signals that libc keeps for threads, though
-	 * posix_spawn(3) may have left them ignored. Fails for SIGKILL and SIGSTOP alone. */
-	for (int number = 1; number < _NSIG; number++)
-		if (number != SIGBUS) /* caught while the state is mapped; execve(2) resets it */
-			(void)syscall(SYS_rt_sigaction, number, standard, NULL, _NSIG / 8);
-	(void)sigemptyset(&none); /* sigsetops(3): fails for no valid set */
-	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
-}
 
 /* Not that there is no room for a process, or that it was killed before it was one (execve(2),
  * clone(2)): then what is wrong with the program, too, is not why. */
