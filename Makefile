@@ -77,7 +77,7 @@ DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
 HANDLER_OBJECTS := $(HANDLER:%=$(BUILD)/handler/%.o)
 DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
 # What its programs share; each is a file of its own besides.
-SENDER := $(filter-out sender/nmnotify-%,$(call sources,sender)) $(filter-out lib/service,$(call sources,lib policy)) policies
+SENDER := $(filter-out sender/nmnotify-%,$(call sources,sender)) $(filter-out lib/service,$(call sources,lib policy)) send-policies
 SENDER_OBJECTS := $(SENDER:%=$(BUILD)/handler/%.o)
 
 Q := $(if $(V),,@)
@@ -95,7 +95,7 @@ $(BUILD)/$(1)/%.o: src/%.c
 	$$(call say,CC,$$@)
 	$$(Q)mkdir -p $$(@D) && $(2) $(3) -MMD -MP -c -o $$@ $$<
 
-$(BUILD)/$(1)/policies.o $(BUILD)/$(1)/network-policies.o: $(BUILD)/$(1)/%.o: $(BUILD)/%.c
+$(BUILD)/$(1)/policies.o $(BUILD)/$(1)/network-policies.o $(BUILD)/$(1)/send-policies.o: $(BUILD)/$(1)/%.o: $(BUILD)/%.c
 	$$(call say,CC,$$@)
 	$$(Q)mkdir -p $$(@D) && $(2) $(3) $$(RENAMED) -c -o $$@ $$<
 endef
@@ -116,7 +116,8 @@ $(BUILD)/nmnotifyd: $(DAEMON_OBJECTS)
 # not one that a configuration could name.
 $(BUILD)/policies.c: POLICIES = mail local none
 $(BUILD)/network-policies.c: POLICIES = network
-$(BUILD)/policies.c $(BUILD)/network-policies.c: $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
+$(BUILD)/send-policies.c: POLICIES = send mail
+$(BUILD)/policies.c $(BUILD)/network-policies.c $(BUILD)/send-policies.c: $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
 	$(call say,POLICY,$@)
 	$(Q)$(BUILD)/policy-compile $(TARGET) $(POLICIES:%=src/policy/%.policy) > $@.new && mv $@.new $@
 

@@ -19,9 +19,21 @@ static void print(const struct text *text)
 		(void)text_write(text, STDERR_FILENO);
 }
 
+static bool is_typed(const struct failures *failures)
+{
+	return failures->is_confined ? failures->is_typed : isatty(STDERR_FILENO) == 1;
+}
+
 static bool is_to_be_told(const struct failures *failures)
 {
-	return failures->is_asked || isatty(STDERR_FILENO) == 1;
+	return failures->is_asked || is_typed(failures);
+}
+
+void failure_confine(struct failures *failures)
+{
+	failures->is_typed = is_typed(failures);
+	failures->is_confined = true;
+	log_connect(&failures->log);
 }
 
 void failure_say(struct failures *failures, const char *what, const char *key, const char *value,

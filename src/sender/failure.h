@@ -16,6 +16,8 @@
 struct failures {
 	const char *usage; /* how the program is called */
 	bool is_asked;     /* -e: for the truth, on standard error and by the exit status */
+	bool is_confined;  /* by failure_confine() */
+	bool is_typed;     /* then: standard error is a terminal */
 	int status;        /* what the process is to end with */
 	struct log log;
 };
@@ -23,6 +25,9 @@ struct failures {
 /* `what` failed: for the log a word; of what, as a key and a value, which may be NULL; and why. */
 void failure_say(struct failures *failures, const char *what, const char *key, const char *value,
 	const char *reason);
+
+/* For a process that is about to be confined: what it needs to say something afterwards. */
+void failure_confine(struct failures *failures);
 
 /* The program was called in a wrong way. */
 void failure_say_usage(struct failures *failures, const char *reason);

@@ -4,7 +4,7 @@
 
 # The targets need clang's libFuzzer. Where it is missing they are not built, and not run.
 FUZZ_CC ?= clang
-FUZZ := line conf executable source connection users network request state policy
+FUZZ := line conf executable source connection users network request state policy sender
 FUZZ_FLAGS = -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(WARNINGS) $(DEFINES) $(EXTRA)
 FUZZ_CORE := $(TESTED) lib/service $(filter-out %/nmnotifyd,$(call sources,daemon))
 FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); \

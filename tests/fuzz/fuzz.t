@@ -21,7 +21,7 @@ from nmtest import BUILD, diag, done, ok, skip  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 PLACE = BUILD / "fuzz"
-TARGETS = ("line", "conf", "executable", "source", "connection", "users", "network", "request", "state", "policy")
+TARGETS = ("line", "conf", "executable", "source", "connection", "users", "network", "request", "state", "policy", "sender")
 
 TIME = float(os.environ.get("FUZZ_TIME") or (60 if os.environ.get("LONG") else 2))
 KEPT = TIME >= 60

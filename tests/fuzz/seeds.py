@@ -201,9 +201,18 @@ def policy():
         )
 
 
+def sender():
+    glibc = b"".join(b"%s     %s\n" % (a, t) for a in (b"2001:db8::7", b"192.0.2.7") for t in (b"STREAM x", b"DGRAM", b"RAW"))
+    for kind in range(4):
+        for text in (b"alice", b"a b@example.org", b"192.0.2.7:79", b"[2001:db8::7]:7979", b"fe80::1%1", b"home.example.org:79"):
+            for printed in (b"", glibc, b"192.0.2.7\n", b"::ffff:192.0.2.7\nx\n", b"192.0.2.7"):
+                yield bytes([kind]) + text + b"\0" + printed
+        yield bytes([kind]) + b"x" * 507 + b"\0" + b"".join(b"192.0.2.%d\n" % i for i in range(40))
+
+
 def main():
     base = Path(sys.argv[1])
-    for target in (line, conf, executable, source, connection, users, network, request, state, policy):
+    for target in (line, conf, executable, source, connection, users, network, request, state, policy, sender):
         folder = base / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(target()):

@@ -186,6 +186,8 @@ BREAKS = [
     ("network.policy", " and arg4 == NULL", " and arg4 == 0", "network"),
     ("network.policy", "allow close arg0 != 3", "allow close", "network"),
     ("network.policy", "allow fcntl arg1 == 36", "allow fcntl arg1 == 36|37", "network"),
+    ("send.policy", "allow connect arg0 != 3", "allow connect", "send"),
+    ("send.policy", "allow write arg0 == 2", "allow write", "send"),
 ]
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -107,6 +108,39 @@ def senders():
                     wrong.append(f"{call}, {errno.errorcode[number]}: {quiet}; with -e: {told}")
         if not ok(not wrong, f"S3: nmnotify-send: each of {len(CALLS)} system calls refused: status 0, not a word"):
             diag("\n".join(wrong))
+
+
+def hosts():
+    """Sending itself: with -e it is the truth whether the line is there; without, status 0 and not a word."""
+    lines = []
+
+    def serve():
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                try:
+                    lines.append(connection.recv(100))
+                except ConnectionResetError:
+                    lines.append(b"reset")
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    threading.Thread(target=serve, daemon=True).start()
+    wrong = []
+    for host in (f"127.0.0.1:{listener.getsockname()[1]}", f"localhost:{listener.getsockname()[1]}"):
+        for call in CALLS:
+            words = [REFUSE, call, errno.EPERM, sender.SEND, "-4", "-w", "3", host]
+            quiet = sender.run(*words)
+            if quiet.status == 3:
+                continue
+            lines.clear()
+            told = sender.run(*words[:4], "-e", *words[4:])
+            until(lambda: lines or told.status != 0, 5)
+            if (quiet.status, quiet.output) != (0, b"") or (told.status == 0 and set(lines) != {LINE}):
+                wrong.append(f"{host}: {call}: {quiet}; with -e: {told}, {lines}")
+            if told.status == 0 and call in (CONFINING if "localhost" in host else {"prctl"}):
+                wrong.append(f"{host}: {call}: sent unconfined")
+    if not ok(not wrong, f"S3: nmnotify-send HOST: each of {len(CALLS)} system calls refused: no hang, and the truth"):
+        diag("\n".join(wrong))
 
 
 def pretences():
@@ -256,4 +290,4 @@ def sockets_refused():
         service.end()
 
 
-nmtest.run(handlers, senders, pretences, services, sockets_refused)
+nmtest.run(handlers, senders, hosts, pretences, services, sockets_refused)

@@ -3,6 +3,7 @@
 """nmnotify-send -u: S3, whoever hands over an event never waits and never suffers, and what could not be handed
 over is said."""
 
+import errno
 import os
 import pty
 import resource
@@ -17,7 +18,7 @@ import nmtest
 import sender
 from nmtest import Sandbox, equal, ok, skip
 from receiver import Receiver, fields, private_run_and_dev
-from sender import EX_TEMPFAIL, EX_USAGE, IGNORED, SEND
+from sender import EX_TEMPFAIL, EX_USAGE, IGNORED, SEND, error
 
 SO_PASSCRED, SCM_CREDENTIALS = 16, 2
 
@@ -154,11 +155,11 @@ def relays(box):
     return {
         "missing": (box.dir / "missing", "No such file or directory"),
         "dead": (stale.path, "Connection refused"),
-        "of another type": (box.dir / "stream", "Protocol wrong type for socket"),
+        "of another type": (box.dir / "stream", error(errno.EPROTOTYPE)),
         "full": (full.path, "its queue is full"),
         "no socket": (box.dir / "file", "Connection refused"),
-        "a loop": (box.dir / "loop", "Symbolic link loop"),
-        "too long a name": (long, "Filename too long"),
+        "a loop": (box.dir / "loop", error(errno.ELOOP)),
+        "too long a name": (long, error(errno.ENAMETOOLONG)),
     }, (full, stream)
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: ISC
 """What the tests of nmnotify-send and nmnotify-login share: to start one as a mail system would."""
 
+import errno
 import os
 import signal
 import subprocess
-import sys
 
 import nmtest
 from nmtest import BUILD, PATIENCE
@@ -46,6 +46,19 @@ def run(*words, user=None, prepare=None, env=None, timeout=PATIENCE, **how):
         process.wait()
         raise
     return Result(process.returncode, output)
+
+
+# What musl says where glibc says something else.
+MUSL = {
+    errno.EADDRNOTAVAIL: "Address not available", errno.EHOSTUNREACH: "Host is unreachable", errno.ELOOP: "Symbolic link loop",
+    errno.ENAMETOOLONG: "Filename too long", errno.ENETUNREACH: "Network unreachable", errno.ETIMEDOUT: "Operation timed out",
+}
+
+
+def error(number):
+    """What the program's libc says of an errno."""
+    is_musl = b"Symbolic link loop" in SEND.read_bytes()
+    return is_musl and MUSL.get(number) or os.strerror(number)
 
 
 def has_daemons():

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+/* In the process of nmnotify-send: as who started it; from direct_confine() on under send.policy.
+ */
+#include "sender/direct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "policy/confine.h"
+
+/* An end of the other host's before it has acknowledged the line is nothing to wait for. */
+#define PAUSE_MS 10
+
+bool direct_guard(void)
+{
+	process_guard();
+	(void)signal(SIGCHLD,
+		SIG_DFL); /* else there is no child to wait for; fails for no valid signal */
+	if (!fd_void(STDIN_FILENO) || !fd_void(STDOUT_FILENO) ||
+		(fcntl(STDERR_FILENO, F_GETFD) < 0 && !fd_void(STDERR_FILENO)))
+		return false;
+	fd_close_from(STDERR_FILENO + 1);
+	return true;
+}
+
+bool direct_confine(struct failures *failures)
+{
+	failure_confine(failures);
+	return confine(policy_find("send"));
+}
+
+/* Until it is done, or has failed: 0, or errno. */
+static int send_to(const struct destination *destination, struct deadline deadline)
+{
+	struct sending sending;
+	struct pollfd pollfd;
+
+	sending_begin(&sending, destination);
+	pollfd.fd = sending.fd;
+	while (sending_goes_on(&sending)) {
+		enum sending_state before = sending.state;
+		int ready;
+
+		pollfd.events = sending_events(&sending);
+		ready = poll(&pollfd, 1, (int)deadline_rest(deadline).ms); /* at most a -w */
+		if (ready == 0 || (ready < 0 && errno != EINTR))
+			break;
+		if (ready > 0)
+			sending_go_on(&sending);
+		if (sending.state == before)
+			(void)poll(NULL, 0, PAUSE_MS);
+	}
+	sending_end(&sending);
+	return sending.error;
+}
+
+bool direct_send(
+	const struct host *host, struct destination how, struct deadline deadline, struct text *why)
+{
+	for (unsigned i = 0; i < host->count; i++) {
+		char bytes[SOURCE_TEXT_MAX];
+		struct span share = { .ms = deadline_rest(deadline).ms / (host->count - i) };
+		int error;
+
+		how.address = &host->address[i];
+		how.port = host->port;
+		error = send_to(&how, deadline_in(share));
+		if (error == 0)
+			return true;
+		if (host->is_name)
+			text_add(
+				why, "%s%s: ", i == 0 ? "" : ", ", source_text(how.address, bytes));
+		text_add(why, "%s", strerror(error));
+	}
+	return false;
+}

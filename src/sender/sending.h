@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A sending: the line to one address, and nothing else. By TCP that is a connection that ends in
+ * order; it is done when the other host's kernel has acknowledged the line, whatever its program
+ * does with it. By UDP it is a datagram, and done when that has left. Not one byte that comes back
+ * is read.
+ *
+ * No call here waits: whoever has a sending waits for what it is interested in, be it one or
+ * thousands.
+ *
+ * In the process of nmnotify-send: as who started it, under send.policy.
+ */
+#ifndef NMNOTIFY_SENDING_H
+#define NMNOTIFY_SENDING_H
+
+#include <stdbool.h>
+
+#include "lib/source.h"
+
+struct destination {
+	const struct source *address;
+	const struct source *from; /* the local address; NULL: the kernel chooses */
+	uint16_t port;
+	bool is_udp;
+};
+
+enum sending_state {
+	SENDING_CONNECTING,
+	SENDING_UNACKNOWLEDGED, /* the line is sent */
+	SENDING_DONE,
+	SENDING_FAILED,
+};
+
+struct sending {
+	enum sending_state state;
+	int fd;    /* -1: none */
+	int error; /* errno, if it failed */
+};
+
+void sending_begin(struct sending *sending, const struct destination *destination);
+
+/* Is it neither done nor failed? */
+static inline bool sending_goes_on(const struct sending *sending)
+{
+	return sending->state < SENDING_DONE;
+}
+
+/* The events of poll(2) that it waits for, beside errors. */
+short sending_events(const struct sending *sending);
+
+/* One of them, or an error, has come. */
+void sending_go_on(struct sending *sending);
+
+/* Closes it. What goes on has failed: its time is up. */
+void sending_end(struct sending *sending);
+
+#endif
