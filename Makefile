@@ -84,7 +84,7 @@ Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@mkdir -p $(dir $(2)) && printf '  %-7s %s\n' '$(1)' '$(2)')
 
 LISTENER_PROGRAMS := nmnotify nmnotifyd
-SENDER_PROGRAMS := nmnotify-send
+SENDER_PROGRAMS := nmnotify-send nmnotify-login
 PROGRAMS := $(LISTENER_PROGRAMS) $(SENDER_PROGRAMS)
 
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -130,9 +130,9 @@ $(BUILD)/policy-compile: src/policy/compile/compile.c src/policy/policy.h
 # ---- Installing ----
 
 LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%)
-SENDER_PLACES := $(BINDIR)/nmnotify-send
+SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login
 PAGES := $(wildcard man/*.[1-9])
-SENDER_PAGES := $(filter man/nmnotify-send.1,$(PAGES))
+SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8,$(PAGES))
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
 # What only younger systemds know is in drop-ins; older ones would warn of it.
 since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)

@@ -58,6 +58,18 @@ void failure_say(struct failures *failures, const char *what, const char *key, c
 	log_failed(&failures->log, what, key, value, reason);
 }
 
+const char *option_wrong(int option)
+{
+	static char bytes[64];
+	const char *what = option == ':'   ? "a value is missing behind"
+			   : option == '?' ? "cannot use"
+					   : "cannot use the value of";
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "%s '-%c'", what, option == ':' || option == '?' ? optopt : option);
+	return bytes;
+}
+
 void failure_say_usage(struct failures *failures, const char *reason)
 {
 	char bytes[MESSAGE_MAX];

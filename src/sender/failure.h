@@ -29,6 +29,10 @@ void failure_say(struct failures *failures, const char *what, const char *key, c
 /* For a process that is about to be confined: what it needs to say something afterwards. */
 void failure_confine(struct failures *failures);
 
+/* What is wrong with an option: with one's value, or what getopt(3) means by : and ?. Valid until
+ * the next call. */
+const char *option_wrong(int option);
+
 /* The program was called in a wrong way. */
 void failure_say_usage(struct failures *failures, const char *reason);
 

@@ -66,15 +66,6 @@ static const char usage[] =
 
 /* ---- Options ---- */
 
-static const char *wrong_option(const char *what, int letter)
-{
-	static char bytes[64];
-	struct text text = TEXT_IN(bytes);
-
-	text_add(&text, "%s '-%c'", what, letter);
-	return bytes;
-}
-
 static bool take_wait(struct send *s, const char *text)
 {
 	uint64_t seconds;
@@ -109,10 +100,9 @@ static const char *take_option(struct send *s, int option)
 	case 'u': s->users[s->users_count++] = optarg; break;
 	case 'V': answer("nmnotify-send " VERSION "\n");
 	case 'w': is_fine = take_wait(s, optarg); break;
-	case ':': return wrong_option("a value is missing behind", optopt);
-	default: return wrong_option("cannot use", optopt);
+	default: is_fine = false;
 	}
-	return is_fine ? NULL : wrong_option("cannot use the value of", option);
+	return is_fine ? NULL : option_wrong(option);
 }
 
 /* All of them, so that -e counts wherever it stands. NULL, or what is wrong with the first. With +

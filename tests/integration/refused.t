@@ -110,6 +110,23 @@ def senders():
             diag("\n".join(wrong))
 
 
+def logins():
+    """S3: whatever is refused, the login goes on."""
+    with Sandbox() as box:
+        relay = Receiver(box.dir / "socket")
+        wrong = []
+        for call in sorted(set(CALLS) - {"execve"}):
+            # What it executes is under the same filter.
+            words = [REFUSE, call, errno.EPERM, BUILD / "nmnotify-login", "-s", relay.path, BUILD / "bench" / "empty"]
+            result = sender.run(*words, env={"USER": "alice", "IP": "::1"})
+            if result.status == 3:
+                continue
+            if (result.status, result.output, bool(relay.messages())) != (0, b"", call not in ("socket", "sendto")):
+                wrong.append(f"{call}: {result}")
+        if not ok(not wrong, "S3: nmnotify-login: each system call refused: its command is executed, and not a word"):
+            diag("\n".join(wrong))
+
+
 def hosts():
     """Sending itself: with -e it is the truth whether the line is there; without, status 0 and not a word."""
     lines = []
@@ -290,4 +307,4 @@ def sockets_refused():
         service.end()
 
 
-nmtest.run(handlers, senders, hosts, pretences, services, sockets_refused)
+nmtest.run(handlers, senders, logins, hosts, pretences, services, sockets_refused)

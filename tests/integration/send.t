@@ -5,7 +5,6 @@ over is said."""
 
 import errno
 import os
-import pty
 import resource
 import signal
 import socket
@@ -246,21 +245,6 @@ WRONG = {
 }
 
 
-def typed(*words):
-    """(status, what the terminal shows)"""
-    master, slave = pty.openpty()
-    result = sender.run(*words, prepare=lambda: os.dup2(slave, 2))
-    os.close(slave)
-    shown = b""
-    try:
-        while chunk := os.read(master, 4096):
-            shown += chunk
-    except OSError:
-        pass  # EIO: nobody has the other end any more
-    os.close(master)
-    return result.status, shown.decode()
-
-
 def wrong_calls():
     with Sandbox() as box:
         relay = Receiver(box.dir / "socket")
@@ -268,11 +252,11 @@ def wrong_calls():
             silent(sender.run(SEND, *words), f"called with {name}")
             result = sender.run(SEND, "-e", *words)
             ok(result.status == EX_USAGE and b"usage: nmnotify-send" in result.output, f"S3: {name}: -e says so") or nmtest.diag(result)
-            status, shown = typed(SEND, *words)
+            status, shown = sender.typed(SEND, *words)
             ok(status == EX_USAGE and "usage: nmnotify-send" in shown, f"S3: {name}: said at a terminal") or nmtest.diag(shown)
         result = sender.run(SEND, "-x", "-s", relay.path, "-u", "alice", "-e")
         equal((result.status, relay.messages()), (EX_USAGE, []), "-e counts wherever it stands; nothing is handed over")
-        status, shown = typed(SEND, "-s", box.dir / "none", "-u", "a\x1b[2J")
+        status, shown = sender.typed(SEND, "-s", box.dir / "none", "-u", "a\x1b[2J")
         ok(status == 0 and "user a\\x1b[2J: " in shown, "S3: what fails is said at a terminal, which obeys none of it") or nmtest.diag(shown)
         result = sender.run(SEND, "-V")
         ok(result.status == 0 and result.output.startswith(b"nmnotify-send "), "-V: the version")

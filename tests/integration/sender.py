@@ -3,6 +3,7 @@
 
 import errno
 import os
+import pty
 import signal
 import subprocess
 
@@ -46,6 +47,21 @@ def run(*words, user=None, prepare=None, env=None, timeout=PATIENCE, **how):
         process.wait()
         raise
     return Result(process.returncode, output)
+
+
+def typed(*words):
+    """(status, what the terminal shows)"""
+    master, slave = pty.openpty()
+    result = run(*words, prepare=lambda: os.dup2(slave, 2))
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    except OSError:
+        pass  # EIO: nobody has the other end any more
+    os.close(master)
+    return result.status, shown.decode()
 
 
 # What musl says where glibc says something else.
