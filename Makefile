@@ -50,20 +50,8 @@ LINK_FLAGS = -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code $
 # four take up to 6, 5, 3 and 1 % longer.
 LAYOUT = -Wl,-z,noseparate-code $(NO_RELRO) $(VARIABLES_PAGE)
 
-# The service is a program of the system's own libc, for libsystemd. SYSTEMD=no does without it, as
-# a cross build does unless told that the target's is there: then it is static, like the handler.
-SYSTEMD ?= $(if $(CROSS),no,yes)
-ifeq ($(SYSTEMD),no)
-DAEMON_CC ?= $(CC)
-DAEMON_PIE = $(STATIC_PIE)
-DAEMON_END = $(STATIC_END)
-else
-DAEMON_CC ?= $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
-DAEMON_PIE = -pie
-DAEMON_END = -lsystemd
-endif
+# The service has its own compiler, and other options: it is there to be quick, not small.
 DAEMON_HARDEN := $(if $(filter $(CC),$(DAEMON_CC)),$(HARDEN),$(filter-out $(call harden,$(CC)),$(HARDEN)) $(call harden,$(DAEMON_CC)))
-# It is there to be quick, not small.
 DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(PLACES) $(WARNINGS) $(DAEMON_HARDEN) $(DEFINES) \
 	$(if $(filter no,$(SYSTEMD)),$(LIBC_INCLUDES),-DWITH_SYSTEMD) $(EXTRA) $(CFLAGS)
 

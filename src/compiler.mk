@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 #
-# What the compiler is, which options it has, and how it makes a static program.
+# What the compilers are, which options they have, and how they make a static program.
 
 # musl makes the smaller and quicker static program; without it the compiler's own libc does.
 ifeq ($(origin CC),default)
@@ -32,4 +32,17 @@ endif
 # For sanitizers, which need a dynamic program: make STATIC=no
 ifeq ($(STATIC),no)
 STATIC_PIE := -pie
+endif
+
+# The service is a program of the system's own libc, for libsystemd. SYSTEMD=no does without it, as
+# a cross build does unless told that the target's is there: then it is static, like the handler.
+SYSTEMD ?= $(if $(CROSS),no,yes)
+ifeq ($(SYSTEMD),no)
+DAEMON_CC ?= $(CC)
+DAEMON_PIE = $(STATIC_PIE)
+DAEMON_END = $(STATIC_END)
+else
+DAEMON_CC ?= $(if $(CROSS),$(CROSS)gcc,$(HOSTCC))
+DAEMON_PIE = -pie
+DAEMON_END = -lsystemd
 endif
