@@ -6,7 +6,7 @@ cross:
 	$(Q)tests/packages build cross
 	$(Q)$(MAKE) --no-print-directory cross-aarch64-linux-gnu cross-arm-linux-gnueabihf
 
-# The handler, static with glibc, has to start; the unit tests have to pass. qemu knows the machine
+# The handler and the sender, static with glibc, have to start; the unit tests have to pass. qemu knows the machine
 # by the triplet's first word.
 cross-%: DIR = $(BUILD)/cross/$*
 cross-%: ROOT = build/packages/$*
@@ -15,6 +15,7 @@ cross-%:
 	$(call say,CROSS,$*)
 	$(Q)$(MAKE) -s CROSS=$*- BUILD=$(DIR) all
 	$(Q)$(QEMU) $(DIR)/nmnotify -V
+	$(Q)$(QEMU) $(DIR)/nmnotify-send -V && $(QEMU) $(DIR)/nmnotify-login -V
 	$(Q)$(MAKE) -s CROSS=$*- BUILD=$(DIR) CFLAGS=-I$(ROOT)/usr/include LDFLAGS=-L$(ROOT)/usr/lib/$* \
 		UNDER='$(QEMU) -L /usr/$* -E LD_LIBRARY_PATH=$(ROOT)/usr/lib/$*' check-unit
 

@@ -16,6 +16,7 @@ import front
 from nmtest import BUILD, PROJECT, Sandbox, diag, equal, ok, run, skip
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
+PROGRAMS = ("nmnotify", "nmnotifyd", "nmnotify-send", "nmnotify-login")
 
 
 def make(folder, *words):
@@ -44,7 +45,7 @@ def reproducible():
     """This build's programs against those of another directory; and nmnotifyd without libsystemd, of two."""
     with tempfile.TemporaryDirectory() as scratch:
         other = built_in(Path(scratch) / "with/a/longer/name", f"{scratch}/elsewhere", "all")
-        for name in ("nmnotify", "nmnotifyd"):
+        for name in PROGRAMS:
             if noted(BUILD / name) != noted(other / name):
                 skip(f"{name}: the same bytes from any directory", "this build has other options")
                 continue
@@ -117,7 +118,7 @@ def maps(program):
 
 def options():
     """What the compiler has noted of its own accord."""
-    for name in ("nmnotify", "nmnotifyd"):
+    for name in PROGRAMS:
         lines = noted(BUILD / name)
         if not lines:
             skip(f"{name}: options", "not gcc, or without debugging information")
