@@ -2,8 +2,8 @@
 #
 # make quick           builds; unit tests, and a test or two a guarantee: a minute; no set-up, no root, no network
 # make check           all tests but the next two: five minutes; installs what they need, if it may
-# make check-mail      real fetchers, and a mail server: seconds; installs likewise
-# make check-image     Debian 12 and 13, booted: nine minutes; takes root, installs likewise
+# make check-mail      real fetchers, and a mail server: a minute; installs likewise
+# make check-image     Debian 12 and 13, booted: six minutes; takes root, installs likewise
 # make check-unit      the unit tests alone: half a minute
 # make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
 # make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools: ten minutes
