@@ -88,7 +88,7 @@ lint-valgrind: VALGRIND = valgrind --quiet --leak-check=full --error-exitcode=99
 lint-valgrind: $(UNIT_TESTS)
 	$(call say,LINT,valgrind)
 	$(Q)rm -rf $(LOGS) && mkdir -p $(LOGS)
-	$(Q)$(MAKE) -s PROVEFLAGS=-Q UNIT_TESTS='$(filter-out $(TURN_TESTS) %/decision,$(UNIT_TESTS))' UNDER='$(VALGRIND)' check-unit || \
+	$(Q)$(MAKE) -s PROVEFLAGS='-Q -j1' UNIT_TESTS='$(filter-out $(TURN_TESTS) %/decision,$(UNIT_TESTS))' UNDER='$(VALGRIND)' check-unit || \
 		{ grep -h '^==' $(LOGS)/*; exit 1; }
 
 lint-sanitize: sanitize-gcc sanitize-clang
