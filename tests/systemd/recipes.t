@@ -344,6 +344,9 @@ def readme_inetd():
     until(lambda: sh("exec 3<>/dev/tcp/127.0.0.1/79", check=False) == "", 5)
     type_all(docs.take("README.md", "nc -w 2 client.example.org 79"), check=False)
     arrives("Mail/mbsync/new/*", "by inetd", "README: inetd, and the other side's line, fetch mail")
+    deliver("mbsync", "by nmnotify-send")
+    type_all(docs.take("README.md", "nmnotify-send -e"))
+    arrives("Mail/mbsync/new/*", "by nmnotify-send", "README: inetd, and nmnotify-send's line, fetch mail")
     # The same in the page, and then nmnotifyd(8)'s for wait.
     equal(docs.take("man/nmnotify.8", "finger stream tcp nowait").split()[:5],
           "finger stream tcp nowait.2147483647 root".split(), "nmnotify(8): the same entry")
@@ -424,7 +427,7 @@ def readme_rest():
 
 
 # What README says of make in running text.
-MAKES = ("make install", "make lint", "make bench\n", "make bench-quick", "make SYSTEMD=no", "make check\n", "make clean all")
+MAKES = ("make install-sender", "make install", "make lint", "make bench\n", "make bench-quick", "make SYSTEMD=no", "make check\n", "make clean all")
 MAKES += ("make CROSS", "make quick", "make check-mail", "make check-image", "make check-long", "make fuzz", "make coverage")
 
 
