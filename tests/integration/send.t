@@ -94,7 +94,7 @@ def surroundings():
     """Whatever a mail system leaves behind."""
     with Sandbox() as box:
         relay, program = Receiver(box.dir / "socket"), box.bring(SEND)
-        home = {"PATH": "/usr/bin:/bin", "HOME": "/root", "USER": "root", "LD_PRELOAD": "/none", "LISTEN_FDS": "3"}
+        home = {"PATH": "/usr/bin:/bin", "HOME": "/root", "USER": "root", "LD_LIBRARY_PATH": "/none", "LISTEN_FDS": "3"}
         cases = {
             "nothing but its environment": {"env": home},
             "signals ignored and blocked": {"prepare": ignore_signals},
