@@ -189,6 +189,9 @@ bool turn_has_orphan(const struct turn *turn)
 
 bool turn_asks(const struct turn *turn)
 {
+	/* Behind our lock it would look as if it were ours, and nobody would pay it. */
+	if (is_unanswered(turn))
+		turn_adopt(turn);
 	return lock(turn, F_OFD_SETLK, F_RDLCK, LOCK_ASKING) == 0;
 }
 

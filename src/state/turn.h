@@ -63,7 +63,8 @@ void turn_note(struct turn *turn);
 enum turn_place turn_join(struct turn *turn, const struct moment *allowed);
 
 /* Takes the lock `asking`, for as long as the turn file's descriptor is open anywhere. Several can
- * have it. False with errno set. */
+ * have it. What a process had asked for that has died, if no other has the lock, becomes a debt
+ * before. False with errno set. */
 bool turn_asks(const struct turn *turn);
 
 /* A line was taken that is allowed at `allowed`; the request for it has this number. Should the

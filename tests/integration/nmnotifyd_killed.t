@@ -136,6 +136,19 @@ def killed_network():
     killed_service(1)
 
 
+def unanswered():
+    """The network process has taken a line; it is killed, and the runner, before there is a process for it."""
+    with Sandbox() as box:
+        conf = box.config(FREE + f"from any\ninterval 0s\naction {box.recorder()}\n")
+        box.connect_and_run(conf)
+        state = box.state()
+        state.poke("asked_for", nmtest.boottime_ms())
+        state.poke("asked", 7)
+        with Service(box, conf, [listener()]):
+            ok(box.wait_starts(2), "G1, G5: a line that nobody answered: the next service starts the action")
+            ok(until(lambda: state.asked == 0), "G1, G5: a line that nobody answered: now it is")
+
+
 def has_started(box, since):
     """Since then; also an action that was killed before it could write that down."""
     state = box.state()
@@ -209,7 +222,7 @@ nmtest.run(
     covers_each_other,
     killed_waiter,
     killed_runner,
-    killed_network,
+    killed_network, unanswered,
     killed_at_random,
     stopped,
 )

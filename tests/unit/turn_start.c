@@ -127,6 +127,27 @@ static void G5_line_asked_for_by_a_dead_process_is_a_debt(void **state)
 	stage_clear(stage);
 }
 
+/* As long as one holds `asking`, what another had asked for looks as if it were its own. */
+static void G5_line_asked_for_is_a_debt_before_another_asks(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	struct turn first = stage->probe, second = stage->probe;
+	struct state_error error;
+
+	turn_ask(&stage->probe, 7, moment_now());
+	assert_true(turn_open(&first, stage->directory, &error));
+	assert_true(turn_asks(&first));
+	assert_int_equal(atomic_load(&stage->state->asked), 0);
+	assert_true(turn_has_orphan(&stage->probe));
+	turn_ask(&first, 8, moment_now());
+	assert_true(turn_open(&second, stage->directory, &error));
+	assert_true(turn_asks(&second));
+	assert_int_equal(atomic_load(&stage->state->asked), 8); /* the first one lives */
+	assert_int_equal(close(first.fd), 0);
+	assert_int_equal(close(second.fd), 0);
+	stage_clear(stage);
+}
+
 /* ---- Runs whose supervisor was killed ---- */
 
 static void G5_killed_supervisor_frees_its_turn(void **state)
@@ -283,6 +304,7 @@ int main(void)
 		UNIT_TEST_PLACE(G1_waiter_is_ready_if_nothing_stands_against_it),
 		UNIT_TEST_PLACE(G2_last_start_in_the_turn_file_counts_alone),
 		UNIT_TEST_PLACE(G5_line_asked_for_by_a_dead_process_is_a_debt),
+		UNIT_TEST_PLACE(G5_line_asked_for_is_a_debt_before_another_asks),
 		UNIT_TEST_PLACE(G5_killed_supervisor_frees_its_turn),
 		UNIT_TEST_PLACE(G2_run_waits_for_the_action_of_a_killed_supervisor),
 		UNIT_TEST_PLACE(G2_interval_holds_while_the_clock_wraps_around),
