@@ -6,10 +6,6 @@
 #include "conf/advice.h"
 #include "conf/variable.h"
 #include "policy/confine.h"
-
-/* Beginning with this it is not the administrator's to set. */
-#define OUR_VARIABLES "NMNOTIFY_"
-
 /* ---- Accounts ---- */
 
 static bool name_is_good(const char *name)
