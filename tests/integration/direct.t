@@ -180,6 +180,12 @@ def drops_data(listener):
     listener.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxP", 4, ctypes.addressof(buffer)))
 
 
+def slow(connection):
+    time.sleep(0.5)
+    connection.setsockopt(socket.SOL_SOCKET, 27, 0)  # SO_DETACH_FILTER
+    return to_the_end(connection)
+
+
 def behaviours():
     def talks(connection):
         connection.sendall(b"x" * 100000)
@@ -228,11 +234,6 @@ def behaviours():
     with Server(reset, prepare=drops_data) as server:
         failed(send(server.host), "Connection reset by peer", "one that resets before the line")
 
-    def slow(connection):
-        time.sleep(0.5)
-        connection.setsockopt(socket.SOL_SOCKET, 27, 0)  # SO_DETACH_FILTER
-        return to_the_end(connection)
-
     with Server(slow, prepare=drops_data) as server:
         done(send(server.host), "one that is slow")
         equal(server.all(), [THE_LINE], "S7: one that is slow: the line, once")
@@ -257,13 +258,13 @@ def unreachable():
     interface = socket.if_nametoindex("v0")
     failed(send("-w", "1", f"[fe80::1%{interface}]:79"), f"host [fe80::1%{interface}]:79: ", "a zone's index")
     # A silent one takes no more than its share.
-    with Server() as server, etc_hosts(f"10.9.0.2 two.example.org\n127.0.0.1 two.example.org\n") as has_hosts:
+    with Server(slow, prepare=drops_data) as server, etc_hosts(f"10.9.0.2 two.example.org\n127.0.0.1 two.example.org\n") as has_hosts:
         if not has_hosts:
             skip("every address of a name", "no mount namespace")
             return
         # In this order, which getent itself would turn round.
         with bound("/usr/bin/getent", "#!/bin/sh\necho 10.9.0.2 STREAM; echo 127.0.0.1 STREAM\n", 0o755):
-            done(send("-w", "2", f"two.example.org:{server.port}"), "a name whose first address is silent")
+            done(send("-w", "6", f"two.example.org:{server.port}"), "a name whose first address is silent")
         equal(server.all(), [THE_LINE], "every address of a name in turn: the second has it")
         result = send("-w", "2", "-6", f"two.example.org:{server.port}")
         failed(result, "no address of that kind", "-6, a name that has none")
