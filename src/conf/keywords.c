@@ -145,7 +145,7 @@ static void set_confine(
 /* A value that only a shell would make something of. */
 static void advise_value(struct reading *reading, char *text)
 {
-	const char *value = strchr(text, '=') + 1;
+	const char *value = text + variable_name_length(text) + 1;
 
 	if (*value == '~')
 		report_warn_word(&reading->report, "env", text,
