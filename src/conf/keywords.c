@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "conf/advice.h"
+#include "lib/advice.h"
 #include "conf/variable.h"
 #include "policy/confine.h"
 /* ---- Accounts ---- */

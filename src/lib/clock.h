@@ -34,6 +34,11 @@ struct span {
 	uint32_t ms;
 };
 
+/* A length of time beyond what a span can say. */
+struct long_span {
+	uint64_t s;
+};
+
 /* What has passed, too: when something has begun. */
 struct deadline {
 	uint64_t ms;
@@ -168,6 +173,42 @@ static inline struct span deadline_rest(struct deadline d)
 static inline struct span deadline_age(struct deadline d)
 {
 	return deadline_until(d, deadline_now());
+}
+
+/*
+ * A point of CLOCK_BOOTTIME, whole: for what a file keeps from one process to the next of the same
+ * boot, for longer than moments can be told apart. 0: never yet.
+ */
+struct instant {
+	uint64_t ms;
+};
+
+#define INSTANT_NEVER ((struct instant){ .ms = UINT64_MAX })
+
+static inline struct instant instant_now(void)
+{
+	return (struct instant){ .ms = clock_milliseconds(CLOCK_BOOTTIME) };
+}
+
+static inline struct instant instant_add(struct instant i, struct span s)
+{
+	return (struct instant){ .ms = i.ms + s.ms };
+}
+
+static inline struct instant instant_later(struct instant a, struct instant b)
+{
+	return a.ms > b.ms ? a : b;
+}
+
+static inline struct instant instant_earlier(struct instant a, struct instant b)
+{
+	return a.ms < b.ms ? a : b;
+}
+
+/* Is it over by then? */
+static inline bool instant_is_over(struct instant i, struct instant now)
+{
+	return i.ms <= now.ms;
 }
 
 /* As the kernel wants it. */

@@ -41,6 +41,36 @@ void keyword_span(
 		span->ms = (uint32_t)(number * unit);
 }
 
+void keyword_long_span(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	const char *text = words->word[1];
+	struct long_span *span = to;
+	uint64_t number, unit;
+
+	if (!number_take(&text, UINT32_MAX, &number) || (unit = unit_milliseconds(text)) < 1000)
+		report_wrong_word(&reading->report, keyword->name, words->word[1],
+			" is not a time such as 10s, 5m, 2h or 30d");
+	else if (number * (unit / 1000) > keyword->greatest ||
+		 number * (unit / 1000) < keyword->least)
+		report_wrong_word(&reading->report, keyword->name, words->word[1],
+			" is not between %us and %ud", keyword->least, keyword->greatest / 86400);
+	else
+		span->s = number * (unit / 1000);
+}
+
+void keyword_number(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	uint64_t number;
+
+	if (!number_parse(words->word[1], keyword->greatest, &number) || number < keyword->least)
+		report_wrong_word(&reading->report, keyword->name, words->word[1],
+			" is not a number from %u to %u", keyword->least, keyword->greatest);
+	else
+		*(uint32_t *)to = (uint32_t)number;
+}
+
 /* COUNT/PERIOD with PERIOD a unit, perhaps with a number before it: 12/m, 1/90s. */
 static bool rate_parse(const char *text, uint64_t *count, uint64_t *period)
 {
@@ -272,7 +302,7 @@ static void value_take(
 			keyword->list ? "write all of it on one line" : "leave out one of them");
 		return;
 	}
-	said->line[number] = (uint16_t)reading->report.here.line;
+	said->line[number] = reading->report.here.line;
 	said->pinned[number] = reading->is_command_line && !keyword->repeats;
 	keyword->type(reading, keyword,
 		member(keyword->global ? reading->globals : reading->block, keyword), words);

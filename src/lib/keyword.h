@@ -27,20 +27,23 @@ typedef void keyword_type(struct reading *reading, const struct keyword *keyword
 
 /* Pointers only where there is no other way: each would have to be relocated at every start. */
 struct keyword {
-	char name[13];
-	char example[25]; /* what could stand behind it */
-	bool global;      /* belongs before the first block */
-	bool repeats;     /* lines of a block add up */
-	bool list;        /* one line has all the values */
-	uint16_t most;    /* words behind it; at least one */
-	uint16_t offset;  /* of the value, in what the configuration or the block is read into */
-	uint16_t size;    /* of the value; 0: it goes elsewhere */
-	uint32_t least;   /* for keyword_span: milliseconds */
+	char name[14];
+	char example[25];  /* what could stand behind it */
+	bool global;       /* belongs before the first block */
+	bool repeats;      /* lines of a block add up */
+	bool list;         /* one line has all the values */
+	uint16_t most;     /* words behind it; at least one */
+	uint16_t offset;   /* of the value, in what the configuration or the block is read into */
+	uint16_t size;     /* of the value; 0: it goes elsewhere */
+	uint32_t least;    /* for keyword_span: milliseconds; keyword_long_span: seconds */
+	uint32_t greatest; /* for keyword_number; for keyword_long_span: seconds, whole days */
 	keyword_type *type;
 	const char *choices; /* for keyword_choice: each ends with a NUL, the last with two */
 	union {
 		struct span span;
+		struct long_span long_span;
 		struct rate rate;
+		uint32_t number;
 		const char *text;
 	} initial; /* what the value begins with, if nobody says it */
 };
@@ -57,7 +60,7 @@ struct said_text {
 
 /* What was said in a block of the configuration, by the number of the keyword. */
 struct said {
-	uint16_t line[KEYWORDS_MAX]; /* 0: not said */
+	uint32_t line[KEYWORDS_MAX]; /* 0: not said */
 	bool pinned[KEYWORDS_MAX];   /* on the command line: a file does not change it */
 };
 
@@ -101,12 +104,14 @@ void keyword_apply(struct reading *reading, const struct words *words);
 void keyword_add_example(const struct reading *reading, struct text *text, const char *name);
 
 /* Types of values. */
-keyword_type keyword_span;   /* struct span: a number and its unit, such as 10s */
-keyword_type keyword_rate;   /* struct rate: COUNT/PERIOD, perhaps burst NUMBER */
-keyword_type keyword_yes_no; /* bool */
-keyword_type keyword_choice; /* an enum: the number of one of .choices */
-keyword_type keyword_text;   /* struct said_text: one word */
-keyword_type keyword_path;   /* struct said_text: one that begins with a slash */
+keyword_type keyword_span;      /* struct span: a number and its unit, such as 10s */
+keyword_type keyword_long_span; /* struct long_span: the same, whole seconds, such as 30d */
+keyword_type keyword_number;    /* uint32_t: from .least to .greatest */
+keyword_type keyword_rate;      /* struct rate: COUNT/PERIOD, perhaps burst NUMBER */
+keyword_type keyword_yes_no;    /* bool */
+keyword_type keyword_choice;    /* an enum: the number of one of .choices */
+keyword_type keyword_text;      /* struct said_text: one word */
+keyword_type keyword_path;      /* struct said_text: one that begins with a slash */
 
 /* Reports a path that does not begin with a slash. */
 void keyword_wrong_path(struct reading *reading, const struct words *words);

@@ -231,3 +231,28 @@ void log_failed(
 	field_add(&record, "reason", reason);
 	record_send(log, &record);
 }
+
+void log_told(struct log *log, const char *user, unsigned others, const char *to,
+	const char *reason, uint32_t suppressed)
+{
+	struct record record = { .priority = reason == NULL ? LOG_INFO : LOG_NOTICE };
+
+	field_add(&record, "told", reason == NULL ? "done" : "failed");
+	field_add(&record, "user", user);
+	if (others != 0)
+		field_add_number(&record, "others", others);
+	field_add(&record, "to", to);
+	field_add(&record, "reason", reason);
+	if (suppressed != 0)
+		field_add_number(&record, "suppressed", suppressed);
+	record_send(log, &record);
+}
+
+void log_relay(struct log *log, const char *what, const char *reason, bool is_error)
+{
+	struct record record = { .priority = is_error ? LOG_ERR : LOG_NOTICE };
+
+	field_add(&record, "relay", what);
+	field_add(&record, "reason", reason);
+	record_send(log, &record);
+}

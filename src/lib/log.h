@@ -43,6 +43,13 @@ void log_run_ended(
 /* `run=failed`: the action could not be executed. */
 void log_run_failed(struct log *log, int status, const char *reason);
 
+/* `told=done`, or `told=failed` with a reason: the relay's. `others`: users beside this one. */
+void log_told(struct log *log, const char *user, unsigned others, const char *to,
+	const char *reason, uint32_t suppressed);
+
+/* `relay=WHAT`: what it has to say of itself. */
+void log_relay(struct log *log, const char *what, const char *reason, bool is_error);
+
 /* `WHAT=failed`: the sender's. `key` and `value` say whom it was about; `value` may be NULL. */
 void log_failed(
 	struct log *log, const char *what, const char *key, const char *value, const char *reason);

@@ -18,7 +18,7 @@ struct prefix {
 	unsigned bits; /* of the address that count: 0 to 32 or 128 */
 };
 
-/* A word of `from` or `to`; false if it is none. conf/advice.h says why. */
+/* A word of `from` or `to`; false if it is none. lib/advice.h says why. */
 bool prefix_parse(const char *text, struct prefix *prefix);
 
 bool prefix_holds(const struct prefix *prefix, const struct source *source);

@@ -35,12 +35,13 @@ bool direct_confine(struct failures *failures)
 }
 
 /* Until it is done, or has failed: 0, or errno. */
-static int send_to(const struct destination *destination, struct deadline deadline)
+static int send_to(
+	const struct destination *destination, const struct source *from, struct deadline deadline)
 {
 	struct sending sending;
 	struct pollfd pollfd;
 
-	sending_begin(&sending, destination);
+	sending_begin(&sending, destination, from);
 	pollfd.fd = sending.fd;
 	while (sending_goes_on(&sending)) {
 		enum sending_state before = sending.state;
@@ -59,22 +60,23 @@ static int send_to(const struct destination *destination, struct deadline deadli
 	return sending.error;
 }
 
-bool direct_send(
-	const struct host *host, struct destination how, struct deadline deadline, struct text *why)
+bool direct_send(const struct host *host, const struct direct_how *how, struct deadline deadline,
+	struct text *why)
 {
+	struct destination destination = { .port = host->port, .is_udp = how->is_udp };
+
 	for (unsigned i = 0; i < host->count; i++) {
 		char bytes[SOURCE_TEXT_MAX];
 		struct span share = { .ms = deadline_rest(deadline).ms / (host->count - i) };
 		int error;
 
-		how.address = &host->address[i];
-		how.port = host->port;
-		error = send_to(&how, deadline_in(share));
+		destination.address = host->address[i];
+		error = send_to(&destination, how->from, deadline_in(share));
 		if (error == 0)
 			return true;
 		if (host->is_name)
-			text_add(
-				why, "%s%s: ", i == 0 ? "" : ", ", source_text(how.address, bytes));
+			text_add(why, "%s%s: ", i == 0 ? "" : ", ",
+				source_text(&destination.address, bytes));
 		text_add(why, "%s", strerror(error));
 	}
 	return false;

@@ -13,7 +13,7 @@
 #include "lib/text.h"
 #include "sender/failure.h"
 #include "sender/host.h"
-#include "sender/sending.h"
+#include "lib/sending.h"
 
 /* The first step: nobody else's descriptors stay open, and 0 to 2 lead nowhere but for standard
  * error. False with errno set. */
@@ -23,11 +23,16 @@ bool direct_guard(void);
  */
 bool direct_confine(struct failures *failures);
 
+struct direct_how {
+	bool is_udp;
+	const struct source *from; /* the local address; NULL: the kernel chooses */
+};
+
 /*
- * To one address of the host after another, until one has it. `how`: the rest of the destination.
- * False when the time is up or all have failed, and the text gets why.
+ * To one address of the host after another, until one has it. False when the time is up or all have
+ * failed, and the text gets why.
  */
-bool direct_send(const struct host *host, struct destination how, struct deadline deadline,
+bool direct_send(const struct host *host, const struct direct_how *how, struct deadline deadline,
 	struct text *why);
 
 #endif

@@ -44,7 +44,7 @@ struct send {
 	uint16_t port;
 	enum source_kind only;
 	struct source from;
-	struct destination how;
+	struct direct_how how;
 	struct failures failures;
 };
 
@@ -170,7 +170,7 @@ static void send_line(struct send *s, struct target *target)
 	struct text why = TEXT_IN(bytes);
 
 	if (!target->is_wrong &&
-		!direct_send(&target->host, s->how, deadline_in(target->left), &why))
+		!direct_send(&target->host, &s->how, deadline_in(target->left), &why))
 		say_unsent(s, target, bytes);
 }
 

@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include "conf/advice.h"
+#include "lib/advice.h"
 #include "fuzz.h"
 #include "lib/source.h"
 

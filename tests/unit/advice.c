@@ -2,7 +2,7 @@
 /* For what other programs take, and editors make of a word: what is said, word for word. */
 #include "unit.h"
 
-#include "conf/advice.h"
+#include "lib/advice.h"
 #include "conf/conf.h"
 
 #define FORGED "because an answer of the name service could change or be forged"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* In the process of nmnotify-send: as who started it, under send.policy. */
-#include "sender/sending.h"
+#include "lib/sending.h"
 
 #include <errno.h>
 #include <linux/net_tstamp.h>
@@ -44,7 +43,8 @@ static void look_for_acknowledgement(struct sending *sending)
 		fail(sending, error);
 }
 
-/* The other end's kernel acknowledges an end at once, and what came before with it. */
+/* The end is a packet of its own: in one with the line a kernel would wait before it acknowledged
+ * either (Linux: tcp_fin() enters ping-pong mode). */
 static void send_line(struct sending *sending)
 {
 	if (!fd_send(sending->fd, LINE_TEXT, LINE_LENGTH)) {
@@ -84,7 +84,8 @@ static bool bind_from(int fd, const struct source *from)
 	return bind(fd, (const struct sockaddr *)&address, size) == 0;
 }
 
-void sending_begin(struct sending *sending, const struct destination *destination)
+void sending_begin(
+	struct sending *sending, const struct destination *destination, const struct source *from)
 {
 	/* The kernel is to tell when all is acknowledged: by an error that is none, and that nobody
 	 * reads (Documentation/networking/timestamping.rst). Where it cannot, the end of the time
@@ -92,12 +93,12 @@ void sending_begin(struct sending *sending, const struct destination *destinatio
 	const int tell = SOF_TIMESTAMPING_TX_ACK | SOF_TIMESTAMPING_OPT_TSONLY;
 	bool is_udp = destination->is_udp;
 	struct sockaddr_storage address;
-	socklen_t size = source_to_sockaddr(destination->address, destination->port, &address);
+	socklen_t size = source_to_sockaddr(&destination->address, destination->port, &address);
 
 	*sending = (struct sending){ .state = SENDING_CONNECTING };
 	sending->fd =
 		fd_socket(address.ss_family, (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK);
-	if (sending->fd < 0 || !bind_from(sending->fd, destination->from)) {
+	if (sending->fd < 0 || !bind_from(sending->fd, from)) {
 		fail(sending, errno);
 		return;
 	}

@@ -8,21 +8,15 @@
  * No call here waits: whoever has a sending waits for what it is interested in, be it one or
  * thousands.
  *
- * In the process of nmnotify-send: as who started it, under send.policy.
+ * In the process of nmnotify-send and in the relay: as who started it, under send.policy or
+ * relay.policy.
  */
 #ifndef NMNOTIFY_SENDING_H
 #define NMNOTIFY_SENDING_H
 
 #include <stdbool.h>
 
-#include "lib/source.h"
-
-struct destination {
-	const struct source *address;
-	const struct source *from; /* the local address; NULL: the kernel chooses */
-	uint16_t port;
-	bool is_udp;
-};
+#include "lib/destination.h"
 
 enum sending_state {
 	SENDING_CONNECTING,
@@ -37,7 +31,9 @@ struct sending {
 	int error; /* errno, if it failed */
 };
 
-void sending_begin(struct sending *sending, const struct destination *destination);
+/* `from`: the local address to send from; NULL: the kernel chooses. */
+void sending_begin(
+	struct sending *sending, const struct destination *destination, const struct source *from);
 
 /* Is it neither done nor failed? */
 static inline bool sending_goes_on(const struct sending *sending)

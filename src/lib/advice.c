@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "conf/advice.h"
+#include "lib/advice.h"
 
 #include <arpa/inet.h>
 #include <string.h>

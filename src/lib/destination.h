@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where a line goes: an address, a port, and TCP or UDP. A name has to be looked up before.
+ */
+#ifndef NMNOTIFY_DESTINATION_H
+#define NMNOTIFY_DESTINATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/source.h"
+
+/* RFC 5321, 4.5.3.1.3: a path of 256 bytes with its two brackets. */
+#define USER_NAME_MAX 254
+
+/* RFC 1035, 2.3.4, as text. */
+#define HOST_NAME_MAX_TEXT 253
+
+struct destination {
+	struct source address; /* SOURCE_IPV4 or SOURCE_IPV6 */
+	uint16_t port;
+	bool is_udp;
+};
+
+#endif
