@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What is owed: users who have mail that was not told of yet, and the destinations that are to be
+ * told. It survives the process (relay/records.h), and knows nothing of sockets, stores and names:
+ * who calls says what the time is, where a user's line goes, and how a sending ended.
+ *
+ * src/PROTOCOL.md says what must hold: S1, S2, S5, Fair. tests/model/owed.pml is the model.
+ */
+#ifndef NMNOTIFY_OWED_H
+#define NMNOTIFY_OWED_H
+
+#include <stdbool.h>
+
+#include "lib/clock.h"
+#include "lib/destination.h"
+#include "relay/records.h"
+
+struct owed_bounds {
+	struct span settle, interval, keep;
+	uint32_t users, connections; /* most */
+};
+
+/* What happened, since the beginning. */
+struct owed_counts {
+	uint64_t noted, covered, by_login, expired, refused, done, failed;
+};
+
+/* Why an addressee goes to a destination. */
+enum via {
+	VIA_CONFIGURED,
+	VIA_LAST,   /* the user's last address: a login from anywhere covers it */
+	VIA_ONE_OF, /* one of several last addresses: a login from there covers it */
+};
+
+struct owed;
+struct addressee; /* a user, and what he is owed */
+struct target;    /* a destination that is owed a line, or was told lately */
+
+/* Opens what is in the directory. NULL with errno set, as records_open(). */
+struct owed *owed_open(int directory, const struct owed_bounds *bounds, const uint64_t key[2],
+	struct instant now, records_listener *listener, void *context);
+void owed_close(struct owed *owed);
+
+/* New bounds, except for `users`. */
+void owed_set_bounds(struct owed *owed, const struct owed_bounds *bounds);
+
+/* ---- Events ---- */
+
+/*
+ * The user has mail. NULL: as many users are owed as may be, and it is counted. Once this has
+ * returned, it outlives the process. An addressee without targets has to be routed.
+ */
+struct addressee *owed_note(struct owed *owed, const char *user, bool is_early, struct instant now);
+
+/* The user checks mail from this address. */
+void owed_login(
+	struct owed *owed, const char *user, const struct source *address, struct instant now);
+
+/* ---- Routing ---- */
+
+const char *addressee_name(const struct addressee *addressee);
+
+/* The next addressee that has not been routed since it was noted, or since owed_open(); or NULL. It
+ * is taken for routed then. */
+struct addressee *owed_unrouted(struct owed *owed);
+
+/* What it says of where lines go may have changed: of all; or of those that go to a target because
+ * of the store, which other relays write to. They are routed anew. */
+void owed_reroute_all(struct owed *owed);
+void owed_reroute(struct owed *owed, const struct target *target);
+
+/* Those that have no target, since the store could not tell: they are routed anew. */
+void owed_reroute_lost(struct owed *owed);
+
+/* Is it owed still? An addressee that was to be routed later may have been settled meanwhile. */
+struct addressee *owed_find(struct owed *owed, const char *user);
+
+/* Forgets where the addressee goes, and then says it anew: all its destinations, or its names, and
+ * that these are all. With none it is settled. */
+void owed_route_begin(struct owed *owed, struct addressee *addressee);
+void owed_route_add(struct owed *owed, struct addressee *addressee,
+	const struct destination *destination, const char *name, enum via via);
+void owed_route_end(struct owed *owed, struct addressee *addressee);
+
+/* ---- Sending ---- */
+
+/* A target whose time has come and that may begin now; it is busy then. NULL: none. */
+struct target *owed_pick(struct owed *owed, struct instant now);
+
+/* When owed_pick() or owed_expire() has something to do. */
+struct instant owed_when(const struct owed *owed);
+
+const struct destination *target_destination(const struct target *target);
+const char *target_name(const struct target *target); /* NULL: it is an address */
+
+/* Of the users that it is owed to: one, for the log; and how many there are. */
+const char *target_user(const struct target *target, unsigned *others);
+
+/* Addresses that a name has now. A login from one of them covers what is owed to the name. */
+void target_resolved(
+	struct owed *owed, struct target *target, const struct source *addresses, unsigned count);
+
+/*
+ * An address that a name's sending goes to: the name is busy, and now the address is, too. NULL: it
+ * cannot begin yet; the name waits, and is picked again when it may be.
+ */
+struct target *owed_pick_address(
+	struct owed *owed, struct target *name, const struct source *address, struct instant now);
+
+/* A sending begins: said before the first packet, which it is written down for; and after it, so
+ * that the next one is far enough from it even if this process had to wait in between. */
+void owed_begins(struct owed *owed, struct target *target, struct instant now);
+void owed_has_begun(struct owed *owed, struct target *target, struct instant now);
+
+/* It is done: all that was due when it began is covered. Failed: it is tried again later. Put back:
+ * it did not begin, and is not to before `at`. Each ends being busy. */
+void owed_done(struct owed *owed, struct target *target);
+void owed_failed(struct owed *owed, struct target *target, struct instant now);
+void owed_put_back(struct owed *owed, struct target *target, struct instant at);
+
+/* Gives up what is older than `keep`; returns how many users that were. */
+unsigned owed_expire(struct owed *owed, struct instant now);
+
+/* ---- Looking ---- */
+
+const struct owed_counts *owed_counts(const struct owed *owed);
+uint32_t owed_users(const struct owed *owed);   /* who are owed something */
+uint32_t owed_targets(const struct owed *owed); /* that are waiting or busy */
+uint32_t owed_busy(const struct owed *owed);
+
+#endif
