@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What several relays may share: the addresses that users last checked mail from, and who may send
+ * to a destination now. Nothing here waits: an answer comes at once, or by the loop. What is away
+ * is said once, worked around from memory, and found again.
+ */
+#ifndef NMNOTIFY_STORE_H
+#define NMNOTIFY_STORE_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "lib/clock.h"
+#include "lib/destination.h"
+
+#define STORE_ADDRESSES_MAX 8 /* of a user: `last 8` is the most */
+
+/* The last different addresses of a user, the newest first. */
+struct last_addresses {
+	unsigned count;
+	bool is_remembered; /* the store is away, and may know more: if need be, ask again */
+	struct source address[STORE_ADDRESSES_MAX];
+};
+
+struct store;
+
+/* A line for the log: the store is away, is back, had to begin afresh. `message` is one line, but
+ * what others said in it can have any bytes. */
+typedef void store_listener(void *context, const char *message);
+
+/*
+ * `text`: lmdb:DIRECTORY, redis://HOST[:PORT][/DATABASE], redis+unix:PATH. `password_file` may be
+ * NULL. `last_for`: seconds that a login counts. Never fails for a store that is away; NULL with
+ * *wrong (constant or static) for a text that is none.
+ */
+struct store *store_open(const char *text, const char *password_file, uint64_t last_for,
+	uint64_t users_most, sd_event *loop, store_listener *listener, void *context,
+	const char **wrong);
+
+/* Who has not been answered is not. Not from within an answer. */
+void store_close(struct store *store);
+
+/* Do other relays see what we write there? */
+bool store_is_shared(const struct store *store);
+
+/* A user checks mail from there. */
+void store_login(struct store *store, const char *user, const struct source *address);
+
+/* The answer to store_look_up(), perhaps before that returns. */
+typedef void store_answer(void *context, const struct last_addresses *last);
+void store_look_up(struct store *store, const char *user, store_answer *answer, void *context);
+
+/*
+ * May this relay begin to send to a destination? `lasts`: nobody else may for so long, unless
+ * store_release() shortens it to what is left then. `wait`: 0 if it may; else ask again after that.
+ */
+typedef void store_claimed(void *context, struct span wait);
+void store_claim(struct store *store, const struct destination *destination, struct span lasts,
+	store_claimed *claimed, void *context);
+void store_release(struct store *store, const struct destination *destination, struct span left);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * In the relay's process: calls that read a mapped file whose pages may be missing (cut off by
+ * somebody, or a disk that fails: SIGBUS) or senseless (SIGSEGV). The call is left, and the caller
+ * lives on without the file.
+ */
+#ifndef NMNOTIFY_STORE_GUARD_H
+#define NMNOTIFY_STORE_GUARD_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+/* Of two signals: SIGBUS, SIGSEGV. Outside of a guarded call they end the process, as ever. */
+struct guard {
+	struct sigaction before[2];
+};
+
+void guard_open(struct guard *guard);
+void guard_close(const struct guard *guard);
+
+typedef int guarded_call(void *context);
+
+/* What the call returns, or `fault`. What it had allocated then is lost: it must not be freed. */
+int guard_call(guarded_call *call, void *context, int fault);
+
+/* Leaves the call, if there is one; else returns. */
+void guard_leave(void);
+
+#endif
