@@ -34,7 +34,9 @@ OPTIMISE ?= -Os
 HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORTIFY_SOURCE=2) $(call harden,$(CC))
 # The same bytes, and so the same build ID, wherever the source and $(BUILD) are.
 PLACES := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(BUILD)=build -ffile-prefix-map=$(abspath $(BUILD))=build
-DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"' -Isrc
+# c-ares 1.18 has not yet what takes the place of what 1.34 calls deprecated.
+DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"' \
+	-DRELAY_CONF_FILE='"$(SYSCONFDIR)/nmnotify-relay.conf"' -DCARES_NO_DEPRECATED -Isrc
 # Size, not time: with musl, stripped, the handler has 99 KB; without a section for each function and variable
 # 103, with unwind tables 107, with -O2 111. All of them together are not 3 % of any start.
 COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(PLACES) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
@@ -55,6 +57,10 @@ DAEMON_HARDEN := $(if $(filter $(CC),$(DAEMON_CC)),$(HARDEN),$(filter-out $(call
 DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(PLACES) $(WARNINGS) $(DAEMON_HARDEN) $(DEFINES) \
 	$(if $(filter no,$(SYSTEMD)),$(LIBC_INCLUDES),-DWITH_SYSTEMD) $(EXTRA) $(CFLAGS)
 
+# The relay is for the system's libc alone, and has more libraries. RELAY=no does without all of it.
+RELAY ?= $(SYSTEMD)
+RELAY_END = -lcares -ljansson -llmdb -lsystemd
+
 # ---- Building ----
 
 # In what order the folders may use each other: src/ARCHITECTURE.md.
@@ -62,17 +68,21 @@ sources = $(patsubst src/%.c,%,$(sort $(foreach folder,$(1),$(wildcard src/$(fol
 CORE := $(filter-out lib/service,$(call sources,lib policy state conf run)) policies
 HANDLER := $(call sources,handler) $(CORE)
 DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
+RELAY_SOURCES := $(call sources,relay lib policy) sender/notice policies relay-policies
 HANDLER_OBJECTS := $(HANDLER:%=$(BUILD)/handler/%.o)
 DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
 # What its programs share; each is a file of its own besides.
 SENDER := $(filter-out sender/nmnotify-%,$(call sources,sender)) $(filter-out lib/service,$(call sources,lib policy)) send-policies
 SENDER_OBJECTS := $(SENDER:%=$(BUILD)/handler/%.o)
+# What policy_find() finds, and what programs keep beside that.
+POLICY_TABLES := policies network-policies send-policies relay-policies
 
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@mkdir -p $(dir $(2)) && printf '  %-7s %s\n' '$(1)' '$(2)')
 
 LISTENER_PROGRAMS := nmnotify nmnotifyd
-SENDER_PROGRAMS := nmnotify-send nmnotify-login
+STATIC_SENDERS := nmnotify-send nmnotify-login
+SENDER_PROGRAMS := $(STATIC_SENDERS) $(if $(filter no,$(RELAY)),,nmnotify-relay)
 PROGRAMS := $(LISTENER_PROGRAMS) $(SENDER_PROGRAMS)
 
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -83,7 +93,7 @@ $(BUILD)/$(1)/%.o: src/%.c
 	$$(call say,CC,$$@)
 	$$(Q)mkdir -p $$(@D) && $(2) $(3) -MMD -MP -c -o $$@ $$<
 
-$(BUILD)/$(1)/policies.o $(BUILD)/$(1)/network-policies.o $(BUILD)/$(1)/send-policies.o: $(BUILD)/$(1)/%.o: $(BUILD)/%.c
+$(POLICY_TABLES:%=$(BUILD)/$(1)/%.o): $(BUILD)/$(1)/%.o: $(BUILD)/%.c
 	$$(call say,CC,$$@)
 	$$(Q)mkdir -p $$(@D) && $(2) $(3) $$(RENAMED) -c -o $$@ $$<
 endef
@@ -91,8 +101,8 @@ $(eval $(call objects,handler,$$(CC),$$(COMPILE_FLAGS)))
 $(eval $(call objects,daemon,$$(DAEMON_CC),$$(DAEMON_FLAGS)))
 
 $(BUILD)/nmnotify: $(HANDLER_OBJECTS)
-$(SENDER_PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/handler/sender/%.o $(SENDER_OBJECTS)
-$(BUILD)/nmnotify $(SENDER_PROGRAMS:%=$(BUILD)/%):
+$(STATIC_SENDERS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/handler/sender/%.o $(SENDER_OBJECTS)
+$(BUILD)/nmnotify $(STATIC_SENDERS:%=$(BUILD)/%):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) $(LAYOUT) -o $@ $^ $(STATIC_END)
 
@@ -100,16 +110,22 @@ $(BUILD)/nmnotifyd: $(DAEMON_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) $(DAEMON_PIE) $(LINK_FLAGS) -o $@ $^ $(DAEMON_END)
 
+$(BUILD)/nmnotify-relay: $(RELAY_SOURCES:%=$(BUILD)/daemon/%.o)
+	$(call say,LINK,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ $(RELAY_END)
+
 # Compiled on the machine that builds, for the machine that will run it. What the network process keeps is
 # not one that a configuration could name.
 $(BUILD)/policies.c: POLICIES = mail local none
 $(BUILD)/network-policies.c: POLICIES = network
 $(BUILD)/send-policies.c: POLICIES = send mail
-$(BUILD)/policies.c $(BUILD)/network-policies.c $(BUILD)/send-policies.c: $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
+$(BUILD)/relay-policies.c: POLICIES = resolver relay
+$(POLICY_TABLES:%=$(BUILD)/%.c): $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
 	$(call say,POLICY,$@)
 	$(Q)$(BUILD)/policy-compile $(TARGET) $(POLICIES:%=src/policy/%.policy) > $@.new && mv $@.new $@
 
-$(BUILD)/daemon/network-policies.o: RENAMED := -Dpolicies=network_policies -Dpolicies_count=network_policies_count
+$(BUILD)/%/network-policies.o: RENAMED := -Dpolicies=network_policies -Dpolicies_count=network_policies_count
+$(BUILD)/%/relay-policies.o: RENAMED := -Dpolicies=relay_policies -Dpolicies_count=relay_policies_count
 
 $(BUILD)/policy-compile: src/policy/compile/compile.c src/policy/policy.h
 	$(call say,HOSTCC,$@)
@@ -117,28 +133,7 @@ $(BUILD)/policy-compile: src/policy/compile/compile.c src/policy/policy.h
 
 # ---- Installing ----
 
-LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%)
-SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login
-PAGES := $(wildcard man/*.[1-9])
-SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8,$(PAGES))
-UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
-# What only younger systemds know is in drop-ins; older ones would warn of it.
-since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
-DROPINS := $(if $(call since,253),$(patsubst %,%.d/notify-reload.conf,$(filter nmnotifyd.service,$(UNITS)))) \
-	$(if $(call since,254),$(patsubst %,%.d/restart-steps.conf,$(filter nmnotifyd.service,$(UNITS)))) \
-	$(if $(call since,255),$(patsubst %,%.d/poll-limit.conf,$(filter %.socket,$(UNITS))))
-# Text files: from where, a colon, to where.
-page_text = $(1):$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
-SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page)))
-LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES),$(PAGES)),$(call page_text,$(page))) \
-	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
-	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
-	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
-		units/$(notdir $(dropin)):$(directory)/$(dropin))) \
-	units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf \
-	units/nmnotify.tmpfiles:$(TMPFILESDIR)/nmnotify.conf \
-	units/inetd.conf:$(DOCDIR)/inetd.conf units/xinetd:$(DOCDIR)/xinetd \
-	units/nmnotify.conf:$(DOCDIR)/nmnotify.conf.example
+include units/units.mk
 from = $(firstword $(subst :, ,$(1)))
 to = $(DESTDIR)$(lastword $(subst :, ,$(1)))
 
@@ -152,7 +147,7 @@ endef
 define install_text
 $(call say,INSTALL,$(call to,$(1)))
 $(Q)$(INSTALL) -D -m 644 $(call from,$(1)) $(call to,$(1))
-$(Q)sed -i 's,@SBINDIR@,$(SBINDIR),g' $(call to,$(1))
+$(Q)sed -i 's,@BINDIR@,$(BINDIR),g; s,@SBINDIR@,$(SBINDIR),g' $(call to,$(1))
 
 endef
 
@@ -167,10 +162,13 @@ install-listener: $(LISTENER_PROGRAMS:%=$(BUILD)/%)
 install-sender: $(SENDER_PROGRAMS:%=$(BUILD)/%)
 	$(foreach place,$(SENDER_PLACES),$(call install_program,$(place)))
 	$(foreach text,$(SENDER_TEXTS),$(call install_text,$(text)))
+	$(Q)$(if $(HAS_RELAY),[ -e $(DESTDIR)$(SYSCONFDIR)/nmnotify-relay.conf ] || \
+		$(INSTALL) -D -m 644 units/nmnotify-relay.conf $(DESTDIR)$(SYSCONFDIR)/nmnotify-relay.conf)
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(LISTENER_PLACES) $(SENDER_PLACES)) $(foreach text,$(LISTENER_TEXTS) $(SENDER_TEXTS),$(call to,$(text)))
-	$(Q)$(if $(DROPINS),rmdir $(addprefix $(DESTDIR),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR),$(patsubst %/,$(directory)/%,$(dir $(DROPINS))))) 2>/dev/null || :)
+	$(Q)$(if $(DROPINS),rmdir $(addprefix $(DESTDIR),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
+		$(patsubst %/,$(directory)/%,$(dir $(DROPINS) $(RELAY_DROPINS))))) 2>/dev/null || :)
 
 clean:
 	rm -rf $(BUILD)

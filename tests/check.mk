@@ -17,14 +17,22 @@ TEST_FLAGS = -std=c11 -O1 -g $(WARNINGS) $(DEFINES) $(EXTRA) $(CFLAGS)
 # What tests are linked with: all but the programs' own files.
 TESTED := $(filter-out %/nmnotify,$(HANDLER)) $(filter sender/%,$(SENDER))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
-HELPERS := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c)) \
+# The relay's have the names of its files. Its objects are an archive of their own, for its libraries.
+RELAY_TESTED := $(filter-out %/nmnotify-relay,$(call sources,relay))
+RELAY_TESTS := $(filter $(RELAY_TESTED:relay/%=$(BUILD)/tests/unit/%),$(UNIT_TESTS))
+ifeq ($(RELAY),no)
+UNIT_TESTS := $(filter-out $(RELAY_TESTS),$(UNIT_TESTS))
+endif
+RELAY_HELPERS := $(addprefix $(BUILD)/tests/,names names_taken relay_taken store)
+HELPERS := $(filter-out $(if $(filter no,$(RELAY)),$(RELAY_HELPERS)), \
+		$(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c))) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
 	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
 # Longest first: others go on beside it.
 SCRIPTS := $(wildcard tests/model/*.t tests/integration/*.t tests/fuzz/*.t tests/bench/*.t)
 # With LONG=1 these go on for as long as it is worth while.
 LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/integration/storm_nmnotifyd.t \
-	tests/model/model.t
+	tests/integration/relay_storm.t tests/model/model.t
 # G1, G2 and G4; G3; G5; G6; G7; and the configuration. The longest first.
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file)
 # Most tests wait for something most of the time: one more at a time than there are processors.
@@ -65,7 +73,11 @@ test-programs: $(UNIT_TESTS) $(HELPERS)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
-	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/core.a $(LDFLAGS) -lcmocka -pthread
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(TEST_ARCHIVES) $(BUILD)/host/core.a $(LDFLAGS) $(TEST_LIBRARIES) -lcmocka -pthread
+
+$(RELAY_TESTS): TEST_ARCHIVES = $(BUILD)/host/relay.a
+$(RELAY_TESTS): TEST_LIBRARIES = $(RELAY_END)
+$(RELAY_TESTS): $(BUILD)/host/relay.a
 
 $(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
@@ -80,6 +92,10 @@ $(BUILD)/tests/taken_over: tests/integration/taken_over.c $(BUILD)/nmnotifyd
 	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -MMD -MP -Wno-nonnull $(DAEMON_PIE) $(LINK_FLAGS) -o $@ $< \
 		$(filter-out %/network.o,$(DAEMON_OBJECTS)) $(DAEMON_END)
 
+$(RELAY_HELPERS): $(BUILD)/tests/%: tests/integration/%.c $(BUILD)/host/relay.a $(BUILD)/host/core.a | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/relay.a $(BUILD)/host/core.a $(LDFLAGS) $(RELAY_END)
+
 $(BUILD)/tests/%: tests/systemd/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
 	$(Q)$(HOSTCC) -std=c11 -O2 -g $(WARNINGS) -static -o $@ $<
@@ -88,8 +104,17 @@ $(BUILD)/tests/corrupt $(BUILD)/tests/storm: $(BUILD)/tests/%: tests/fuzz/%.c $(
 	$(call say,TEST,$@)
 	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/core.a $(LDFLAGS)
 
+# What the relay keeps, without the rest of it: no library, and no other file of its folder.
+RELAY_KEEPS := $(patsubst %,$(BUILD)/host/relay/%.o,addressee inbox map owed owed_open owed_sending queue records target)
+$(BUILD)/tests/relay_storm: tests/integration/relay_storm.c $(RELAY_KEEPS) $(BUILD)/host/core.a | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(RELAY_KEEPS) $(BUILD)/host/core.a $(LDFLAGS)
+
 # An archive, so that a test that includes a source file gets its functions from there alone.
 $(BUILD)/host/core.a: $(TESTED:%=$(BUILD)/host/%.o)
+	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
+
+$(BUILD)/host/relay.a: $(RELAY_TESTED:%=$(BUILD)/host/%.o) $(BUILD)/host/relay-policies.o
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
 
 $(eval $(call objects,host,$$(TEST_CC),$$(TEST_FLAGS)))

@@ -4,7 +4,7 @@
 
 BENCH_DESIGNS := $(addprefix nmnotify-,dynamic libsystemd libseccomp)
 BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp stages limiter attack $(BENCH_DESIGNS) nmnotify-fixed \
-	static/nmnotifyd)
+	static/nmnotifyd) $(if $(filter no,$(RELAY)),,$(BUILD)/bench/store)
 
 bench bench-quick:
 	$(Q)tests/packages build bench
@@ -46,6 +46,11 @@ $(BUILD)/bench/limiter $(BUILD)/bench/attack: $(BUILD)/bench/%: tests/bench/%.c 
 		$(CORE:%=$(BUILD)/daemon/%.o) | $(BUILD)/bench
 	$(call say,BENCH,$@)
 	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) $(BENCH_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ -pthread
+
+$(BUILD)/bench/store: tests/bench/store.c $(patsubst src/%.c,$(BUILD)/daemon/%.o,$(wildcard src/relay/store*.c)) \
+		$(addprefix $(BUILD)/daemon/lib/,siphash.o source.o text.o fd.o) | $(BUILD)/bench
+	$(call say,BENCH,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ $(RELAY_END)
 
 # The handler, but always at the same address.
 $(BUILD)/bench/nmnotify-fixed: $(BUILD)/nmnotify

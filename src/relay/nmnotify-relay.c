@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * nmnotify-relay: takes events and logins from local programs, and sends the line.
+ * nmnotify-relay(8).
+ *
+ * In the relay: as the user it was started as; from relay_confine() on under relay.policy. And in
+ * the process that looks up names, which is this program, executed anew (relay/resolver.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "policy/confine.h"
+#include "relay/relay.h"
+#include "relay/relay_confine.h"
+#include "relay/resolver.h"
+#include "relay/routing.h"
+#include "relay/sockets.h"
+#include "relay/telling.h"
+
+#define MESSAGE_MAX 1024
+#define OPTIONS_MAX 64
+
+/* Beside connections: files, sockets, the store's and the loop's own. */
+#define OTHER_DESCRIPTORS 64
+
+#define LAST_READS        1024
+#define FAILED_REST       10 /* seconds */
+
+/* Lines of one kind at once, and then a second. */
+#define LINES_A_SECOND  20
+
+#define STATUS_EVERY_MS 1000
+
+/* As long as the store is away, those whose addresses only it knows are asked for every so often.
+ */
+#define ASK_AGAIN_SECONDS 5
+
+struct service {
+	struct relay relay;
+	const char *file;
+	const char *options[OPTIONS_MAX];
+	unsigned options_count;
+	bool check_only, is_by_hand;
+	bool is_typed; /* somebody sits at standard error */
+	char mistake[MESSAGE_MAX];
+	struct socket socket[SOCKETS_MAX];
+	int sockets_count;
+	int directory; /* of the state */
+	uint32_t lost[SOCKETS_MAX];
+	sd_event_source *clock; /* status, idleness */
+	struct instant worked;
+	unsigned seconds; /* that it has served */
+};
+
+static const char usage[] =
+	"usage: nmnotify-relay [-l] [-f file] [-o line]... [-t | -V | -h]\n"
+	"Tells users' machines that they have mail, as RFC 4146 says. It is started by systemd.\n"
+	"  -f file     read this instead of " RELAY_CONF_FILE "\n"
+	"  -o line     a line of configuration, which holds against the file's\n"
+	"  -l          make the sockets that the configuration names, and log to standard error\n"
+	"  -t          check the configuration, and exit\n"
+	"  -V          print the version, and exit\n"
+	"  -h          print this, and exit\n";
+
+/* ---- Saying ---- */
+
+bool allowance_take(struct allowance *allowance, struct instant now, uint32_t *suppressed)
+{
+	uint64_t second = now.ms / 1000;
+
+	if (second != allowance->second) {
+		allowance->second = second;
+		allowance->used = 0;
+	}
+	if (allowance->used == LINES_A_SECOND) {
+		allowance->left_out++;
+		return false;
+	}
+	allowance->used++;
+	*suppressed = allowance->left_out;
+	allowance->left_out = 0;
+	return true;
+}
+
+void relay_say(void *context, const char *message)
+{
+	struct relay *relay = context;
+
+	log_relay(&relay->log, "says", message, true);
+}
+
+static void say(const char *text)
+{
+	char bytes[MESSAGE_MAX];
+	struct text line = TEXT_IN(bytes);
+
+	text_add(&line, "%s", text);
+	(void)text_write(&line, STDERR_FILENO); /* nowhere is left to say that it failed */
+}
+
+/* The service manager would start it again at once, and what is wrong would be said each second. A
+ * signal ends it: one that is not blocked yet, by itself. */
+static void rest(const struct service *service)
+{
+	const struct timespec least = { .tv_sec = FAILED_REST };
+	sigset_t ends;
+
+	if (service->is_by_hand || service->is_typed || getenv("NOTIFY_SOCKET") == NULL)
+		return;
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGTERM);
+	(void)sigaddset(&ends, SIGINT);
+	(void)sigtimedwait(&ends, NULL, &least);
+}
+
+_Noreturn static void fail(struct service *service, int status, const char *what, int error)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "%s%s%s", what, error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
+	log_relay(&service->relay.log, "error", bytes, true);
+	rest(service);
+	exit(status);
+}
+
+/* ---- Configuration ---- */
+
+static void report(
+	void *context, enum severity severity, const char *file, unsigned line, const char *message)
+{
+	struct service *service = context;
+	char bytes[MESSAGE_MAX], shown[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes), escaped = TEXT_IN(shown);
+
+	text_add(&text, "%s:", file);
+	if (line != 0)
+		text_add(&text, "%u:", line);
+	text_add(&text, " %s%s", severity == SEVERITY_WARNING ? "warning: " : "", message);
+	text_add_escaped(&escaped, bytes);
+	if (service->mistake[0] == '\0' && severity == SEVERITY_ERROR)
+		memcpy(service->mistake, shown, sizeof(shown));
+	if (service->check_only || service->is_typed) {
+		text_add(&escaped, "\n");
+		say(shown);
+	}
+}
+
+/* NULL: something is wrong, and reported. */
+static struct relay_conf *conf_read(struct service *service)
+{
+	struct relay_conf *conf = calloc(1, sizeof(*conf));
+
+	service->mistake[0] = '\0';
+	if (conf == NULL)
+		return NULL;
+	relay_conf_begin(conf, report, service);
+	conf->reading.report.advises = service->check_only;
+	for (unsigned i = 0; i < service->options_count; i++)
+		relay_conf_option(conf, service->options[i], i + 1);
+	relay_conf_file(conf, service->file != NULL ? service->file : RELAY_CONF_FILE,
+		service->file == NULL && service->options_count != 0);
+	if (relay_conf_end(conf)) {
+		(void)relay_conf_own_addresses(conf); /* those that are known hold */
+		return conf;
+	}
+	relay_conf_free(conf);
+	free(conf);
+	return NULL;
+}
+
+_Noreturn static void answer(const char *text)
+{
+	char bytes[MESSAGE_MAX];
+	struct text line = TEXT_IN(bytes);
+
+	text_add(&line, "%s", text);
+	exit(text_write(&line, STDOUT_FILENO) ? EX_OK : EX_OSERR);
+}
+
+_Noreturn static void fail_usage(struct service *service, const char *wrong, int letter)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "%s", wrong);
+	if (letter != 0)
+		text_add(&text, " '-%c'", letter);
+	log_relay(&service->relay.log, "error", bytes, true);
+	say(usage);
+	exit(EX_USAGE);
+}
+
+static void read_options(struct service *service, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "+:f:hlo:tV")) != -1) {
+		switch (option) {
+		case 'f': service->file = optarg; break;
+		case 'h': answer(usage);
+		case 'l': service->is_by_hand = true; break;
+		case 'o':
+			if (service->options_count == OPTIONS_MAX)
+				fail_usage(service, "there are too many of", 'o');
+			service->options[service->options_count++] = optarg;
+			break;
+		case 't': service->check_only = true; break;
+		case 'V': answer("nmnotify-relay " VERSION "\n");
+		case ':': fail_usage(service, "a value is missing behind", optopt);
+		default: fail_usage(service, "cannot use", optopt);
+		}
+	}
+	if (optind < argc)
+		fail_usage(service, "an argument is too much", 0);
+}
+
+/* ---- Beginning ---- */
+
+static const char *state_of(const struct service *service)
+{
+	const char *said = service->relay.conf->state.text, *given = getenv("STATE_DIRECTORY");
+
+	return said != NULL ? said : given != NULL ? given : RELAY_STATE;
+}
+
+static void open_state(struct service *service)
+{
+	const char *path = state_of(service);
+
+	if (service->is_by_hand && mkdir(path, 0700) != 0 && errno != EEXIST)
+		fail(service, EX_CANTCREAT, path, errno);
+	service->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (service->directory < 0)
+		fail(service, EX_CANTCREAT, path, errno);
+}
+
+static void open_sockets(struct service *service)
+{
+	char bytes[MESSAGE_MAX];
+	struct text wrong = TEXT_IN(bytes);
+
+	service->sockets_count =
+		service->is_by_hand ? sockets_make(service->relay.conf, service->socket, &wrong)
+				    : sockets_take(service->socket, &wrong);
+	if (service->sockets_count < 0)
+		fail(service, EX_CONFIG, bytes, 0);
+}
+
+/* As many descriptors as connections; fewer connections, if there cannot be so many. */
+static void raise_limit(struct service *service)
+{
+	rlim_t wanted = (rlim_t)service->relay.conf->most + OTHER_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* it is not above the hard one */
+	if (limit.rlim_cur < wanted) {
+		service->relay.conf->most = limit.rlim_cur > 2 * OTHER_DESCRIPTORS
+						    ? (uint32_t)(limit.rlim_cur - OTHER_DESCRIPTORS)
+						    : OTHER_DESCRIPTORS / 2;
+		relay_say(&service->relay, "the hard limit of descriptors allows fewer connections "
+					   "than `most`: LimitNOFILE= raises it");
+	}
+}
+
+static struct owed_bounds bounds_of(const struct relay_conf *conf)
+{
+	return (struct owed_bounds){ .settle = conf->settle,
+		.interval = conf->interval,
+		.keep = conf->keep,
+		.users = conf->users,
+		.connections = conf->most };
+}
+
+static void open_store(struct service *service)
+{
+	struct relay *relay = &service->relay;
+	const struct relay_conf *conf = relay->conf;
+	char bytes[MESSAGE_MAX];
+	struct text own = TEXT_IN(bytes);
+	const char *wrong;
+
+	text_add(&own, "lmdb:%s/last", state_of(service));
+	relay->store = store_open(conf->store.text != NULL ? conf->store.text : bytes,
+		conf->password_file.text, conf->last_for.s, conf->users, relay->loop, relay_say,
+		relay, &wrong);
+	if (relay->store == NULL)
+		fail(service, EX_CONFIG, wrong, 0);
+}
+
+static void open_parts(struct service *service)
+{
+	struct relay *relay = &service->relay;
+	struct owed_bounds bounds = bounds_of(relay->conf);
+	uint64_t key[2];
+
+	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		fail(service, EX_OSERR, "getrandom", errno);
+	relay->owed = owed_open(service->directory, &bounds, key, instant_now(), relay_say, relay);
+	if (relay->owed == NULL)
+		fail(service, EX_OSERR, "the table of what is owed", errno);
+	relay->inbox = inbox_open(service->directory, routing_read, relay_say, relay);
+	open_store(service);
+	if (relay->conf->table.text != NULL)
+		relay->table = table_open(relay->conf->table.text, relay_say, relay);
+	relay->names = names_open(relay->conf->timeout, relay->loop, relay_say, relay);
+	relay->telling = telling_open(relay);
+	if (relay->inbox == NULL || relay->names == NULL || relay->telling == NULL)
+		fail(service, EX_OSERR, "no memory", 0);
+}
+
+/* ---- Serving ---- */
+
+static int on_letters(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct service *service = context;
+	struct relay *relay = &service->relay;
+	struct instant now = instant_now();
+	unsigned i = 0;
+	uint32_t lost;
+
+	(void)source;
+	(void)events;
+	while (service->socket[i].fd != fd)
+		i++;
+	lost = service->lost[i];
+	(void)inbox_receive(relay->inbox, fd, service->socket[i].kind, now, &lost);
+	if (lost != service->lost[i]) {
+		relay->lost += lost - service->lost[i];
+		service->lost[i] = lost;
+		relay_say(relay, "more came than a socket's queue could take: datagrams were lost "
+				 "(ReceiveBuffer=, net.unix.max_dgram_qlen)");
+	}
+	service->worked = now;
+	routing_go_on(relay);
+	telling_go_on(relay->telling);
+	return 0;
+}
+
+static void say_status(const struct relay *relay)
+{
+	const struct owed_counts *counts = owed_counts(relay->owed);
+
+	(void)sd_notifyf(0,
+		"STATUS=%u users owed, %u connections; %llu events, %llu logins, %llu told, "
+		"%llu tries failed, %llu given up, %llu refused, %llu lost",
+		owed_users(relay->owed), owed_busy(relay->owed), (unsigned long long)relay->events,
+		(unsigned long long)relay->logins, (unsigned long long)counts->done,
+		(unsigned long long)counts->failed, (unsigned long long)counts->expired,
+		(unsigned long long)relay->refusals, (unsigned long long)relay->lost);
+}
+
+/* Once a second. */
+static int on_clock(sd_event_source *source, uint64_t at, void *context)
+{
+	struct service *service = context;
+	struct relay *relay = &service->relay;
+	struct instant now = instant_now();
+	struct span idle = relay->conf->idle;
+
+	(void)at;
+	say_status(relay);
+	if (++service->seconds % ASK_AGAIN_SECONDS == 0)
+		routing_ask_again(relay);
+	if (owed_users(relay->owed) != 0)
+		service->worked = now;
+	if (!service->is_by_hand && idle.ms != 0 &&
+		instant_is_over(instant_add(service->worked, idle), now))
+		return sd_event_exit(relay->loop, EX_OK);
+	(void)sd_event_source_set_time_relative(source, STATUS_EVERY_MS * 1000ull);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *signal, void *context)
+{
+	(void)signal;
+	(void)context;
+	return sd_event_exit(sd_event_source_get_event(source), EX_OK);
+}
+
+static bool is_same(const struct said_text *a, const struct said_text *b)
+{
+	return a->text == NULL || b->text == NULL ? a->text == b->text
+						  : strcmp(a->text, b->text) == 0;
+}
+
+/* What is open stays open. */
+static void say_unchanged(struct service *service, const struct relay_conf *old)
+{
+	const struct relay_conf *conf = service->relay.conf;
+
+	if (!is_same(&conf->store, &old->store) || !is_same(&conf->state, &old->state) ||
+		!is_same(&conf->password_file, &old->password_file) || conf->users != old->users ||
+		conf->last_for.s != old->last_for.s)
+		relay_say(&service->relay, "store, password-file, state, users and last-for hold "
+					   "from the next start on");
+}
+
+static void reload(struct service *service)
+{
+	struct relay *relay = &service->relay;
+	struct relay_conf *conf = conf_read(service), *old = relay->conf;
+	struct owed_bounds bounds;
+
+	if (conf == NULL) {
+		log_relay(&relay->log, "error", service->mistake, true);
+		relay_say(relay, "the configuration stays as it was");
+		return;
+	}
+	relay->conf = conf;
+	raise_limit(service);
+	bounds = bounds_of(conf);
+	owed_set_bounds(relay->owed, &bounds);
+	if (relay->table != NULL)
+		table_close(relay->table);
+	relay->table =
+		conf->table.text != NULL ? table_open(conf->table.text, relay_say, relay) : NULL;
+	relay->log.target = service->is_by_hand ? LOG_TARGET_STDERR : conf->log;
+	names_reload(relay->names);
+	owed_reroute_all(relay->owed);
+	say_unchanged(service, old);
+	relay_conf_free(old);
+	free(old);
+	relay_say(relay, "the configuration was read again");
+	routing_go_on(relay);
+	telling_go_on(relay->telling);
+}
+
+/* To the microsecond: what is earlier than its signal systemd takes for another reload's, and
+ * waits. */
+static void say_reloading(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* fails for no clock that there is */
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		(unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *signal, void *context)
+{
+	struct service *service = context;
+
+	(void)source;
+	(void)signal;
+	say_reloading();
+	reload(service);
+	(void)sd_notify(0, "READY=1");
+	return 0;
+}
+
+static bool listen_to_all(struct service *service)
+{
+	sd_event *loop = service->relay.loop;
+
+	for (int i = 0; i < service->sockets_count; i++) {
+		const struct socket *socket = &service->socket[i];
+
+		inbox_prepare(socket->fd, socket->kind);
+		if (sd_event_add_io(loop, NULL, socket->fd, EPOLLIN, on_letters, service) < 0)
+			return false;
+	}
+	return sd_event_add_time_relative(loop, &service->clock, CLOCK_BOOTTIME,
+		       STATUS_EVERY_MS * 1000ull, 100000, on_clock, service) >= 0 &&
+	       sd_event_add_signal(loop, NULL, SIGTERM, on_end, service) >= 0 &&
+	       sd_event_add_signal(loop, NULL, SIGINT, on_end, service) >= 0 &&
+	       sd_event_add_signal(loop, NULL, SIGHUP, on_reload, service) >= 0 &&
+	       sd_event_set_watchdog(loop, true) >= 0;
+}
+
+static void block_signals(void)
+{
+	sigset_t signals;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)sigprocmask(SIG_SETMASK, &signals, NULL); /* fails for no valid set */
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* When it ends: what waits is owed then, too, and read by nobody else until the next start. At most
+ * so many times what the inbox takes at once, if more comes all the time. */
+static void read_what_waits(struct service *service)
+{
+	for (int i = 0; i < service->sockets_count; i++)
+		for (unsigned times = 0; times < LAST_READS; times++)
+			if (inbox_receive(service->relay.inbox, service->socket[i].fd,
+				    service->socket[i].kind, instant_now(), &service->lost[i]) <= 0)
+				break;
+}
+
+static int serve(struct service *service)
+{
+	struct relay *relay = &service->relay;
+	int status;
+
+	if (!listen_to_all(service))
+		fail(service, EX_OSERR, "the loop", errno);
+	if (!relay_confine(relay->conf, service->file != NULL ? service->file : RELAY_CONF_FILE,
+		    state_of(service)))
+		fail(service, EX_OSERR, "this process cannot be confined", errno);
+	service->worked = instant_now();
+	inbox_read_left(relay->inbox, service->worked);
+	routing_go_on(relay);
+	telling_go_on(relay->telling);
+	(void)sd_notify(0, "READY=1");
+	status = sd_event_loop(relay->loop);
+	(void)sd_notify(0, "STOPPING=1");
+	read_what_waits(service);
+	telling_close(relay->telling);
+	names_close(relay->names);
+	store_close(relay->store);
+	if (relay->table != NULL)
+		table_close(relay->table);
+	inbox_close(relay->inbox);
+	owed_close(relay->owed);
+	relay_conf_free(relay->conf);
+	free(relay->conf);
+	(void)sd_event_unref(relay->loop);
+	return status < 0 ? EX_OSERR : status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct service service;
+	struct streams streams;
+
+	if (argc > 0 && strcmp(argv[0], RESOLVER_NAME) == 0)
+		return resolver_main();
+	process_guard();
+	if (!streams_guard(&streams, true, false))
+		return EX_OSERR;
+	service.relay.log =
+		(struct log){ .program = "nmnotify-relay", .stderr_usable = streams.stderr_usable };
+	service.is_typed = isatty(STDERR_FILENO) == 1;
+	read_options(&service, argc, argv);
+	if (service.is_by_hand)
+		service.relay.log.target = LOG_TARGET_STDERR;
+	service.relay.conf = conf_read(&service);
+	if (service.check_only)
+		return service.relay.conf != NULL ? EX_OK : EX_CONFIG;
+	if (service.relay.conf == NULL)
+		fail(&service, EX_CONFIG, service.mistake, 0);
+	if (!service.is_by_hand)
+		service.relay.log.target = service.relay.conf->log;
+	block_signals();
+	open_state(&service);
+	open_sockets(&service);
+	raise_limit(&service);
+	if (sd_event_default(&service.relay.loop) < 0)
+		fail(&service, EX_OSERR, "the loop", errno);
+	open_parts(&service);
+	return serve(&service);
+}

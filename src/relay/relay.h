@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the parts of the relay have in common while it serves: one process, one loop, no thread.
+ *
+ * In the relay: as the user it was started as, under relay.policy.
+ */
+#ifndef NMNOTIFY_RELAY_H
+#define NMNOTIFY_RELAY_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "lib/log.h"
+#include "relay/inbox.h"
+#include "relay/names.h"
+#include "relay/owed.h"
+#include "relay/relay_conf.h"
+#include "relay/store.h"
+#include "relay/table.h"
+
+/* Lines of one kind: some at once, then one every now and then that says how many were left out. */
+struct allowance {
+	uint64_t second;
+	uint32_t used, left_out;
+};
+
+struct telling;
+
+struct relay {
+	sd_event *loop;
+	struct relay_conf *conf; /* another one after each reload */
+	struct inbox *inbox;
+	struct owed *owed;
+	struct store *store;
+	struct table *table; /* NULL: none */
+	struct names *names;
+	struct telling *telling;
+	bool asks_again;          /* some users' addresses the store could not tell */
+	sd_event_source *routing; /* goes on with it, when it was too much at once */
+	struct log log;
+	struct allowance told, failed, refused;
+	uint64_t events, logins, refusals, lost;
+	const char *waits; /* why nothing can be sent now, for the status; or NULL */
+};
+
+/* May a line of this kind be written? `*suppressed`: how many were not since the last one. */
+bool allowance_take(struct allowance *allowance, struct instant now, uint32_t *suppressed);
+
+/* A listener of any of the parts: a line for the log. */
+void relay_say(void *context, const char *message);
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: ISC */
+#include "relay/routing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/route.h"
+#include "relay/telling.h"
+
+/* Routes at once, before the loop looks at anything else. */
+#define AT_ONCE 1000
+
+/* ---- Letters ---- */
+
+static void refuse(struct relay *relay, const char *why)
+{
+	uint32_t suppressed;
+
+	relay->refusals++;
+	if (allowance_take(&relay->refused, instant_now(), &suppressed))
+		log_relay(&relay->log, "refused", why, false);
+}
+
+static const char *event_of(struct event *event, bool *is_news, const struct letter *letter)
+{
+	*is_news = true;
+	if (letter->is_cut)
+		return "a datagram is too long";
+	switch (letter->kind) {
+	case INBOX_BIFF: return event_of_biff(event, letter->bytes, letter->length);
+	case INBOX_CYRUS: return event_of_cyrus(event, is_news, letter->bytes, letter->length);
+	default: return event_of_notice(event, letter->bytes, letter->length);
+	}
+}
+
+/* Of biff's port nobody knows who speaks: what may be said there can be said by anybody. */
+static bool may_say(struct relay *relay, const struct letter *letter, const struct event *event)
+{
+	if (letter->kind != INBOX_NOTICE)
+		return letter->kind == INBOX_CYRUS || event->kind != EVENT_LOGIN;
+	return letter->has_sender &&
+	       relay_conf_may_say(relay->conf, letter->uid, letter->gid, event);
+}
+
+static void note_login(struct relay *relay, const struct letter *letter, const struct event *event)
+{
+	relay->logins++;
+	/* When a login that a death left unread was read is not known: it may be older than what is
+	 * owed. */
+	if (letter->read.ms != 0)
+		owed_login(relay->owed, event->user, &event->address, letter->read);
+	if (!relay_conf_never(relay->conf, &event->address))
+		store_login(relay->store, event->user, &event->address);
+}
+
+void routing_read(void *context, const struct letter *letter)
+{
+	struct relay *relay = context;
+	struct event event;
+	bool is_news;
+	const char *wrong = event_of(&event, &is_news, letter);
+
+	if (wrong == NULL && !is_news)
+		return;
+	if (wrong == NULL && !may_say(relay, letter, &event))
+		wrong = "a user who is not trusted speaks for others";
+	if (wrong != NULL) {
+		refuse(relay, wrong);
+		return;
+	}
+	relay_conf_strip(relay->conf, event.user);
+	if (event.kind == EVENT_LOGIN) {
+		note_login(relay, letter, &event);
+		return;
+	}
+	relay->events++;
+	if (owed_note(relay->owed, event.user, event.kind == EVENT_EARLY, instant_now()) == NULL)
+		refuse(relay, "as many users are owed a line as `users` allows");
+}
+
+/* ---- Routes ---- */
+
+struct lookup {
+	struct relay *relay;
+	char user[USER_NAME_MAX + 1];
+};
+
+static void add_target(struct relay *relay, struct addressee *addressee,
+	const struct route_target *target, enum via via)
+{
+	struct destination destination = { .address = target->address,
+		.port = target->port,
+		.is_udp = relay->conf->protocol == RELAY_UDP };
+
+	owed_route_add(relay->owed, addressee, &destination,
+		target->kind == ROUTE_NAME ? target->name : NULL, via);
+}
+
+/* Those that may be told. */
+static unsigned add_last(struct relay *relay, struct addressee *addressee,
+	const struct route_target *target, const struct last_addresses *last)
+{
+	struct route_target one = *target;
+	unsigned count = 0;
+
+	one.kind = ROUTE_ADDRESS;
+	for (unsigned i = 0; i < last->count && count < target->last; i++) {
+		one.address = last->address[i];
+		if (relay_conf_never(relay->conf, &one.address))
+			continue;
+		add_target(relay, addressee, &one, target->last == 1 ? VIA_LAST : VIA_ONE_OF);
+		count++;
+	}
+	return count;
+}
+
+static bool needs_store(const struct route *route)
+{
+	for (unsigned i = 0; i < route->count; i++)
+		if (route->target[i].kind == ROUTE_LAST)
+			return true;
+	return false;
+}
+
+static void route(struct relay *relay, struct addressee *addressee, const struct route *route,
+	const struct last_addresses *last)
+{
+	unsigned known = 0, i;
+
+	owed_route_begin(relay->owed, addressee);
+	for (i = 0; i < route->fallback; i++) {
+		if (route->target[i].kind == ROUTE_LAST)
+			known += add_last(relay, addressee, &route->target[i], last);
+		else
+			add_target(relay, addressee, &route->target[i], VIA_CONFIGURED);
+	}
+	for (; i < route->count && known == 0; i++)
+		add_target(relay, addressee, &route->target[i], VIA_CONFIGURED);
+	if (last->is_remembered && known == 0 && needs_store(route))
+		relay->asks_again =
+			true; /* it stays owed: the store may know more when it is back */
+	else
+		owed_route_end(relay->owed, addressee);
+}
+
+/* The store has answered: the configuration, and what is owed, may be others by now. */
+static void looked_up(void *context, const struct last_addresses *last)
+{
+	struct lookup *lookup = context;
+	struct relay *relay = lookup->relay;
+	struct addressee *addressee = owed_find(relay->owed, lookup->user);
+	static struct route found;
+
+	if (addressee != NULL) {
+		route_find(relay->conf, relay->table, lookup->user, &found);
+		route(relay, addressee, &found, last);
+		telling_wake(relay->telling);
+	}
+	free(lookup);
+}
+
+static void look_up(struct relay *relay, const char *user)
+{
+	struct lookup *lookup = malloc(sizeof(*lookup));
+
+	if (lookup == NULL) {
+		relay->asks_again = true;
+		return;
+	}
+	lookup->relay = relay;
+	memcpy(lookup->user, user, strlen(user) + 1);
+	store_look_up(relay->store, user, looked_up, lookup);
+}
+
+static void route_one(struct relay *relay, struct addressee *addressee)
+{
+	static const struct last_addresses nothing;
+	static struct route found;
+	const char *user = addressee_name(addressee);
+
+	route_find(relay->conf, relay->table, user, &found);
+	if (found.wrong != NULL)
+		refuse(relay, found.wrong);
+	if (needs_store(&found))
+		look_up(relay, user);
+	else
+		route(relay, addressee, &found, &nothing);
+}
+
+static int go_on(sd_event_source *source, void *context)
+{
+	struct relay *relay = context;
+
+	(void)source;
+	routing_go_on(relay);
+	telling_go_on(relay->telling);
+	return 0;
+}
+
+void routing_go_on(struct relay *relay)
+{
+	struct addressee *addressee = NULL;
+
+	for (unsigned i = 0; i < AT_ONCE && (addressee = owed_unrouted(relay->owed)) != NULL; i++)
+		route_one(relay, addressee);
+	if (addressee == NULL)
+		return;
+	if (relay->routing == NULL)
+		(void)sd_event_add_defer(relay->loop, &relay->routing, go_on, relay);
+	else
+		(void)sd_event_source_set_enabled(relay->routing, SD_EVENT_ONESHOT);
+}
+
+void routing_ask_again(struct relay *relay)
+{
+	if (!relay->asks_again)
+		return;
+	relay->asks_again = false;
+	owed_reroute_lost(relay->owed);
+	routing_go_on(relay);
+	telling_go_on(relay->telling);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: ISC */
+#include "relay/sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "sender/notice.h"
+
+/* ---- Handed over ---- */
+
+static bool kind_of(int fd, const char *name, enum inbox_kind *kind)
+{
+	if (sd_is_socket(fd, AF_UNIX, SOCK_DGRAM, 0) > 0)
+		*kind = strcmp(name, CYRUS_SOCKET_NAME) == 0 ? INBOX_CYRUS : INBOX_NOTICE;
+	else if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_DGRAM, 0, 0) > 0)
+		*kind = INBOX_BIFF;
+	else
+		return false;
+	return true;
+}
+
+int sockets_take(struct socket socket[static SOCKETS_MAX], struct text *wrong)
+{
+	char **names = NULL;
+	int count = sd_listen_fds_with_names(0, &names);
+
+	if (count <= 0 || count > SOCKETS_MAX) {
+		text_add(wrong,
+			count <= 0 ? "systemd has handed over no socket: with -l the relay "
+				     "makes its own"
+				   : "more than %d sockets are too many",
+			SOCKETS_MAX);
+		return -1;
+	}
+	for (int i = 0; i < count; i++) {
+		socket[i].fd = SD_LISTEN_FDS_START + i;
+		if (!kind_of(socket[i].fd, names[i], &socket[i].kind)) {
+			text_add(wrong,
+				"socket %s is not for datagrams, be it of Unix or UDP: "
+				"ListenDatagram= makes one",
+				names[i]);
+			return -1;
+		}
+	}
+	return count;
+}
+
+/* ---- Made ---- */
+
+/* Somebody answers there, or it is something else. */
+static bool is_taken(int fd, const struct sockaddr_un *address, struct text *wrong)
+{
+	struct stat st;
+
+	if (lstat(address->sun_path, &st) != 0)
+		return false;
+	if (!S_ISSOCK(st.st_mode))
+		text_add(wrong, "%s is there already, and no socket", address->sun_path);
+	else if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		text_add(wrong, "%s: another process answers there", address->sun_path);
+	else
+		(void)unlink(address->sun_path); /* bind(2) says if that has failed */
+	return wrong->length != 0;
+}
+
+static int local_make(const char *path, struct text *wrong)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		text_add(wrong, "%s: the name of a socket has at most %u bytes", path,
+			(unsigned)sizeof(address.sun_path) - 1);
+		return -1;
+	}
+	memcpy(address.sun_path, path, strlen(path));
+	fd = fd_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK);
+	if (fd >= 0 && is_taken(fd, &address, wrong)) {
+		(void)close(fd);
+		return -1;
+	}
+	if (fd >= 0)
+		(void)close(fd); /* it may be connected: another one */
+	fd = fd_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK);
+	/* Any local user may announce his own mail. */
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+		chmod(path, 0666) == 0)
+		return fd;
+	text_add(wrong, "%s: %s", path, strerror(errno));
+	fd_close_if_open(fd);
+	return -1;
+}
+
+static int biff_make(const struct relay_port *port, struct text *wrong)
+{
+	struct sockaddr_storage address;
+	socklen_t size = source_to_sockaddr(&port->address, port->port, &address);
+	int fd = fd_socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK);
+	char bytes[SOURCE_TEXT_MAX];
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, size) == 0)
+		return fd;
+	text_add(wrong, "biff %s:%u: %s", source_text(&port->address, bytes), port->port,
+		strerror(errno));
+	fd_close_if_open(fd);
+	return -1;
+}
+
+static bool add(struct socket *socket, int *count, int fd, enum inbox_kind kind)
+{
+	if (fd < 0)
+		return false;
+	socket[(*count)++] = (struct socket){ .fd = fd, .kind = kind };
+	return true;
+}
+
+int sockets_make(
+	const struct relay_conf *conf, struct socket socket[static SOCKETS_MAX], struct text *wrong)
+{
+	const char *path = conf->socket.text != NULL ? conf->socket.text : NOTICE_SOCKET;
+	int count = 0;
+
+	if (!add(socket, &count, local_make(path, wrong), INBOX_NOTICE) ||
+		(conf->biff.port != 0 &&
+			!add(socket, &count, biff_make(&conf->biff, wrong), INBOX_BIFF)) ||
+		(conf->cyrus.text != NULL &&
+			!add(socket, &count, local_make(conf->cyrus.text, wrong), INBOX_CYRUS)))
+		return -1;
+	return count;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where local programs speak to the relay: sockets that systemd hands over, or, by hand, our own.
+ *
+ * In the relay: as the user it was started as, before it is confined.
+ */
+#ifndef NMNOTIFY_SOCKETS_H
+#define NMNOTIFY_SOCKETS_H
+
+#include "lib/text.h"
+#include "relay/inbox.h"
+#include "relay/relay_conf.h"
+
+/* Different sockets may be of one kind. */
+#define SOCKETS_MAX 16
+
+/* By this name (FileDescriptorName=) Cyrus's socket is known from the others. */
+#define CYRUS_SOCKET_NAME "cyrus"
+
+struct socket {
+	int fd;
+	enum inbox_kind kind;
+};
+
+/* Those that systemd hands over. How many, or -1, and the text gets what is wrong. */
+int sockets_take(struct socket socket[static SOCKETS_MAX], struct text *wrong);
+
+/* Those that the configuration names, made anew; a socket's name that nobody answers at is free.
+ * Likewise. */
+int sockets_make(const struct relay_conf *conf, struct socket socket[static SOCKETS_MAX],
+	struct text *wrong);
+
+#endif

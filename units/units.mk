@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: ISC
+#
+# What is installed where, of either end: programs, pages, units. `make` of ../Makefile does it.
+
+LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%)
+HAS_RELAY := $(filter nmnotify-relay,$(SENDER_PROGRAMS))
+SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login $(HAS_RELAY:%=$(SBINDIR)/%)
+PAGES := $(wildcard man/*.[1-9])
+SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 \
+	$(if $(HAS_RELAY),man/nmnotify-relay.8 man/nmnotify-relay.conf.5),$(PAGES))
+UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
+RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket .service))
+WATCH_UNITS := nmnotify-watch@.path nmnotify-watch@.service
+# What only younger systemds know is in drop-ins; older ones would warn of it.
+since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
+dropins = $(if $(call since,253),$(patsubst %,%.d/notify-reload.conf,$(filter %d.service %relay.service,$(1)))) \
+	$(if $(call since,254),$(patsubst %,%.d/restart-steps.conf,$(filter %d.service %relay.service,$(1)))) \
+	$(if $(call since,255),$(patsubst %,%.d/poll-limit.conf,$(filter %.socket,$(1))))
+DROPINS := $(call dropins,$(UNITS))
+RELAY_DROPINS := $(call dropins,$(RELAY_UNITS))
+# Text files: from where, a colon, to where.
+page_text = $(1):$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page))) \
+	$(foreach unit,$(RELAY_UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
+	$(foreach unit,$(WATCH_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
+	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \
+	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
+		units/nmnotify-relay.conf:$(DOCDIR)/nmnotify-relay.conf.example)
+LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES),$(PAGES)),$(call page_text,$(page))) \
+	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
+	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
+	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
+		units/$(notdir $(dropin)):$(directory)/$(dropin))) \
+	units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf \
+	units/nmnotify.tmpfiles:$(TMPFILESDIR)/nmnotify.conf \
+	units/inetd.conf:$(DOCDIR)/inetd.conf units/xinetd:$(DOCDIR)/xinetd \
+	units/nmnotify.conf:$(DOCDIR)/nmnotify.conf.example
