@@ -5,6 +5,10 @@
 # The targets need clang's libFuzzer. Where it is missing they are not built, and not run.
 FUZZ_CC ?= clang
 FUZZ := line conf executable source connection users network request state policy sender
+FUZZ_RELAY := event names relay_conf redis owed
+ifneq ($(RELAY),no)
+FUZZ += $(FUZZ_RELAY)
+endif
 FUZZ_FLAGS = -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(WARNINGS) $(DEFINES) $(EXTRA)
 FUZZ_CORE := $(TESTED) lib/service $(filter-out %/nmnotifyd,$(call sources,daemon))
 FUZZ_PROBE := int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long); \
@@ -24,9 +28,16 @@ fuzz-programs:
 $(FUZZ:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/core.a
 	$(call say,FUZZ,$@)
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP -o $@ $< \
-		$(BUILD)/fuzz/core.a $(FUZZ_LIBRARIES)
+		$(FUZZ_ARCHIVES) $(BUILD)/fuzz/core.a $(FUZZ_LIBRARIES)
 
 $(BUILD)/fuzz/policy: FUZZ_LIBRARIES = -lseccomp
+
+$(FUZZ_RELAY:%=$(BUILD)/fuzz/%): FUZZ_ARCHIVES = $(BUILD)/fuzz/relay.a
+$(FUZZ_RELAY:%=$(BUILD)/fuzz/%): FUZZ_LIBRARIES = $(RELAY_END)
+$(FUZZ_RELAY:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/relay.a
+
+$(BUILD)/fuzz/relay.a: $(RELAY_TESTED:%=$(BUILD)/fuzz/core/%.o) $(BUILD)/fuzz/core/relay-policies.o
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/fuzz/core.a: $(FUZZ_CORE:%=$(BUILD)/fuzz/core/%.o)
 	$(Q)rm -f $@ && ar rcs $@ $^

@@ -6,6 +6,7 @@ What the first bytes mean is said at the top of the target. Without seeds a fuzz
 as well, but not in the seconds that `make check` gives it."""
 
 import random
+import struct
 import sys
 from pathlib import Path
 
@@ -18,12 +19,38 @@ def piece(data):
     return bytes([len(data)]) + data
 
 
+def redis():
+    """Answers to what redis.c asks: greeting, login, look, claim, release, look."""
+    fine = b"+OK\r\n:1\r\n*2\r\n$9\r\n192.0.2.7\r\n$11\r\n2001:db8::1\r\n:0\r\n:1\r\n*0\r\n"
+    yield b"\xff" + fine
+    yield b"\x00" + fine
+    yield b"\x07" + fine.replace(b":0", b":5000")
+    yield b"\xff-NOAUTH Authentication required.\r\n"
+    yield b"\xff" + fine.replace(b"*2\r\n$9\r\n192.0.2.7\r\n$11\r\n2001:db8::1\r\n", b"-WRONGTYPE Operation\r\n")
+    yield b"\xff+OK\r\n:1\r\n$-1\r\n*-1\r\n"
+    yield b"\xff+OK\r\n:1\r\n*8\r\n" + b"$9\r\nfe80::1%1\r\n" * 8
+
+
 def line():
     """How, two bytes of where pieces end, the bytes."""
     for how in (0, 1, 2, 3, 4, 5, 6, 8, 12, 0x50, 0x52):
         for cuts in (b"\x00\x00", b"\x10\x20", b"\xff\xff"):
             for text in (LINE, BARE, LINE + b"x", LINE[:-1], b"x" * 20, b"", LINE + LINE):
                 yield bytes([how]) + cuts + text
+
+
+def names():
+    """A name; or an answer: id, wrong, count, time to live, nothing, and addresses with bits, scope and bytes."""
+    for name in (b"a.test", b"A-1_b.Test.", b"127.1", b".".join([b"a" * 63] * 3 + [b"b" * 61]), b"a..b", b"-", b"x" * 64):
+        yield b"\x01" + name
+    four, six, link = (
+        struct.pack("=II16s", 32, 0, bytes([192, 0, 2, 1])),
+        struct.pack("=II16s", 128, 0, bytes([0x20, 1, 0x0D, 0xB8])),
+        struct.pack("=II16s", 128, 2, bytes([0xFE, 0x80]) + bytes(13) + b"\x01"),
+    )
+    for wrong, lives, *addresses in ((0, 60, four), (0, 60, four, six), (0, 1 << 31, link, six, four), (0, 9, *[six] * 16), (1, 0), (9, 0)):
+        head = struct.pack("=QIIII", 7, wrong, len(addresses), lives, 0)
+        yield b"\x00" + head + b"".join(addresses).ljust(16 * 24, b"\0")
 
 
 def conf():
@@ -201,6 +228,39 @@ def policy():
         )
 
 
+def event():
+    notices = (b"mail alice", b"early a b", b"login alice 192.0.2.7", b"login a b ::ffff:192.0.2.7", b"login a fe80::1%1", b"mail ")
+    for text in (*notices, b"login alice", b"mail " + b"x" * 254, b"early " + b"x" * 255, b"mail a\n"):
+        yield b"\0" + text
+    biff = (b"alice@0\0", b"alice@-1\n\0", b"alice@1110:/var/mail/a@1", b"a@b@1", b"@1", b"alice@", b"alice@1x", b"a\n@1")
+    for text in biff:
+        yield b"\1" + text
+    event = b"external\0EVENT\0\0\0\x000\0"
+    yield b"\2external\0MAIL\0\0alice\0INBOX\x000\0From: x\n\0"
+    yield b"\2external\0MAIL\0\0alice\0INBOX\x002\0a\0b\0\0"
+    yield b"\2" + event + b'{"event":"MessageNew","user":"alice","x":[1,2.5,null,{"y":true}]}\0'
+    yield b"\2" + event + b'{"event":"Login","service":"imap","clientIP":"::ffff:192.0.2.7","user":"\\u00e9"}\0'
+    yield b"\2" + event + b'{"event":"MessageNew","user":"a\\u0000"}\0'
+    yield b"\2" + event + b"[" * 3000 + b"\0"
+
+
+def relay_conf():
+    yield b"user alice 192.0.2.7 [2001:db8::7]:7979\nuser bob last\nuser carol last 3\nuser *@lists.example.org none\nuser * last 192.0.2.9\n"
+    yield b"-o user dora home.dora.example.org\n-o port 7979\ntable lmdb:/etc/nmnotify/users\n"
+    yield (
+        b"# all of it\nsocket /run/x\nbiff 127.0.0.1:512\ncyrus /run/y\nstore redis://h:1/2\npassword-file /p\n"
+        b"trust root 8 :mail\nstrip-domain mx.test\nnever default 10.0.0.0/8 2001:db8::/32\nsettle 2s\ninterval 5s\n"
+        b"timeout 10s\nkeep 1h\nlast-for 30d\nmost 4096\nusers 1000000\nport 79\nprotocol udp\nsource 127.0.0.1 ::1\n"
+        b"log stderr\nidle 60s\nstate /var/x\nuser alice 192.0.2.7 last:80 8 fe80::1%1 x.example:7\n"
+    )
+    for word in (b"192.0.2.256", b"[::1", b"fe80::1", b"a@b", b"1,2", b"last 9", b"none none", b"x" * 64, b"3", b"LAST", b"::", b"a..b"):
+        yield b"user a " + word + b"\n"
+    yield b"user * last\nuser a none\nuser a*b last\nuser *a*b* none\ntable lmdb:/x\n"
+    yield b"".join(b"user u%d@x.example last 192.0.2.1\n" % i for i in range(300)) + b"user u* none\n"
+    yield b"user " + b"*a" * 100 + b" last\nuser " + b"x" * 255 + b" none\n"
+    yield b"strip-domain *.x\nnever any\nsource x\nbiff 1.2.3.4:5\ntrust :\nstore x\n"
+
+
 def sender():
     glibc = b"".join(b"%s     %s\n" % (a, t) for a in (b"2001:db8::7", b"192.0.2.7") for t in (b"STREAM x", b"DGRAM", b"RAW"))
     for kind in range(4):
@@ -210,9 +270,20 @@ def sender():
         yield bytes([kind]) + b"x" * 507 + b"\0" + b"".join(b"192.0.2.%d\n" % i for i in range(40))
 
 
+def owed():
+    rng = random.Random(1)
+    for kind in (0, 2, 3):
+        for length in (50, 200, 800, 2000):
+            yield bytes([kind]) + rng.randbytes(length)
+    # A letter in the first slot with too great a length; one whose length a death left out; and one that was being emptied.
+    yield b"\x03\x01" + (8).to_bytes(4, "little") + b"\x03\xff\xff\0\0" + (88).to_bytes(4, "little") + b"\x03mail"
+    for text in (b"mail alice", b"\0ail alice", b"alice@0\n\0", b"x" * 200):
+        yield b"\x03\x01" + (88).to_bytes(4, "little") + bytes([len(text) - 1]) + text
+
+
 def main():
     base = Path(sys.argv[1])
-    for target in (line, conf, executable, source, connection, users, network, request, state, policy, sender):
+    for target in (line, conf, executable, source, connection, users, network, request, state, policy, sender, event, names, relay_conf, redis, owed):
         folder = base / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(target()):

@@ -33,7 +33,8 @@ def built_in(folder, build, *words):
     """Of a copy of the source in that folder."""
     folder.mkdir(parents=True)
     shutil.copy(PROJECT / "Makefile", folder)
-    shutil.copytree(PROJECT / "src", folder / "src")
+    for part in ("src", "units"):
+        shutil.copytree(PROJECT / part, folder / part)
     done = make(folder, f"BUILD={build}", *words)
     if done.returncode != 0 or done.stdout:
         diag(done.stdout)

@@ -126,6 +126,52 @@ HAND_WRITTEN = [
     (("network",), "fcntl64", (4, 36), ALLOW),
     *((("network",), name, (4, command), EPERM) for name in ("fcntl", "fcntl64") for command in
       (0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 37, 38, 1024, 1033)),
+    # The relay: nobody connects to it, and it executes what is behind one descriptor, and nothing else.
+    *((("relay",), name, (0,), EPERM) for name in NEVER),
+    *((("relay",), name, (2, 1, 0), EPERM) for name in ("listen", "accept", "accept4", "open", "creat", "openat2", "execve",
+      "fork", "vfork", "tgkill", "tkill", "ioctl", "chmod", "fchmod", "fchmodat", "chown", "fchownat", "link", "linkat",
+      "symlink", "symlinkat", "mknodat", "memfd_create", "chdir", "setuid", "setresuid", "setgroups", "seccomp",
+      "socketcall", "pidfd_open", "shmget", "setxattr", "ipc")),
+    *((("relay",), "socket", (family, kind, 0), ALLOW) for family in (2, 10) for kind in (1, 2, 0x80801)),
+    *((("relay",), "socket", (family, 3, 0), EPERM) for family in (0, 2, 3, 10, 17, 38, 40)),
+    *((("relay",), "socket", (2, kind, protocol), EPERM) for kind in (1, 2) for protocol in (1, 33, 132, 136, 262)),
+    *((("relay",), "socket", (16, 3, protocol), EPERM) for protocol in range(1, 22)),
+    (("relay",), "socket", (16, 3, 0), ALLOW),
+    (("relay",), "socketpair", (2, 1, 0), EPERM),
+    (("relay",), "execveat", (4, 1, 1, 1, 0x1000), ALLOW),
+    *((("relay",), "execveat", (fd, 1, 1, 1, flags), EPERM) for fd, flags in ((3, 0x1000), (5, 0x1000), (4, 0), (4, 0x1100))),
+    *((("relay",), name, (0, 4096, protection, 2, fd), ALLOW) for name in ("mmap", "mmap2") for protection, fd in
+      ((0, 0xFFFFFFFF), (1, 5), (3, 5), (3, 0xFFFFFFFF), (5, 5))),
+    *((("relay",), name, (0, 4096, protection, 2, fd), EPERM) for name in ("mmap", "mmap2") for protection, fd in
+      ((5, 0xFFFFFFFF), (7, 5), (7, 0xFFFFFFFF), (4, 5), (6, 5))),
+    *((("relay",), "mprotect", (0, 4096, protection), EPERM) for protection in (4, 5, 6, 7)),
+    (("relay",), "setsockopt", (0, 6, 31), EPERM),
+    *((("relay",), name, (4, command), EPERM) for name in ("fcntl", "fcntl64") for command in (5, 6, 7, 8, 15, 36, 37, 1024, 1033)),
+    # What looks up names: no file, no process, no socket but for UDP and TCP, and nobody connects to it.
+    *((("resolver",), name, (0,), EPERM) for name in NEVER),
+    *((("resolver",), name, (2, 1, 0), EPERM) for name in ("execve", "execveat", "openat", "openat2", "open", "creat",
+      "bind", "listen", "accept", "accept4", "write", "pwrite64", "sendmsg", "sendmmsg", "recvmsg", "recvmmsg", "fork", "vfork",
+      "clone", "kill", "tgkill", "mprotect", "dup", "dup2", "dup3", "ioctl", "shutdown", "prctl", "socketcall", "socketpair",
+      "memfd_create", "stat", "unlinkat", "readlinkat", "setrlimit", "prlimit64", "rt_sigaction", "futex", "seccomp")),
+    *((("resolver",), "socket", (family, 1, 0), EPERM) for family in (0, 1, 3, 16, 17, 38, 40)),
+    *((("resolver",), "socket", (2, 3, protocol), EPERM) for protocol in (0, 1, 255)),
+    *((("resolver",), "socket", (2, kind, protocol), EPERM) for kind in (1, 2) for protocol in (1, 33, 132, 136, 262)),
+    *((("resolver",), name, (fd,), EPERM) for name in ("close", "connect", "writev") for fd in (3, 4, 5)),
+    *((("resolver",), name, (fd,), ALLOW) for name in ("close", "connect", "writev") for fd in (6, 1023)),
+    *((("resolver",), "writev", (fd,), EPERM) for fd in (0, 1, 2)),
+    *((("resolver",), "sendto", (fd, 0, 0, flags, 0, 0), ALLOW) for fd in (3, 6) for flags in (0, 0x4000)),
+    *((("resolver",), "sendto", (6, 0, 0, flags, 0, 0), EPERM) for flags in (1, 4, 0x20000000)),
+    *((("resolver",), "sendto", (6, 0, 0, 0, address, 0), EPERM) for address in (1, 1 << 32, 1 << 63)),
+    *((("resolver",), "read", (fd,), EPERM) for fd in (0, 3, 4, 6)),
+    (("resolver",), "read", (5,), ALLOW),
+    *((("resolver",), "fcntl", (6, command), ALLOW) for command in (1, 2, 3, 4)),
+    *((("resolver",), "fcntl", (6, command), EPERM) for command in (0, 5, 6, 7, 8, 15, 36, 37, 1024, 1030, 1033)),
+    *((("resolver",), "fcntl", (fd, 4), EPERM) for fd in (3, 4, 5)),
+    *((("resolver",), "setsockopt", (6, level, option), EPERM) for level, option in ((0, 1), (1, 1), (6, 2), (6, 31), (41, 1))),
+    (("resolver",), "setsockopt", (6, 6, 1), ALLOW),
+    *((("resolver",), name, (0, 4096, 3, 0x22, 0xFFFFFFFF), ALLOW) for name in ("mmap", "mmap2")),
+    *((("resolver",), name, (0, 4096, rights, 0x22, fd), EPERM) for name in ("mmap", "mmap2")
+      for rights, fd in ((7, 0xFFFFFFFF), (5, 0xFFFFFFFF), (1, 0xFFFFFFFF), (3, 0), (3, 3))),
 ]
 
 

@@ -37,7 +37,9 @@ from nmtest import BUILD, PROJECT, until
 PACKAGES = (
     "systemd,systemd-sysv,dbus,libpam-systemd,nftables,iproute2,sudo,netbase,netcat-openbsd,"
     "isync,fetchmail,getmail6,offlineimap3,mpop,maildrop,procmail,dovecot-imapd,dovecot-pop3d,"
-    "openbsd-inetd,ucspi-tcp,ipsvd,socat,openssl,stunnel4,polkitd,procps"
+    "openbsd-inetd,ucspi-tcp,ipsvd,socat,openssl,stunnel4,polkitd,procps,"
+    # The relay's libraries have other names in each release: there it is built anew.
+    "gcc,libc6-dev,libc-ares-dev,libjansson-dev,liblmdb-dev,libseccomp-dev,libsystemd-dev,make"
 )
 # It excludes the other inetd, so it is only unpacked, into /opt; what it needs, that one has brought.
 UNPACKED = "xinetd"
@@ -50,7 +52,7 @@ rm {UNPACKED}_*.deb
 # They are there for some tests, and not to be started in all of them.
 MASKED = ("dovecot.service", "fetchmail.service", "inetd.service", "stunnel4.service")
 # With another list, another tree.
-STAMP = f"6 {PACKAGES} {UNPACKED}\n"
+STAMP = f"7 {PACKAGES} {UNPACKED}\n"
 BOOT_SECONDS = 60
 # Processes of the container are never the test's own.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -162,6 +164,29 @@ def _make_tree(release):
     (fresh / "stamp").write_text(STAMP)
     shutil.rmtree(tree(release), ignore_errors=True)
     os.rename(fresh, tree(release))
+
+
+def relay(release):
+    """The relay, as the release's own libraries want it."""
+    if release == own_release():
+        return BUILD / "nmnotify-relay"
+    root, place = tree(release) / "root", f"build/relay-{release}"
+    with open(f"{tree(release)}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["mount", "--bind", str(PROJECT), str(root / "mnt")], check=True)
+        try:
+            made = subprocess.run(
+                ["chroot", str(root), "make", "-s", "-C", "/mnt", f"BUILD={place}", f"{place}/nmnotify-relay"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                env=ENVIRONMENT,
+            )
+        finally:
+            subprocess.run(["umount", str(root / "mnt")], check=True)
+    if made.returncode != 0:
+        raise RuntimeError(f"the relay cannot be built in {root}: {made.stderr}")
+    return PROJECT / place / "nmnotify-relay"
 
 
 # ---- Control groups ----
@@ -282,6 +307,7 @@ class Container:
             stdout=subprocess.DEVNULL,
             env={k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))},
         )
+        shutil.copy(relay(self.release), self.root / "usr/local/sbin/nmnotify-relay")
 
     def write(self, path, text, mode=0o644):
         """A file in the container, with its directories."""

@@ -406,6 +406,9 @@ def inetd_waits():
 
 
 def readme_rest():
+    for part in ("sudo make install-sender", "user    alice  192.0.2.79", "sudo nmnotify-relay -t", "sudo nmnotify-send -e -u alice"):
+        docs.run_by("systemd/relay.t", "README.md", part)
+    docs.shown("README.md", "postconf", "Postfix, which is not installed here")
     targets = [line.split("  ")[0] for line in docs.take("README.md", "make demo").splitlines()]
     for part in MAKES:
         targets.append(docs.take("README.md", part).strip())
@@ -428,7 +431,7 @@ def readme_rest():
 
 # What README says of make in running text.
 MAKES = ("make install-sender", "make install", "make lint", "make bench\n", "make bench-quick", "make SYSTEMD=no", "make check\n", "make clean all")
-MAKES += ("make CROSS", "make quick", "make check-mail", "make check-image", "make check-long", "make fuzz", "make coverage")
+MAKES += ("make clean all RELAY=no", "make install-listener", "make CROSS", "make quick", "make check-mail", "make check-image", "make check-long", "make fuzz", "make coverage")
 
 
 # ---- Every fetcher, in both pairs ----
@@ -902,6 +905,37 @@ def senders_hooks():
     docs.shown(page, "$ nmnotify-send -e", "integration/direct.t sends to hosts of all kinds")
 
 
+def relay_units():
+    """What relay.t types, and the rest of what the relay's page and units say."""
+    page = "man/nmnotify-relay.8"
+    for name, part in (
+        (page, "systemctl enable --now nmnotify-relay.socket"),
+        (page, "systemctl enable nmnotify-relay-biff.socket"),
+        (page, "systemctl --user enable"),
+        (page, "cat >try.conf"),
+        (page, "sysctl -w"),
+        (page, "systemctl restart nmnotify-relay.service"),
+        (page, "systemd-analyze security"),
+        ("units/nmnotify-relay-biff.socket", "systemctl enable"),
+        ("units/nmnotify-relay-cyrus.socket", "systemctl enable"),
+        ("units/user/nmnotify-watch@.path", "systemctl --user enable"),
+        ("units/user/nmnotify-watch@.service", "systemd-run"),
+    ):
+        docs.run_by("systemd/relay.t", name, part)
+    mail = "a mail system's configuration, which is not installed here"
+    for part in ("notifysocket:", "|/usr/local/bin/nmnotify-send -n -u alice", "cc ", "TRAP=", "service imap {"):
+        docs.shown(page, part, mail)
+    docs.shown(page, "users owed", "the form of the status")
+    for part in ("systemctl reload", "systemctl status", "systemctl status"):
+        docs.shown(page, part, "a name; relay.t reloads")
+    docs.shown("units/nmnotify-relay-cyrus.socket", "notifysocket:", mail)
+    docs.shown("units/nmnotify-relay-biff.socket", "ListenDatagram=", "a part of what the unit has")
+    for part in ("PrivateUsers=", "ReadWritePaths="):
+        docs.shown("units/nmnotify-relay.service", part, "what is not there, and why")
+    for part in ("alice", "bob", "trust", "never", "strip-domain", "interval", "last-for", "source"):
+        docs.shown("units/nmnotify-relay.conf", part, "unit/relay_conf.c reads each line")
+
+
 # ---- User instances ----
 
 
@@ -1026,6 +1060,7 @@ TESTS = (
     shipped_configuration,
     shipped_comments,
     senders_hooks,
+    relay_units,
     user_instances,
     reload,
     upgrade,

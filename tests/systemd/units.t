@@ -19,9 +19,11 @@ from nmtest import BUILD, PROJECT, diag, equal, ok, skip
 SYSTEM, USER = "lib/systemd/system", "usr/lib/systemd/user"
 SOCKETS = ("nmnotify.socket", "nmnotifyd.socket")
 SERVICES = ("nmnotify@.service", "nmnotifyd.service")
+RELAY = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-relay-cyrus.socket", "nmnotify-relay.service")
+WATCH = ("nmnotify-watch@.path", "nmnotify-watch@.service")
 # systemd-analyze security, in tenths. It does not see the programs' own filters, and counts those that
 # the units leave to them.
-EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53}
+EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53, "nmnotify-relay.service": 13}
 # systemd.exec(5): each of them gives the service a mount namespace of its own.
 TAKE_MOUNTS = (
     "PrivateMounts PrivateTmp PrivateDevices PrivateIPC ProtectSystem ProtectHome ProtectProc ProcSubset "
@@ -87,8 +89,9 @@ class Root:
 
 def verify():
     with Root() as root:
-        for directory, manager in ((SYSTEM, "--system"), (USER, "--user")):
-            for unit in (*SOCKETS, *SERVICES):
+        both = (*SOCKETS, *SERVICES)
+        for directory, manager, units in ((SYSTEM, "--system", both + RELAY), (USER, "--user", both + WATCH)):
+            for unit in units:
                 result = root.analyze(directory, "verify", "--man=no", manager, f"./{unit}")
                 said = result.stdout + result.stderr
                 equal((result.returncode, said), (0, ""), f"verify {manager} {unit}: clean")
@@ -143,6 +146,11 @@ def no_outage():
                 equal(settings.get("FreeBind"), "yes", f"{directory}/{unit}: may be earlier than its address")
                 ok("ListenDatagram" not in settings, f"{directory}/{unit}: UDP is opt-in")
                 ok("DeferAcceptSec" in settings, f"{directory}/{unit}: silence starts nothing")
+        for directory, unit in [(SYSTEM, unit) for unit in RELAY] + [(USER, unit) for unit in WATCH]:
+            settings = dict(root.settings(directory, unit))
+            limits = ["StartLimitIntervalSec"] if unit.endswith("service") else ["TriggerLimitIntervalSec", "TriggerLimitBurst"]
+            equal({settings.get(key) for key in limits}, {"0"}, f"{directory}/{unit}: no limit of starts")
+        for directory in (SYSTEM, USER):
             settings = dict(root.settings(directory, "nmnotifyd.service"))
             equal(settings.get("StartLimitIntervalSec"), "0", f"{directory}/nmnotifyd.service: no start limit")
             for unit in SERVICES:
@@ -154,18 +162,20 @@ def no_outage():
 def younger_systemd():
     """Drop-ins for what this systemd may not know."""
     version = subprocess.run(["systemctl", "--version"], capture_output=True, text=True).stdout.split()[1]
-    for number, wanted in ((252, 0), (253, 2), (254, 4), (255, 8)):
+    for number, wanted in ((252, 0), (253, 3), (254, 6), (255, 13)):
         with Root(f"SYSTEMD_VERSION={number}") as root:
             dropins = sorted(p.relative_to(root.path) for p in root.path.rglob("*.d/*.conf"))
             dropins = [p for p in dropins if "systemd" in p.parts and p.parts[-3] in ("system", "user")]
             equal(len(dropins), wanted, f"systemd {number}: {wanted} drop-ins")
             if int(version.split(".")[0]) >= number:
                 for directory, manager in ((SYSTEM, "--system"), (USER, "--user")):
-                    units = [f"./{unit}" for unit in (*SOCKETS, *SERVICES)]
+                    own = RELAY if directory == SYSTEM else WATCH
+                    units = [f"./{unit}" for unit in (*SOCKETS, *SERVICES, *own)]
                     said = root.analyze(directory, "verify", "--man=no", manager, *units).stderr
                     equal(said, "", f"systemd {number}: verify {manager}: clean")
             make(root.path, "uninstall", f"SYSTEMD_VERSION={number}")
-            left = [p for p in root.path.rglob("*nmnotify*") if p.name != "nmnotify.conf" and p.is_file()]
+            conf = ("nmnotify.conf", "nmnotify-relay.conf")
+            left = [p for p in root.path.rglob("*nmnotify*") if p.name not in conf and p.is_file()]
             left += [p for p in root.path.rglob("*.socket.d")] + [p for p in root.path.rglob("*.service.d")]
             equal(left, [], f"systemd {number}: make uninstall leaves none of it")
 

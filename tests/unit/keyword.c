@@ -28,7 +28,8 @@ static void keyword_example_is_taken(void **state)
 		char line[64];
 
 		assert_string_not_equal(keywords[i].example, "");
-		(void)snprintf(line, sizeof(line), "%s %s", keywords[i].name, keywords[i].example);
+		(void)snprintf(line, sizeof(line), "%.13s %.24s", keywords[i].name,
+			keywords[i].example);
 		memset(&conf, 0, sizeof(conf));
 		said[0] = '\0';
 		conf_begin(&conf, report, NULL);
@@ -61,6 +62,8 @@ struct paint {
 	enum colour colour;
 	struct span dries;
 	bool mixed;
+	struct long_span lasts;
+	uint32_t coats;
 	struct said said;
 };
 
@@ -71,6 +74,10 @@ static const struct keyword table[] = {
 	{ "dries", "2h", .type = keyword_span, .most = 1, KEYWORD_MEMBER(struct paint, dries),
 		.least = 1000, .initial.span.ms = 7200000 },
 	{ "mixed", "yes", .type = keyword_yes_no, .most = 1, KEYWORD_MEMBER(struct paint, mixed) },
+	{ "lasts", "30d", .type = keyword_long_span, .most = 1, KEYWORD_MEMBER(struct paint, lasts),
+		.least = 60, .greatest = 100 * 86400, .initial.long_span.s = 864000 },
+	{ "coats", "2", .type = keyword_number, .most = 1, KEYWORD_MEMBER(struct paint, coats),
+		.least = 1, .greatest = 4294967295, .initial.number = 3 },
 };
 
 static struct paint paint;
@@ -131,6 +138,39 @@ static void keyword_table_reads_any_configuration(void **state)
 		read_line("name"), "-o:1: name: a value is missing: write such as 'name wall'");
 }
 
+static void keyword_long_spans_and_numbers_have_bounds(void **state)
+{
+	static const char no_time[] = " is not a time such as 10s, 5m, 2h or 30d";
+	static const char *const none[] = { "30", "d", "500ms", "60000ms", "1w", "-1d", "4294967296s" };
+	char line[64], message[256];
+
+	(void)state;
+	assert_string_equal(read_line("mixed no"), "");
+	assert_int_equal(paint.lasts.s, 864000);
+	assert_int_equal(paint.coats, 3);
+	assert_string_equal(read_line("lasts 100d"), "");
+	assert_int_equal(paint.lasts.s, 8640000);
+	assert_string_equal(read_line("lasts 60s"), "");
+	assert_int_equal(paint.lasts.s, 60);
+	assert_string_equal(read_line("lasts 8640001s"),
+		"-o:1: lasts: '8640001s' is not between 60s and 100d");
+	assert_string_equal(
+		read_line("lasts 59s"), "-o:1: lasts: '59s' is not between 60s and 100d");
+	for (unsigned i = 0; i < COUNT(none); i++) {
+		(void)snprintf(line, sizeof(line), "lasts %s", none[i]);
+		(void)snprintf(message, sizeof(message), "-o:1: lasts: '%s'%s", none[i], no_time);
+		assert_string_equal(read_line(line), message);
+	}
+	assert_string_equal(read_line("coats 4294967295"), "");
+	assert_int_equal(paint.coats, 4294967295);
+	assert_string_equal(
+		read_line("coats 0"), "-o:1: coats: '0' is not a number from 1 to 4294967295");
+	assert_string_equal(read_line("coats 4294967296"),
+		"-o:1: coats: '4294967296' is not a number from 1 to 4294967295");
+	assert_string_equal(
+		read_line("coats two"), "-o:1: coats: 'two' is not a number from 1 to 4294967295");
+}
+
 static void keyword_inherits_what_a_block_does_not_say(void **state)
 {
 	struct reading reading = reading_of(&paint);
@@ -175,6 +215,7 @@ int main(void)
 		cmocka_unit_test(keyword_example_is_taken),
 		cmocka_unit_test(keyword_values_have_their_own_place),
 		cmocka_unit_test(keyword_table_reads_any_configuration),
+		cmocka_unit_test(keyword_long_spans_and_numbers_have_bounds),
 		cmocka_unit_test(keyword_inherits_what_a_block_does_not_say),
 		cmocka_unit_test_setup_teardown(
 			keyword_of_the_command_line_holds, unit_place_make, unit_place_remove),

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What local programs tell the relay. A notice is taken just if nmnotify-send would have made it, or
+ * its address has another form; a datagram for comsat just if it can be taken apart by the words of
+ * sender's and receiver's manuals; of Cyrus's, what is news is whole.
+ *
+ * Input: a byte that says which, and the datagram.
+ */
+#include "relay/event.h"
+
+#include "fuzz.h"
+#include "sender/notice.h"
+
+static bool is_user(const char *user, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)user[i] < ' ' || user[i] == '\x7f')
+			return false;
+	return length >= 1 && length <= USER_NAME_MAX;
+}
+
+static void check_event(const struct event *event)
+{
+	must(event->kind <= EVENT_LOGIN);
+	must(memchr(event->user, '\0', sizeof(event->user)) != NULL);
+	must(is_user(event->user, strlen(event->user)));
+	if (event->kind == EVENT_LOGIN)
+		must(event->address.kind == SOURCE_IPV4 || event->address.kind == SOURCE_IPV6);
+	else
+		must(event->address.kind == SOURCE_UNKNOWN);
+}
+
+/* ---- Notices ---- */
+
+static bool is_notice(const struct notice *notice, const char *bytes, size_t length)
+{
+	return notice->length == length && memcmp(notice->bytes, bytes, length) == 0;
+}
+
+/* What nmnotify-send would say of the same is understood to be the same. */
+static void check_again(const struct event *event, const char *bytes, size_t length)
+{
+	char address[SOURCE_TEXT_MAX];
+	struct notice notice;
+	struct event again;
+
+	if (event->kind == EVENT_LOGIN)
+		must(notice_of_login(&notice, event->user,
+			     source_text(&event->address, address)) == NULL);
+	else
+		must(notice_of_mail(&notice, event->user, event->kind == EVENT_EARLY) == NULL);
+	must(event->kind == EVENT_LOGIN || is_notice(&notice, bytes, length));
+	must(event_of_notice(&again, notice.bytes, notice.length) == NULL);
+	must(again.kind == event->kind && strcmp(again.user, event->user) == 0);
+	must(memcmp(&again.address, &event->address, sizeof(again.address)) == 0);
+	if (event->kind == EVENT_LOGIN)
+		must(strncmp(bytes, "login ", 6) == 0 &&
+			memcmp(bytes + 6, event->user, strlen(event->user)) == 0 &&
+			bytes[6 + strlen(event->user)] == ' ');
+}
+
+/* What is refused is not what nmnotify-send makes of the words in it. */
+static void check_refused(const char *bytes, size_t length)
+{
+	char text[NOTICE_MAX + 1];
+	struct notice notice;
+	char *space;
+
+	if (length > NOTICE_MAX || memchr(bytes, '\0', length) != NULL)
+		return;
+	memcpy(text, bytes, length);
+	text[length] = '\0';
+	space = strchr(text, ' ');
+	if (space == NULL || strlen(space + 1) > USER_NAME_MAX)
+		return;
+	if (notice_of_mail(&notice, space + 1, false) == NULL)
+		must(!is_notice(&notice, bytes, length));
+	if (notice_of_mail(&notice, space + 1, true) == NULL)
+		must(!is_notice(&notice, bytes, length));
+	space = strrchr(text, ' ');
+	*space = '\0';
+	if (space > text + 6 && notice_of_login(&notice, text + 6, space + 1) == NULL)
+		must(!is_notice(&notice, bytes, length));
+}
+
+static void check_notice(const char *bytes, size_t length)
+{
+	struct event event;
+	const char *wrong = event_of_notice(&event, bytes, length);
+
+	if (wrong != NULL) {
+		check_refused(bytes, length);
+		return;
+	}
+	check_event(&event);
+	check_again(&event, bytes, length);
+}
+
+/* ---- comsat ---- */
+
+/* USER@, digits that a '-' may come before, and the end or what ends it. */
+static bool is_biff_at(const char *bytes, size_t length, size_t at)
+{
+	size_t next = at + 1, first;
+
+	if (!is_user(bytes, at) || memchr(bytes, ':', at) != NULL)
+		return false;
+	if (next < length && bytes[next] == '-')
+		next++;
+	first = next;
+	while (next < length && bytes[next] >= '0' && bytes[next] <= '9')
+		next++;
+	return next > first && (next == length || memchr(":\n\0", bytes[next], 3) != NULL);
+}
+
+static void check_biff(const char *bytes, size_t length)
+{
+	struct event event;
+	const char *wrong = event_of_biff(&event, bytes, length);
+	size_t found = length;
+
+	for (size_t at = 0; at < length; at++)
+		if (bytes[at] == '@' && is_biff_at(bytes, length, at))
+			found = at; /* one at most: behind it are no more '@' before the end */
+	must((wrong == NULL) == (found < length));
+	if (wrong != NULL)
+		return;
+	check_event(&event);
+	must(event.kind == EVENT_MAIL);
+	must(strlen(event.user) == found && memcmp(event.user, bytes, found) == 0);
+}
+
+/* ---- Cyrus ---- */
+
+static void check_cyrus(const char *bytes, size_t length)
+{
+	struct event event;
+	bool is_news;
+	const char *wrong = event_of_cyrus(&event, &is_news, bytes, length);
+	unsigned nuls = 0;
+
+	must(wrong == NULL || !is_news);
+	if (!is_news)
+		return;
+	check_event(&event);
+	must(event.kind != EVENT_EARLY);
+	for (size_t i = 0; i < length; i++)
+		nuls += bytes[i] == '\0';
+	must(nuls >= 7);
+	must(event.kind == EVENT_MAIL || memmem(bytes, length, "Login", 5) != NULL ||
+		memchr(bytes, '\\', length) != NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, size };
+	uint8_t which = take_byte(&input) % 3;
+	/* Of its own size, so that the sanitizer sees a byte that is read behind it. */
+	char *bytes = malloc(input.length + (input.length == 0));
+
+	must(bytes != NULL);
+	memcpy(bytes, input.bytes, input.length);
+	if (which == 0)
+		check_notice(bytes, input.length);
+	else if (which == 1)
+		check_biff(bytes, input.length);
+	else
+		check_cyrus(bytes, input.length);
+	free(bytes);
+	return 0;
+}

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: ISC
+"""A real nmnotify-relay, and machines that it tells: what its tests share."""
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import nmtest
+from nmtest import BUILD, LINE, PATIENCE, until
+
+RELAY = BUILD / "nmnotify-relay"
+
+# Quick enough for a test, slow enough to be told apart.
+QUICK = "interval 500ms\nsettle 400ms\ntimeout 1s\nnever 203.0.113.0/24\n"
+
+
+SO_TIMESTAMPNS = 35
+
+
+def take(connection, most):
+    """What has come, and when the kernel got it, whenever this thread had its turn (socket(7))."""
+    got, parts, _, _ = connection.recvmsg(most, 100)
+    for level, kind, data in parts:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = struct.unpack("qq", data[:16])
+            return got, seconds + nanoseconds / 1e9
+    return got, time.time()
+
+
+class Beginnings:
+    """Who began a connection to which port of this machine, and when, as the kernel's packets on lo say (packet(7))."""
+
+    OUTGOING, SYN, ACK = 4, 0x02, 0x10
+
+    def __init__(self):
+        self.seen = []  # (port, when)
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.socket.bind(("lo", 0))
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self):
+        while True:
+            packet, parts, _, (_, _, kind, _, _) = self.socket.recvmsg(128, 100)
+            seconds, nanoseconds = struct.unpack("qq", parts[0][2][:16])
+            tcp = packet[40:] if packet[0] >> 4 == 6 else packet[(packet[0] & 15) * 4:]
+            protocol = packet[6] if packet[0] >> 4 == 6 else packet[9]
+            if kind == self.OUTGOING and protocol == socket.IPPROTO_TCP and tcp[13] & (self.SYN | self.ACK) == self.SYN:
+                self.seen.append((struct.unpack_from(">H", tcp, 2)[0], seconds + nanoseconds / 1e9))
+
+    def of(self, port):
+        return [when for seen, when in self.seen if seen == port]
+
+
+class Machine:
+    """A user's machine: it listens, and notes when what came, by time.time(). `how`: what it does when something
+    has come; then it reads on."""
+
+    def __init__(self, address="127.0.0.1", port=0, how=None, resets=False, backlog=64):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.listener = socket.socket(family, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.listener.bind((address, port))
+        self.listener.listen(backlog)
+        self.address, self.port = address, self.listener.getsockname()[1]
+        self.lines = []  # (when, bytes)
+        self.open, self.most_open = 0, 0
+        self._how, self._resets = how, resets
+        self._lock = threading.Lock()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def __str__(self):
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._take, args=(connection,), daemon=True).start()
+
+    def _take(self, connection):
+        with self._lock:
+            self.open += 1
+            self.most_open = max(self.most_open, self.open)
+        got, came = b"", None
+        try:
+            while not self._resets or not got:
+                part, when = take(connection, 100)
+                came = came or when
+                if not part:
+                    break
+                if self._how and not got:
+                    self._how(connection)
+                got += part
+        except OSError as e:
+            got, came = str(e).encode(), came or time.time()
+        if self._resets:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with self._lock:
+            self.open -= 1
+            self.lines.append((came, got))
+        connection.close()
+
+    def times(self):
+        return [began for began, _ in self.lines]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        # shutdown() wakes the accept() that the thread sits in.
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+
+
+class Relay:
+    """The relay, by hand (-l), or with sockets that outlive it, as systemd starts it (`activated`)."""
+
+    def __init__(self, text, activated=False, limit=None, program=RELAY, user=None):
+        self.dir = Path(tempfile.mkdtemp(prefix="nmrelay.", dir=nmtest._temporary_base()))
+        self.dir.chmod(0o755)
+        self.path = self.dir / "socket"
+        self.log_path = self.dir / "log"
+        self.conf = self.dir / "conf"
+        self.state = self.dir / "state"
+        self.state.mkdir()
+        self.activated, self.limit, self.program = activated, limit, program
+        self.configure(text)
+        self.process = None
+        self.passed = None
+        self.sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sender.setblocking(False)
+        if activated:
+            self.passed = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.passed.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            self.passed.bind(str(self.path))
+            self.path.chmod(0o666)
+
+    def configure(self, text):
+        self.conf.write_text(f"state {self.state}\nsocket {self.path}\n{'log stderr' if self.activated else ''}\n{text}")
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.kill()
+        self.sender.close()
+        if self.passed:
+            self.passed.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def start(self, wait=True):
+        words = [str(self.program), "-f", str(self.conf)]
+        environment = {"PATH": "/usr/bin:/bin"}
+        passed = ()
+        if self.activated:
+            # The number of the process is known to itself alone.
+            words = ["bash", "-c", f'exec 3<&{self.passed.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "bash"] + words
+            passed = (self.passed.fileno(),)
+        else:
+            words.append("-l")
+        before = len(self.log())
+
+        def limit():
+            if self.limit:
+                resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
+
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                                            pass_fds=passed, preexec_fn=limit, cwd="/")
+        # Its signals are its own when it has gone to sleep in its loop.
+        if wait and not until(lambda: self.process.poll() is not None or self._sleeps()):
+            raise RuntimeError("the relay does not begin: " + "\n".join(self.log()[before:]))
+        return self
+
+    def _sleeps(self):
+        try:
+            return "ep_poll" in Path(f"/proc/{self.process.pid}/wchan").read_text() or (
+                self.path.exists() and "epoll" in Path(f"/proc/{self.process.pid}/stack").read_text())
+        except OSError:
+            # Where nobody may look: it has its sockets, and a moment.
+            if self.path.exists():
+                time.sleep(0.2)
+                return True
+            return False
+
+    def kill(self, number=signal.SIGKILL):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(PATIENCE)
+        return self.process and self.process.returncode
+
+    def tell(self, text, patience=PATIENCE):
+        """One datagram. A full queue is waited for: it is not what is tested."""
+        data = text if isinstance(text, bytes) else text.encode()
+        end = time.monotonic() + patience
+        while True:
+            try:
+                self.sender.sendto(data, str(self.path))
+                return
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.001)
+
+    def log(self):
+        return self.log_path.read_text().splitlines() if self.log_path.exists() else []
+
+    def said(self, part):
+        return [line for line in self.log() if part in line]
+
+
+def as_user(uid, function):
+    """Runs it in a process of that user; its exit status is whether it returned something true."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            os._exit(0 if function() else 1)
+        except BaseException:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
