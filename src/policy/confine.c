@@ -15,23 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* linux/landlock.h, whose older versions have less of it. */
-#ifndef SYS_landlock_create_ruleset
-#ifdef __mips__
-#define LANDLOCK_CALL(number) (__NR_Linux + (number))
-#else
-#define LANDLOCK_CALL(number) (number)
-#endif
-#define SYS_landlock_create_ruleset LANDLOCK_CALL(444)
-#define SYS_landlock_restrict_self  LANDLOCK_CALL(446)
-#endif
-#define LANDLOCK_VERSION              (1U << 0)
-#define LANDLOCK_ABSTRACT_UNIX_SOCKET (1ULL << 0)
-#define LANDLOCK_SIGNAL               (1ULL << 1)
-
-struct landlock_ruleset {
-	uint64_t handled_access_fs, handled_access_net, scoped;
-};
+#include "policy/landlock.h"
 
 void process_guard(void)
 {
@@ -157,33 +141,9 @@ bool has_seccomp(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
 }
 
-int landlock_abi(void)
-{
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
-
-	return abi < 0 ? 0 : (int)abi;
-}
-
-/* Older than the scopes; without Landlock; Landlock not among the security modules of this boot; or
- * a container whose filter refuses what it does not know. */
-static bool is_not_to_be_had(int error)
-{
-	return error == E2BIG || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP ||
-	       error == EPERM;
-}
-
 bool isolate(void)
 {
-	const struct landlock_ruleset own = { .scoped = LANDLOCK_ABSTRACT_UNIX_SOCKET |
-							LANDLOCK_SIGNAL };
-	int fd = (int)syscall(SYS_landlock_create_ruleset, &own, sizeof(own), 0), error;
-	bool is_done;
+	struct landlock landlock;
 
-	if (fd < 0)
-		return is_not_to_be_had(errno);
-	is_done = syscall(SYS_landlock_restrict_self, fd, 0) == 0;
-	error = errno;
-	(void)close(fd); /* holds nothing that could be lost */
-	errno = error;
-	return is_done;
+	return landlock_begin(&landlock, LANDLOCK_SCOPES) && landlock_end(&landlock, true);
 }

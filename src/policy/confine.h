@@ -51,8 +51,4 @@ bool isolate(void);
 /* Has the kernel seccomp filters? */
 bool has_seccomp(void);
 
-/* The version of Landlock that the kernel has (its ABI), or 0; and the first with its scopes. */
-#define LANDLOCK_ABI_SCOPES 6
-int landlock_abi(void);
-
 #endif

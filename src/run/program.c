@@ -14,6 +14,7 @@
 
 #include "run/check.h"
 #include "policy/confine.h"
+#include "policy/landlock.h"
 #include "lib/fd.h"
 #include "lib/text.h"
 #include "lib/users.h"

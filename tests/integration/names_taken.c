@@ -17,6 +17,7 @@
  *   silent, leave, crash
  *   stay         nothing, and it does not end with the relay
  */
+#include "policy/landlock.h"
 #include "relay/resolver_confine.h"
 
 static bool confine_and_attack(const uint16_t *tcp_ports, unsigned count);

@@ -10,6 +10,7 @@
  * should
  * (`refused CALL`), how many were tried (`tried COUNT`), and ends.
  */
+#include "policy/landlock.h"
 #include "relay/relay_confine.h"
 
 static bool confine_and_attack(const struct relay_conf *conf, const char *file, const char *state);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Landlock (landlock(7)): what a process, and all that it starts, can reach no more. A ruleset is
+ * begun with all that it forbids, then gets what it allows, and then holds. What the kernel's
+ * version does not know is not forbidden.
+ */
+#ifndef NMNOTIFY_LANDLOCK_H
+#define NMNOTIFY_LANDLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The version of Landlock that the kernel has (its ABI), or 0; and the first with its scopes. */
+#define LANDLOCK_ABI_SCOPES 6
+int landlock_abi(void);
+
+/* What a ruleset can forbid. */
+enum {
+	LANDLOCK_FILES = 1,   /* all that a version can, from 1 on */
+	LANDLOCK_BIND = 2,    /* TCP: from 4 on */
+	LANDLOCK_CONNECT = 4, /* likewise */
+	LANDLOCK_SCOPES = 8,  /* signals and abstract Unix sockets of others: from 6 on */
+};
+
+/* Rights to files. */
+#define LANDLOCK_EXECUTE        (UINT64_C(1) << 0)
+#define LANDLOCK_WRITE          (UINT64_C(1) << 1)
+#define LANDLOCK_READ           (UINT64_C(1) << 2)
+#define LANDLOCK_READ_DIRECTORY (UINT64_C(1) << 3)
+#define LANDLOCK_REMOVE         (UINT64_C(1) << 5)
+#define LANDLOCK_MAKE_DIRECTORY (UINT64_C(1) << 7)
+#define LANDLOCK_MAKE           (UINT64_C(1) << 8)
+#define LANDLOCK_TRUNCATE       (UINT64_C(1) << 14)
+
+struct landlock {
+	int fd; /* -1: the kernel can forbid none of it, and all calls do nothing */
+	int abi;
+	uint64_t files; /* rights that can be forbidden */
+};
+
+/* `forbidden`: of those above. False with errno set. */
+bool landlock_begin(struct landlock *landlock, unsigned forbidden);
+
+/* Rights to what is below a directory, or to a file, of which it gets those that files can have.
+ * What is not there now cannot be used later, either. False with errno set. */
+bool landlock_allow(const struct landlock *landlock, const char *path, uint64_t rights);
+
+/* `right`: LANDLOCK_BIND or LANDLOCK_CONNECT. False with errno set. */
+bool landlock_allow_port(const struct landlock *landlock, unsigned right, uint16_t port);
+
+/* From now on it holds, if `is_whole`; else it is given up. False with errno set, also then. */
+bool landlock_end(const struct landlock *landlock, bool is_whole);
+
+#endif
