@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: ISC
 #
-# make bench           what a connection costs, and what else it could cost; four minutes. bench-quick: ratios
+# make bench           what each program costs, and what else it could cost; six minutes. bench-quick: ratios
 
 BENCH_DESIGNS := $(addprefix nmnotify-,dynamic libsystemd libseccomp)
 BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp stages limiter attack $(BENCH_DESIGNS) nmnotify-fixed \
-	static/nmnotifyd) $(if $(filter no,$(RELAY)),,$(BUILD)/bench/store)
+	static/nmnotifyd) $(if $(filter no,$(RELAY)),,$(BUILD)/bench/store $(BUILD)/bench/relay_load)
 
 bench bench-quick:
 	$(Q)tests/packages build bench
 	$(Q)$(MAKE) --no-print-directory all test-programs bench-programs
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/bench $(patsubst bench%,%,$(subst -,,$@))
+	$(if $(filter no,$(RELAY)),,$(Q)BUILD=$(abspath $(BUILD)) tests/bench/relay $(patsubst bench%,%,$(subst -,,$@)))
 
 bench-programs: $(BENCH_PROGRAMS)
 
-$(BUILD)/bench/spawn: tests/bench/spawn.c | $(BUILD)/bench
+$(BUILD)/bench/spawn $(BUILD)/bench/relay_load: $(BUILD)/bench/%: tests/bench/%.c | $(BUILD)/bench
 	$(call say,BENCH,$@)
 	$(Q)$(HOSTCC) -std=c11 -O2 -g $(WARNINGS) -static -o $@ $<
 

@@ -6,8 +6,9 @@
  *     spawn steps INPUT PROGRAM ARGUMENT...
  *     spawn calls INPUT PROGRAM ARGUMENT...
  *
- * INPUT is descriptor 0: `none` (/dev/null), `idle` (a loopback connection on which nothing comes,
- * the same one each time), or the text that has come on a fresh one (`line`, `junk`). END is
+ * INPUT is descriptor 0: `none` (/dev/null), a file (by its whole path), `idle` (a loopback
+ * connection on which nothing comes, the same one each time), or the text that has come on a fresh
+ * one (`line`, `junk`). END is
  * `exit`, or a file into which the program's action has written the time. `time` starts each job
  * once a round, in any order, and prints for each NAME NANOSECONDS:FAULTS... `steps` counts the
  * instructions in user space, one by one, and `calls` the system calls: of the program and of what
@@ -104,6 +105,12 @@ static struct input input_open(const char *kind)
 
 	if (strcmp(kind, "none") == 0)
 		return input;
+	if (kind[0] == '/') {
+		input.server = open(kind, O_RDONLY | O_CLOEXEC);
+		if (input.server < 0)
+			fail(kind);
+		return input;
+	}
 	input = connection();
 	if (send(input.client, text, strlen(text), 0) != (ssize_t)strlen(text))
 		fail("send");
@@ -112,10 +119,10 @@ static struct input input_open(const char *kind)
 
 static void input_close(struct input input)
 {
-	if (input.client < 0)
-		return;
-	(void)close(input.client);
-	(void)close(input.server);
+	if (input.client >= 0)
+		(void)close(input.client);
+	if (input.server >= 0)
+		(void)close(input.server);
 }
 
 /* ---- Time ---- */
