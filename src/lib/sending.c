@@ -32,12 +32,18 @@ static bool is_acknowledged(int fd)
 
 static void look_for_acknowledgement(struct sending *sending)
 {
+	if (is_acknowledged(sending->fd))
+		sending->state = SENDING_DONE;
+}
+
+/* It is acknowledged, or lost. */
+static void look_for_end(struct sending *sending)
+{
 	int error;
 
-	if (is_acknowledged(sending->fd)) {
-		sending->state = SENDING_DONE;
+	look_for_acknowledgement(sending);
+	if (sending->state == SENDING_DONE)
 		return;
-	}
 	error = fd_socket_option(sending->fd, SO_ERROR);
 	if (error != 0)
 		fail(sending, error);
@@ -48,12 +54,13 @@ static void look_for_acknowledgement(struct sending *sending)
 static void send_line(struct sending *sending)
 {
 	if (!fd_send(sending->fd, LINE_TEXT, LINE_LENGTH)) {
-		fail(sending, errno);
+		if (errno != EAGAIN) /* else it is not connected yet */
+			fail(sending, errno);
 		return;
 	}
-	(void)shutdown(sending->fd, SHUT_WR); /* reset meanwhile: that is found out below */
+	(void)shutdown(sending->fd, SHUT_WR); /* reset meanwhile: that is found out later */
 	sending->state = SENDING_UNACKNOWLEDGED;
-	look_for_acknowledgement(sending);
+	look_for_acknowledgement(sending); /* on this machine it is there already */
 }
 
 static void send_datagram(struct sending *sending)
@@ -121,15 +128,9 @@ short sending_events(const struct sending *sending)
 
 void sending_go_on(struct sending *sending)
 {
-	int error;
-
-	if (sending->state == SENDING_UNACKNOWLEDGED) {
-		look_for_acknowledgement(sending);
-		return;
-	}
-	error = fd_socket_option(sending->fd, SO_ERROR);
-	if (error != 0)
-		fail(sending, error);
+	/* Sending says why there is no connection, if there is none. */
+	if (sending->state == SENDING_UNACKNOWLEDGED)
+		look_for_end(sending);
 	else
 		send_line(sending);
 }
@@ -141,7 +142,7 @@ void sending_end(struct sending *sending)
 
 	/* The last look, should the kernel have been unable to tell. */
 	if (sending->state == SENDING_UNACKNOWLEDGED)
-		look_for_acknowledgement(sending);
+		look_for_end(sending);
 	if (sending_goes_on(sending)) {
 		fail(sending, ETIMEDOUT);
 		(void)setsockopt(sending->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
