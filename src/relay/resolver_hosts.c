@@ -83,7 +83,7 @@ void hosts_read(struct hosts *hosts, const char *path)
 	while (line != NULL && hosts->host != NULL) {
 		hosts->count += host_read(&hosts->host[hosts->count], line);
 		line = strchr(line, '\n');
-		line += line != NULL;
+		line = line == NULL ? NULL : line + 1;
 	}
 }
 
