@@ -108,14 +108,14 @@ sanitize-%:
 # What is read before it was set, which no other sanitizer sees. Without the tests that make thousands of
 # processes or go through one an instruction at a time, which takes minutes here, and without the clock's,
 # whose margins are milliseconds. There is no -fsanitize=thread: no process has a second thread, and memory
-# that processes share it does not watch. Nor the tests that read what liblmdb and libjansson have written, which
-# are not built so.
+# that processes share it does not watch. Nor the tests that read what liblmdb, libjansson and
+# libsystemd have written, which are not built so.
 lint-memory: DIR = $(BUILD)/lint/memory
 lint-memory:
 	$(call say,LINT,clang -fsanitize=memory)
 	$(Q)$(MAKE) -s BUILD=$(DIR) CC=clang HOSTCC=clang STATIC=no PROVEFLAGS=-Q \
 		EXTRA='-fsanitize=memory -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE' \
-		UNIT_TESTS='$(patsubst $(BUILD)/%,$(DIR)/%,$(filter-out $(TURN_TESTS) %/limiter_processes %/limiter_cells %/clock %/cyrus %/table_lmdb,$(UNIT_TESTS)))' check-unit
+		UNIT_TESTS='$(patsubst $(BUILD)/%,$(DIR)/%,$(filter-out $(TURN_TESTS) %/limiter_processes %/limiter_cells %/clock %/cyrus %/names %/store %/table_lmdb,$(UNIT_TESTS)))' check-unit
 
 .PHONY: lint lint-law lint-gcc lint-clang lint-format lint-cppcheck lint-tidy lint-man lint-shell lint-units lint-valgrind lint-sanitize \
 	lint-analyzer lint-memory
