@@ -345,7 +345,7 @@ def readme_inetd():
     type_all(docs.take("README.md", "nc -w 2 client.example.org 79"), check=False)
     arrives("Mail/mbsync/new/*", "by inetd", "README: inetd, and the other side's line, fetch mail")
     deliver("mbsync", "by nmnotify-send")
-    type_all(docs.take("README.md", "nmnotify-send -e"))
+    type_all(docs.take("README.md", "nmnotify-send -e client"))
     arrives("Mail/mbsync/new/*", "by nmnotify-send", "README: inetd, and nmnotify-send's line, fetch mail")
     # The same in the page, and then nmnotifyd(8)'s for wait.
     equal(docs.take("man/nmnotify.8", "finger stream tcp nowait").split()[:5],
