@@ -2,7 +2,7 @@
 #
 # make quick           builds; unit tests, and a test or two a guarantee: a minute; no set-up, no root, no network
 # make check           all tests but the next two: five minutes; installs what they need, if it may
-# make check-mail      real fetchers, and a mail server: a minute; installs likewise
+# make check-mail      real fetchers, and mail servers that tell of mail, booted: with root; installs likewise
 # make check-image     Debian 12 and 13, booted: six minutes; takes root, installs likewise
 # make check-unit      the unit tests alone: half a minute
 # make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
@@ -138,7 +138,7 @@ coverage:
 		all test-programs fuzz-programs
 	$(Q)clang -std=c11 -O0 -g $(COVERAGE_FLAGS) -o $(COVERAGE)/policy-compile -Isrc src/policy/compile/*.c -lseccomp
 	$(Q)umask 0 && $(COVERAGE)/nmnotify -V >/dev/null && $(COVERAGE)/nmnotifyd -V >/dev/null
-	-$(Q)$(call prove,$(COVERAGE)) $(filter-out tests/bench/%,$(SCRIPTS)) $(wildcard tests/mail/*.t) \
+	-$(Q)$(call prove,$(COVERAGE)) $(filter-out tests/bench/%,$(SCRIPTS)) tests/mail/fetchers.t tests/mail/notify_send.t \
 		$(UNIT_TESTS:$(BUILD)/%=$(COVERAGE)/%)
 	$(Q)tests/coverage $(COVERAGE) | tee $(COVERAGE)/report
 

@@ -7,7 +7,7 @@ HAS_RELAY := $(filter nmnotify-relay,$(SENDER_PROGRAMS))
 SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login $(HAS_RELAY:%=$(SBINDIR)/%)
 PAGES := $(wildcard man/*.[1-9])
 SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 \
-	$(if $(HAS_RELAY),man/nmnotify-relay.8 man/nmnotify-relay.conf.5),$(PAGES))
+	$(if $(HAS_RELAY),man/nmnotify-relay.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7),$(PAGES))
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
 RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket .service))
 WATCH_UNITS := nmnotify-watch@.path nmnotify-watch@.service

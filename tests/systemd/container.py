@@ -292,8 +292,13 @@ class Container:
         for name in ("upper", "work", "root"):
             (self.dir / name).mkdir()
         self.root = self.dir / "root"
-        layers = f"lowerdir={tree(self.release)}/root,upperdir={self.dir}/upper,workdir={self.dir}/work"
+        below = ":".join(map(str, self.below()))
+        layers = f"lowerdir={below},upperdir={self.dir}/upper,workdir={self.dir}/work"
         subprocess.run(["mount", "-t", "overlay", "-o", layers, "nmnotify-test", str(self.root)], check=True)
+
+    def below(self):
+        """What the overlay is over, the uppermost first."""
+        return [tree(self.release) / "root"]
 
     def install(self):
         """As a user does it; with the drop-ins for the systemd that is in there."""

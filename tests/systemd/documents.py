@@ -44,7 +44,7 @@ def _markdown(text):
 
 
 def _page(text):
-    text = text.replace("\\e", "\\").replace("\\(dq", '"')
+    text = text.replace("\\e", "\\").replace("\\(dq", '"').replace("\\&", "")
     blocks = re.findall(r"(?ms)^\.Bd -literal.*?\n(.*?)^\.Ed$", text)
     quoted = re.findall(r"(?m)^\.[DQ]l (.*?)(?: [.,:;)])*$", text)
     return blocks + _inline(quoted)
@@ -66,7 +66,7 @@ def _shipped(text):
 
 def _blocks(name):
     text = (PROJECT / name).read_text().replace("@SBINDIR@", "/usr/local/sbin").replace("@BINDIR@", "/usr/local/bin")
-    if name not in PAGES:
+    if name in SHIPPED:
         return _shipped(text)
     return (_markdown if name.endswith(".md") else _page)(text)
 
@@ -75,8 +75,8 @@ def _blocks(name):
 
 
 class Documents:
-    def __init__(self):
-        self.left = {name: _blocks(name) for name in (*PAGES, *SHIPPED)}
+    def __init__(self, names=(*PAGES, *SHIPPED)):
+        self.left = {name: _blocks(name) for name in names}
 
     def take(self, name, part):
         """The first block of a file with this text in it that was not taken yet."""
