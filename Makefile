@@ -175,7 +175,7 @@ clean:
 
 # ---- What is beside what it builds ----
 
-include $(wildcard tests/*.mk tests/*/*.mk packaging/*.mk)
+include $(wildcard tests/*.mk tests/*/*.mk)
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(filter %Makefile %.mk,$(MAKEFILE_LIST))

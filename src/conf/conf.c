@@ -17,10 +17,10 @@ static void begin_defaults(struct conf *conf)
 	conf->reading.first_block = (struct said_text){ .text = NULL };
 }
 
-void conf_begin(struct conf *conf, report_listener *listener, void *context)
+void conf_begin(struct conf *conf, report_writer *writer, void *context)
 {
 	conf->reading = (struct reading){
-		.report = { .listener = listener, .context = context },
+		.report = { .writer = writer, .context = context },
 		.keywords = keywords,
 		.keywords_count = KEYWORDS,
 		.page = "nmnotify.conf(5)",

@@ -86,7 +86,7 @@ struct conf {
 };
 
 /* `conf` must be all zeros. */
-void conf_begin(struct conf *conf, report_listener *listener, void *context);
+void conf_begin(struct conf *conf, report_writer *writer, void *context);
 
 /* One -o argument, the `number`th; before conf_file(). */
 void conf_option(struct conf *conf, const char *text, unsigned number);

@@ -461,8 +461,6 @@ bool advice_one_address(
 	return true;
 }
 
-/* ---- Keywords ---- */
-
 /* ---- What a shell understands ---- */
 
 bool advice_is_operator(const char *word)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Time as types. A moment is a point of CLOCK_BOOTTIME in milliseconds modulo 2^32: it goes on
- * while the machine sleeps, cannot be set back, and fits the one atomic word that every
- * architecture has. A span is a length of time, at most SPAN_MAX, so that two moments less than
- * half the circle apart can always be put in order. A deadline is a point of CLOCK_MONOTONIC: of
- * this process's own affairs, which nobody else reads, and which wait while the machine sleeps.
+ * Time as types, all in milliseconds but for long_span. A moment is a point of CLOCK_BOOTTIME
+ * modulo 2^32: that clock goes on while the machine sleeps and cannot be set back, and a moment
+ * fits the one atomic word that every architecture has. A span is a length of time, at most
+ * SPAN_MAX_MS: so two moments that are compared are less than half of 2^32 apart, and it is known
+ * which is later. A deadline is a point of CLOCK_MONOTONIC, which stands still while the machine
+ * sleeps: for what only this process reads. An instant is a point of CLOCK_BOOTTIME, whole.
  */
 #ifndef NMNOTIFY_CLOCK_H
 #define NMNOTIFY_CLOCK_H
@@ -39,7 +40,7 @@ struct long_span {
 	uint64_t s;
 };
 
-/* What has passed, too: when something has begun. */
+/* It may be in the past: when something has begun. */
 struct deadline {
 	uint64_t ms;
 };
@@ -163,7 +164,7 @@ static inline struct span deadline_until(struct deadline a, struct deadline b)
 	return (struct span){ .ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX };
 }
 
-/* How long until then. */
+/* How long from now until then: nothing if it has passed. */
 static inline struct span deadline_rest(struct deadline d)
 {
 	return deadline_until(deadline_now(), d);
@@ -176,8 +177,8 @@ static inline struct span deadline_age(struct deadline d)
 }
 
 /*
- * A point of CLOCK_BOOTTIME, whole: for what a file keeps from one process to the next of the same
- * boot, for longer than moments can be told apart. 0: never yet.
+ * For what a file keeps from one process to the next of the same boot, for longer than moments can
+ * be put in order. 0: never yet.
  */
 struct instant {
 	uint64_t ms;

@@ -40,8 +40,7 @@ int fd_socket(int domain, int type)
 	if (fd < 0 || fd > STDERR_FILENO)
 		return fd;
 	above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	(void)close(
-		fd); /* another has it, or errno says why not, which closing it does not change */
+	(void)close(fd); /* does not fail, so errno is still fcntl's */
 	return above;
 }
 
@@ -84,7 +83,8 @@ bool fd_connect_to(int fd, const char *path)
 	       connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
-/* A pipe that is ready has room for a line (pipe(7), PIPE_BUF); one that nobody reads is not. */
+/* A pipe that is ready has room for a line (pipe(7), PIPE_BUF). One that nobody reads any more is
+ * not. */
 bool fd_is_ready(int fd)
 {
 	struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
@@ -108,9 +108,10 @@ static bool is_stream(const struct stat *st)
 }
 
 /*
- * May what is written to fd reach the other end? Surely if it is the connection itself or any
- * internet socket. Where descriptor 0 is no internet socket but a stream, a wrapper may have the
- * other end on descriptor 1, too; `tell` says that there is none.
+ * May what is written to fd reach the other end? It does if fd is the connection itself, or any
+ * socket but a Unix one. Where descriptor 0 is a pipe or a Unix socket, a wrapper may be behind it:
+ * then descriptor 1 may lead to the other end, and so may what is the same file as 0 or 1. With
+ * `tell` there is no other end.
  */
 static bool leads_out(int fd, const struct stat st[3], bool tell)
 {
@@ -159,8 +160,8 @@ void fd_close_from(int first)
 		(void)close(fd);
 }
 
-/* What getdents64(2) writes; the name goes on behind it. */
-struct entry {
+/* What getdents64(2) writes. */
+struct directory_entry {
 	uint64_t inode;
 	int64_t offset;
 	uint16_t length;
@@ -179,8 +180,8 @@ static bool is_among(const char *name, const char *const *names)
 bool fd_holds_only(int directory, const char *const *names)
 {
 	/* No sanitizer knows what the call writes. */
-	_Alignas(struct entry) char buffer[512] = { 0 };
-	const struct entry *entry;
+	_Alignas(struct directory_entry) char buffer[512] = { 0 };
+	const struct directory_entry *entry;
 	long size;
 
 	while ((size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Letters of a keyword that may have been misspelt. */
+/* Too many other words are like a keyword with fewer letters. */
 #define MISSPELT_LEAST 4
 
 /* ---- Types ---- */
@@ -275,8 +275,8 @@ static void wrong_count(
 	}
 }
 
-/* Puts the value where it is not looked at: what the command line says holds, but the file's word
- * is checked all the same. */
+/* Reads a value only to report what is wrong with it: the command line has said another one, which
+ * holds. */
 static void forget(
 	struct reading *reading, const struct keyword *keyword, const struct words *words)
 {
@@ -295,7 +295,7 @@ static void value_take(
 		forget(reading, keyword, words);
 		return;
 	}
-	/* Always of one file: what the command line says is pinned. */
+	/* Both are of one file: what the command line says is pinned. */
 	if (said->line[number] != 0 && !keyword->repeats) {
 		report_wrong(&reading->report, "%s is said twice, first on line %u: %s",
 			keyword->name, said->line[number],
@@ -313,8 +313,8 @@ static bool is_same(const char *a, size_t a_length, const char *b, size_t b_leng
 	return a_length == b_length && strncasecmp(a, b, a_length) == 0;
 }
 
-/* A letter too many, too few or another one, or two that have changed places. Not for the shortest
- * keywords, which other words are too near to. */
+/* Is it the name with one letter too many, too few, or another, or with two that have changed
+ * places? */
 static bool is_misspelt(const char *word, size_t length, const char *name, size_t name_length)
 {
 	while (length > 0 && name_length > 0 && strncasecmp(word, name, 1) == 0) {

@@ -25,7 +25,7 @@ struct keyword;
 typedef void keyword_type(struct reading *reading, const struct keyword *keyword, void *to,
 	const struct words *words);
 
-/* Pointers only where there is no other way: each would have to be relocated at every start. */
+/* Few pointers: each has to be relocated at every start. */
 struct keyword {
 	char name[14];
 	char example[25];  /* what could stand behind it */
@@ -77,8 +77,8 @@ struct reading {
 	struct said_text first_block; /* of this file: its name; not said: none yet */
 	bool is_command_line;
 	size_t text_most, text_length; /* bytes of configuration, as many as are allowed and read */
-	/* What was read, and what was made of it, in the order in which they came: a common
-	 * configuration fills a page of it. Words point into it. */
+	/* For text and values, in the order in which they come; words point into it. A usual
+	 * configuration fills one page. */
 	char *memory;
 	size_t memory_size, memory_used;
 };
@@ -100,7 +100,7 @@ void keyword_inherit(
 /* A line that was split into words, at least one. */
 void keyword_apply(struct reading *reading, const struct words *words);
 
-/* Adds what could stand behind a keyword: for who has said nothing there, or nothing at all. */
+/* Adds an example of a line with that keyword, for a message that it is missing or has no value. */
 void keyword_add_example(const struct reading *reading, struct text *text, const char *name);
 
 /* Types of values. */

@@ -11,7 +11,7 @@
 
 static const char word[] = LINE_WORD;
 
-/* So much of the word tells it from other text. */
+/* Text with so many letters of the word's beginning in it is taken for the word. */
 #define WORD_TELLS 3
 
 static const char *const reasons[LINE_REASONS] = {
@@ -93,8 +93,9 @@ static ssize_t receive(int fd, bool is_socket, void *bytes, size_t length)
 	return got;
 }
 
-/* Waits for more. 1: there may be; 0: the deadline passed; -1: failed. A peer is not to blame for
- * the time that this machine sleeps, and poll(2) does not count it either. */
+/* Waits for more. 1: there may be; 0: the deadline passed; -1: failed. While this machine sleeps,
+ * neither the deadline comes nearer nor does poll(2) count: the sender is not to blame for that
+ * time. */
 static int wait_readable(int fd, struct deadline deadline)
 {
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
@@ -115,8 +116,8 @@ enum line_state line_read(
 {
 	enum line_state state;
 	struct deadline deadline = deadline_in(timeout);
-	bool look_first =
-		is_socket; /* a socket can be asked without waiting; usually it is there */
+	/* A socket can be read without waiting; usually the line is there already. */
+	bool look_first = is_socket;
 	ssize_t got;
 
 	do {

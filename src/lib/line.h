@@ -13,7 +13,8 @@
 #define LINE_WORD "nm_notifyuser"
 #define LINE_TEXT LINE_WORD "\r\n"
 
-/* The line is 15 bytes; the 16th tells that there is more. Never is a byte more read. */
+/* The line has 15 bytes. If there is a 16th, more was sent than the line; nothing behind that is
+ * read. */
 #define LINE_READ_MAX 16
 
 struct line {
@@ -34,7 +35,7 @@ enum line_state {
 enum line_reason {
 	LINE_REASON_NONE, /* it is the line */
 	LINE_REASON_EMPTY,
-	LINE_REASON_CUT,         /* a beginning of the line */
+	LINE_REASON_CUT,         /* the line's beginning, and no more */
 	LINE_REASON_BARE_LF,     /* the line, but for CR: `bare-lf` would take it */
 	LINE_REASON_TEXT_AFTER,  /* the word, and then not only its end */
 	LINE_REASON_TEXT_BEFORE, /* the word, or as much of it as was read, behind something else */
@@ -42,18 +43,18 @@ enum line_reason {
 	LINE_REASONS
 };
 
-/* Why it is malformed, or what had come of it when the time was up. */
+/* Why a line is malformed, or what of it had come when the time was up. */
 enum line_reason line_malformed_reason(const struct line *line);
 
-/* NULL for LINE_REASON_NONE. */
+/* Its word for the log; NULL for LINE_REASON_NONE. */
 const char *line_reason_name(enum line_reason reason);
 
 /* What the bytes so far say; `ended` when no more can come (end of file, a whole datagram). */
 enum line_state line_judge(const struct line *line, bool ended, bool bare_lf);
 
 /*
- * Reads from fd into an empty line until it can be judged, at most `timeout` long. A connection
- * reset is an end of file: what had arrived is judged.
+ * Reads from fd into an empty line until it can be judged, for at most `timeout`. A connection that
+ * is reset counts as ended: what has arrived is judged.
  */
 enum line_state line_read(
 	struct line *line, int fd, bool is_socket, struct span timeout, bool bare_lf);

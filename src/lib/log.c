@@ -31,8 +31,8 @@ static bool is_plain(char c)
 	return c > ' ' && c <= '~' && c != '\\' && c != '"';
 }
 
-/* The text that a person and a program can both read back: what is not printable ASCII as \xHH.
- * Goes behind the values before it. */
+/* A copy of the value in which all that is not printable ASCII is \xHH, so that people and programs
+ * can read it back. It goes behind the values before it. */
 static const char *value_escape(struct record *record, const char *from)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -97,7 +97,7 @@ static bool datagram_send(struct log *log, const char *path, const struct text *
 	if (log->is_connected ? fd_send(log->socket, text->bytes, text->length)
 			      : fd_send_to(log->socket, path, text->bytes, text->length))
 		return true;
-	/* Full is there all the same: the line is lost, and no other place is tried. */
+	/* It is there, and full: the line is lost, and no other place is tried. */
 	return fd_would_wait(errno);
 }
 
@@ -182,7 +182,8 @@ static void record_add_place(struct record *record, struct log *log)
 
 void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed)
 {
-	/* Notice, not info: systemd's own lines about each connection are best cut off there. */
+	/* Not info, as systemd's own lines about each connection are: those can be left out by
+	 * their level. */
 	struct record record = { .priority = verdict == VERDICT_ERROR ? LOG_ERR : LOG_NOTICE };
 
 	field_add(&record, "verdict", verdict_name(verdict));

@@ -2,8 +2,8 @@
 /*
  * The log: one line a decision, `key=value`, to the journal (its native protocol, with a field
  * NMNOTIFY_KEY for each key), to syslog, or to standard error. Never to the other end, and never
- * waiting: a log that is full loses a line, not a connection. What may be written at all is for the
- * callers to know: state/tally.h.
+ * waiting: if the log is full, the line is lost, and nobody is kept waiting. What may be written at
+ * all is the callers' to know: state/tally.h.
  */
 #ifndef NMNOTIFY_LOG_H
 #define NMNOTIFY_LOG_H
@@ -19,24 +19,24 @@ enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TA
 struct log {
 	const char *program;
 	enum log_target target;
-	bool stderr_usable;  /* it does not lead to the other end */
-	bool stderr_told;    /* it is a terminal where the next line was said already */
+	bool stderr_usable; /* it does not lead to the other end */
+	bool stderr_told;   /* it is a terminal, and what the next line says stands there already */
 	const char *account; /* NULL: not known, left out */
 	const char *source;  /* likewise; both are the caller's */
 	int socket;          /* 0: not opened yet; close-on-exec */
 	bool is_connected;   /* by log_connect() */
 };
 
-/* For a process that may soon make no more Unix sockets, nor send elsewhere than where one leads:
- * makes it, and connects it to the journal, else to syslog, else to nothing. */
+/* For a process that soon cannot make a Unix socket, or send to one by name: makes one, and
+ * connects it to the journal, else to syslog, else to nothing. */
 void log_connect(struct log *log);
 
 /* `verdict=...`. `reason` may be NULL; `suppressed`: how many such lines were left out since the
  * last one. */
 void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed);
 
-/* `run=ended`: how the action ended. `reason`: why we ended it, or NULL. `has_left`: processes of
- * it live on. */
+/* `run=ended`: how the action ended. `status`: as sh(1) would say it. `reason`: why we ended it, or
+ * NULL. `has_left`: processes of it live on. */
 void log_run_ended(
 	struct log *log, int status, struct span took, const char *reason, bool has_left);
 
@@ -47,7 +47,7 @@ void log_run_failed(struct log *log, int status, const char *reason);
 void log_told(struct log *log, const char *user, unsigned others, const char *to,
 	const char *reason, uint32_t suppressed);
 
-/* `relay=WHAT`: what it has to say of itself. */
+/* `relay=WHAT`: what the relay has to say of itself. */
 void log_relay(struct log *log, const char *what, const char *reason, bool is_error);
 
 /* `WHAT=failed`: the sender's. `key` and `value` say whom it was about; `value` may be NULL. */

@@ -21,6 +21,7 @@ struct prefix {
 /* A word of `from` or `to`; false if it is none. lib/advice.h says why. */
 bool prefix_parse(const char *text, struct prefix *prefix);
 
+/* Is the source one of them? SOURCE_UNKNOWN never is. */
 bool prefix_holds(const struct prefix *prefix, const struct source *source);
 
 /* Does it hold every source that the other one holds? */

@@ -42,7 +42,7 @@ static void wrong_words(
 
 static void line_apply(struct reading *reading, char *text)
 {
-	static struct words words; /* as a variable of its own it would be zeroed for each line */
+	static struct words words; /* else it would be zeroed for each line (compiler.mk) */
 	char control = control_find(text);
 	struct words_fault fault;
 
@@ -163,13 +163,12 @@ static bool is_text(struct reading *reading, const char *text, size_t length)
 	return false;
 }
 
-/* Takes the CR from a line's end. It is said once; the rest of the line is looked at all the same.
- */
+/* Takes the CR from a line's end. That is reported once; the rest of the line is read as ever. */
 static void line_end(struct reading *reading, char *line, const char *end, bool *said)
 {
 	size_t length = (size_t)(end - line);
 
-	/* With another one inside it is no line's end: as a control character it is told. */
+	/* With another one before it, it is reported as a control character. */
 	if (length == 0 || strchr(line, '\r') != line + length - 1)
 		return;
 	line[length - 1] = '\0';

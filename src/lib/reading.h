@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The reading of a configuration: lines of a file that only its owner may write, and of the
+ * Reads a configuration: the lines of a file that nobody but its owner may write, and those of the
  * command line.
  */
 #ifndef NMNOTIFY_READING_H

@@ -6,7 +6,7 @@
 void report_text(struct report *report, enum severity severity, const struct text *text)
 {
 	report->wrong += severity == SEVERITY_ERROR;
-	report->listener(
+	report->writer(
 		report->context, severity, report->here.file, report->here.line, text->bytes);
 }
 

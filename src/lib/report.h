@@ -25,19 +25,20 @@ struct place {
 	unsigned line; /* 0: the whole file */
 };
 
-/* Is told of each thing that is wrong. `line` is 0 where a message is about the whole file. The
- * message is one line, but its words can have any bytes. */
-typedef void report_listener(void *context, enum severity severity, const char *file, unsigned line,
+/* Is called for each message. `line` is 0 where it is about the whole file. The message is one
+ * line, but the words that it quotes can have any bytes. */
+typedef void report_writer(void *context, enum severity severity, const char *file, unsigned line,
 	const char *message);
 
 struct report {
 	struct place here; /* what a message is about */
 	unsigned wrong;    /* how many errors there were */
 	bool advises;      /* warnings are wanted, too */
-	report_listener *listener;
-	void *context; /* of the listener */
+	report_writer *writer;
+	void *context; /* of the writer */
 };
 
+/* Reports an error at report.here. All formats are text_add()'s. */
 __attribute__((format(printf, 2, 3))) void report_wrong(
 	struct report *report, const char *format, ...);
 
@@ -48,7 +49,8 @@ void report_text(struct report *report, enum severity severity, const struct tex
 __attribute__((format(printf, 4, 5))) void report_wrong_form(
 	struct report *report, const char *keyword, const char *word, const char *format, ...);
 
-/* The same for any other mistake; instead of it a character that nobody sees, if the word has one.
+/* The same for any other mistake. If word_oddity() finds something in the word, that is reported
+ * instead.
  */
 __attribute__((format(printf, 4, 5))) void report_wrong_word(
 	struct report *report, const char *keyword, const char *word, const char *format, ...);
@@ -57,13 +59,14 @@ __attribute__((format(printf, 4, 5))) void report_wrong_word(
 __attribute__((format(printf, 4, 5))) void report_warn_word(
 	struct report *report, const char *keyword, const char *word, const char *format, ...);
 
-/* About what was read before. */
+/* About something that was read before, at `place`. */
 __attribute__((format(printf, 4, 5))) void report_at(struct report *report, enum severity severity,
 	const struct place *place, const char *format, ...);
 __attribute__((format(printf, 4, 0))) void report_at_list(struct report *report,
 	enum severity severity, const struct place *place, const char *format, va_list arguments);
 
-/* A place, for a message about what stands elsewhere in the file `here`: "line 3"; or "-o:3". */
+/* Writes a place for a message about the file `here`: "line 3", or, if it is not in that file,
+ * "-o:3". */
 #define PLACE_TEXT_MAX 64
 const char *place_text(
 	const char *here, const struct place *place, char bytes[static PLACE_TEXT_MAX]);

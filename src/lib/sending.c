@@ -19,8 +19,8 @@ static void fail(struct sending *sending, int error)
 	sending->error = error;
 }
 
-/* What the kernel has counted stays when the connection is gone: one that was reset behind the line
- * is done. */
+/* The kernel's count stays when the connection is gone: so one that was reset behind the line is
+ * done. */
 static bool is_acknowledged(int fd)
 {
 	struct tcp_info info = { .tcpi_bytes_acked = 0 };
@@ -49,8 +49,8 @@ static void look_for_end(struct sending *sending)
 		fail(sending, error);
 }
 
-/* The end is a packet of its own: in one with the line a kernel would wait before it acknowledged
- * either (Linux: tcp_fin() enters ping-pong mode). */
+/* The connection's end is a packet of its own. Were it in one packet with the line, the other
+ * kernel would wait before it acknowledges either (Linux: tcp_fin() enters ping-pong mode). */
 static void send_line(struct sending *sending)
 {
 	if (!fd_send(sending->fd, LINE_TEXT, LINE_LENGTH)) {
@@ -58,9 +58,9 @@ static void send_line(struct sending *sending)
 			fail(sending, errno);
 		return;
 	}
-	(void)shutdown(sending->fd, SHUT_WR); /* reset meanwhile: that is found out later */
+	(void)shutdown(sending->fd, SHUT_WR); /* fails if it was reset: look_for_end() sees that */
 	sending->state = SENDING_UNACKNOWLEDGED;
-	look_for_acknowledgement(sending); /* on this machine it is there already */
+	look_for_acknowledgement(sending); /* from this machine itself it is there already */
 }
 
 static void send_datagram(struct sending *sending)
@@ -71,7 +71,7 @@ static void send_datagram(struct sending *sending)
 		fail(sending, errno);
 		return;
 	}
-	/* What this machine knows of itself it knows by now; for an answer of others nobody waits.
+	/* If the destination is this machine, an error is known by now. Nobody waits for another's.
 	 */
 	error = fd_socket_option(sending->fd, SO_ERROR);
 	if (error != 0)
@@ -94,9 +94,9 @@ static bool bind_from(int fd, const struct source *from)
 void sending_begin(
 	struct sending *sending, const struct destination *destination, const struct source *from)
 {
-	/* The kernel is to tell when all is acknowledged: by an error that is none, and that nobody
-	 * reads (Documentation/networking/timestamping.rst). Where it cannot, the end of the time
-	 * tells. */
+	/* Has the kernel wake us when all is acknowledged: it puts a message into the error queue,
+	 * which poll(2) says and nobody reads (Documentation/networking/timestamping.rst). Where it
+	 * cannot, sending_end() looks once more. */
 	const int tell = SOF_TIMESTAMPING_TX_ACK | SOF_TIMESTAMPING_OPT_TSONLY;
 	bool is_udp = destination->is_udp;
 	struct sockaddr_storage address;
@@ -128,7 +128,7 @@ short sending_events(const struct sending *sending)
 
 void sending_go_on(struct sending *sending)
 {
-	/* Sending says why there is no connection, if there is none. */
+	/* If there is no connection, the attempt to send says why. */
 	if (sending->state == SENDING_UNACKNOWLEDGED)
 		look_for_end(sending);
 	else
@@ -137,10 +137,11 @@ void sending_go_on(struct sending *sending)
 
 void sending_end(struct sending *sending)
 {
-	/* Not even the kernel goes on with it: there may be another one soon. */
+	/* close(2) resets it: the kernel must not go on with it, since the next one may come soon.
+	 */
 	const struct linger none = { .l_onoff = 1, .l_linger = 0 };
 
-	/* The last look, should the kernel have been unable to tell. */
+	/* The kernel may not have been able to tell: see sending_begin(). */
 	if (sending->state == SENDING_UNACKNOWLEDGED)
 		look_for_end(sending);
 	if (sending_goes_on(sending)) {

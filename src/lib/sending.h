@@ -5,8 +5,7 @@
  * does with it. By UDP it is a datagram, and done when that has left. Not one byte that comes back
  * is read.
  *
- * No call here waits: whoever has a sending waits for what it is interested in, be it one or
- * thousands.
+ * No call here waits. The caller waits for sending_events(), of one sending or of thousands.
  *
  * In the process of nmnotify-send and in the relay: as who started it, under send.policy or
  * relay.policy.
@@ -31,7 +30,8 @@ struct sending {
 	int error; /* errno, if it failed */
 };
 
-/* `from`: the local address to send from; NULL: the kernel chooses. */
+/* Begins one; if that fails, its state and error say so. `from`: the local address to send from;
+ * NULL: the kernel chooses. */
 void sending_begin(
 	struct sending *sending, const struct destination *destination, const struct source *from);
 
@@ -41,13 +41,13 @@ static inline bool sending_goes_on(const struct sending *sending)
 	return sending->state < SENDING_DONE;
 }
 
-/* The events of poll(2) that it waits for, beside errors. */
+/* The events of poll(2) to wait for, beside errors, as long as it goes on. */
 short sending_events(const struct sending *sending);
 
-/* One of them, or an error, has come. */
+/* To be called when one of them, or an error, has come. */
 void sending_go_on(struct sending *sending);
 
-/* Closes it. What goes on has failed: its time is up. */
+/* Closes it. One that still goes on has failed then, with ETIMEDOUT. */
 void sending_end(struct sending *sending);
 
 #endif

@@ -88,8 +88,8 @@ void service_reloading(void)
 {
 	struct timespec now = { 0 };
 
-	/* systemd asks for the time, and takes no notice of one that is before its signal, be it by
-	 * less than a millisecond (sd_notify(3)). */
+	/* To the microsecond: systemd ignores the message if this is earlier than its signal
+	 * (sd_notify(3)). */
 	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* fails for no clock that there is */
 	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		(unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * nmnotifyd's dealings with whoever started it: sockets, readiness, status and watchdog
- * (sd_listen_fds(3), sd_notify(3)). Built without systemd, there is only descriptor 0, as inetd's
- * `wait` hands it over, and nobody to tell.
+ * Between nmnotifyd and the service manager: sockets, readiness, status and watchdog
+ * (sd_listen_fds(3), sd_notify(3)). Built without libsystemd, there is only descriptor 0, as
+ * inetd's `wait` hands it over, and nobody to tell.
+ *
+ * In the runner: as who started it, with no filter but the unit's.
  */
 #ifndef NMNOTIFY_SERVICE_H
 #define NMNOTIFY_SERVICE_H
@@ -13,6 +15,7 @@
 
 #define LISTENERS_MAX 32
 
+/* A socket to serve. */
 struct listener {
 	int fd;
 	bool is_datagram; /* else it listens for streams */
@@ -26,13 +29,14 @@ struct listener {
  */
 int service_listeners(struct listener listener[static LISTENERS_MAX], const char **wrong);
 
+/* Each tells the service manager, if there is one. */
 void service_ready(void);
 void service_reloading(void);            /* until service_ready() is said again */
 void service_status(const char *status); /* a line for systemctl status */
 void service_stopping(void);
 void service_alive(void);
 
-/* How often service_alive() is expected; 0: never. */
+/* The service manager expects service_alive() at least so often; 0: never. */
 struct span service_watchdog(void);
 
 #endif

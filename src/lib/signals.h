@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* What a process inherits of its parent's ways with signals. */
+/* Signals: what a process inherits is undone. */
 #ifndef NMNOTIFY_SIGNALS_H
 #define NMNOTIFY_SIGNALS_H
 
 #include <stdbool.h>
 
-/* What a program expects that was started afresh: default dispositions, but for SIGBUS, which
- * execve(2) resets, and an empty mask. False with errno set. */
+/* Sets what programs expect when they start: the default for each signal, and an empty mask. But
+ * SIGBUS keeps its handler until execve(2) resets it. False with errno set. */
 bool signals_reset(void);
 
 #endif

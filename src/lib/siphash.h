@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The same on machines of either byte order. */
 uint64_t siphash(const uint64_t key[2], const uint8_t *bytes, size_t length);
 
 #endif

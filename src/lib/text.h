@@ -40,7 +40,8 @@ __attribute__((format(printf, 2, 0))) void text_add_list(
  * terminals, which would obey some of them. */
 void text_add_escaped(struct text *text, const char *string);
 
-/* Appends a word between quotes, as it is; of a very long one the beginning and "...". */
+/* Appends a word between quotes, its bytes as they are; of a very long one the beginning and "...".
+ */
 void text_add_word(struct text *text, const char *word);
 
 /* Reads digits at *from, a number of at most `most`, and moves *from behind them. False if there

@@ -16,13 +16,13 @@
  * than this, thousands of members, cannot be read and is an error, not a group that is quietly left
  * out.
  */
-#define TABLE_LINE_MAX 65536
-#define FIELDS_MAX     7
+#define FILE_LINE_MAX 65536
+#define FIELDS_MAX    7
 
 enum passwd_field { PASSWD_NAME, PASSWD_UID = 2, PASSWD_GID, PASSWD_HOME = 5, PASSWD_SHELL };
 enum group_field { GROUP_GID = 2, GROUP_MEMBERS };
 
-struct table {
+struct user_file {
 	int fd;
 	size_t start, end; /* of what was read and not yet taken */
 	char *bytes;
@@ -39,59 +39,60 @@ static bool text_set(char text[static USER_TEXT_MAX], const char *value)
 	return true;
 }
 
-static struct table table_open(const char *path)
+static struct user_file user_file_open(const char *path)
 {
-	static char bytes[TABLE_LINE_MAX + 1]; /* and a NUL */
-	struct table table = { .fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC), .bytes = bytes };
+	static char bytes[FILE_LINE_MAX + 1]; /* and a NUL */
+	struct user_file file = { .fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC),
+		.bytes = bytes };
 
-	return table;
+	return file;
 }
 
-static void table_close(struct table *table)
+static void user_file_close(struct user_file *file)
 {
-	if (table->fd >= 0)
-		(void)close(table->fd); /* was only read */
+	if (file->fd >= 0)
+		(void)close(file->fd); /* was only read */
 }
 
 /* Moves the rest to the front and reads more behind it. False at the end, or if that failed. */
-static bool table_fill(struct table *table)
+static bool user_file_fill(struct user_file *file)
 {
-	size_t rest = table->end - table->start;
+	size_t rest = file->end - file->start;
 	ssize_t got;
 
-	memmove(table->bytes, table->bytes + table->start, rest);
-	table->start = 0;
-	table->end = rest;
+	memmove(file->bytes, file->bytes + file->start, rest);
+	file->start = 0;
+	file->end = rest;
 	do
-		got = read(table->fd, table->bytes + rest, TABLE_LINE_MAX - rest);
+		got = read(file->fd, file->bytes + rest, FILE_LINE_MAX - rest);
 	while (got < 0 && errno == EINTR);
-	table->failed = got < 0 || (got == 0 && rest == TABLE_LINE_MAX);
+	file->failed = got < 0 || (got == 0 && rest == FILE_LINE_MAX);
 	if (got > 0)
-		table->end += (size_t)got;
+		file->end += (size_t)got;
 	return got > 0;
 }
 
 /* The next line, ended by a NUL; NULL at the end. The last one may lack its newline. */
-static char *table_line(struct table *table)
+static char *user_file_line(struct user_file *file)
 {
 	char *line, *newline;
 
-	if (table->fd < 0)
+	if (file->fd < 0)
 		return NULL;
 	do {
-		line = table->bytes + table->start;
-		newline = memchr(line, '\n', table->end - table->start);
-	} while (newline == NULL && table_fill(table));
+		line = file->bytes + file->start;
+		newline = memchr(line, '\n', file->end - file->start);
+	} while (newline == NULL && user_file_fill(file));
 	if (newline == NULL) {
-		line = table->bytes + table->start;
-		newline = table->bytes + table->end;
-		if (newline == line || table->failed)
+		line = file->bytes + file->start;
+		newline = file->bytes + file->end;
+		if (newline == line || file->failed)
 			return NULL;
 	}
 	*newline = '\0';
-	table->start = (size_t)(newline - table->bytes) + 1;
-	if (table->start > table->end)
-		table->start = table->end;
+	file->start = (size_t)(newline - file->bytes) + 1;
+	if (file->start > file->end)
+		file->start = file->end;
 	return line;
 }
 
@@ -125,11 +126,11 @@ static bool id_parse(const char *text, uint32_t *id)
 /* The first entry of that name, or with that uid if name is NULL. */
 static bool passwd_find(const char *name, uid_t uid, struct user *user)
 {
-	struct table table = table_open("/etc/passwd");
+	struct user_file file = user_file_open("/etc/passwd");
 	char *line, *field[FIELDS_MAX];
 	bool found = false;
 
-	while (!found && (line = table_line(&table)) != NULL) {
+	while (!found && (line = user_file_line(&file)) != NULL) {
 		if (!line_fields(line, field, FIELDS_MAX) ||
 			!id_parse(field[PASSWD_UID], &user->uid) ||
 			!id_parse(field[PASSWD_GID], &user->gid) ||
@@ -140,7 +141,7 @@ static bool passwd_find(const char *name, uid_t uid, struct user *user)
 			text_set(user->shell,
 				*field[PASSWD_SHELL] ? field[PASSWD_SHELL] : "/bin/sh");
 	}
-	table_close(&table);
+	user_file_close(&file);
 	return found;
 }
 
@@ -161,14 +162,14 @@ static bool is_member(const char *members, const char *name)
 
 static bool groups_find(struct user *user)
 {
-	struct table table = table_open("/etc/group");
+	struct user_file file = user_file_open("/etc/group");
 	char *line, *field[FIELDS_MAX];
 	gid_t gid;
 	bool fits = true;
 
 	user->groups[0] = user->gid;
 	user->groups_count = 1;
-	while (fits && (line = table_line(&table)) != NULL) {
+	while (fits && (line = user_file_line(&file)) != NULL) {
 		if (!line_fields(line, field, GROUP_MEMBERS + 1) ||
 			!id_parse(field[GROUP_GID], &gid) || gid == user->gid ||
 			!is_member(field[GROUP_MEMBERS], user->name))
@@ -177,8 +178,8 @@ static bool groups_find(struct user *user)
 		if (fits)
 			user->groups[user->groups_count++] = gid;
 	}
-	table_close(&table);
-	return fits && !table.failed;
+	user_file_close(&file);
+	return fits && !file.failed;
 }
 
 const char *user_by_name(const char *name, struct user *user)

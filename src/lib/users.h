@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Users and their groups as /etc/passwd and /etc/group say. A static program cannot ask the name
- * service switch, and a port's listener should not load its modules: users that are only in a
- * directory service are set by the super-server instead.
+ * service switch, and one that serves a port should not load its modules. A user who is only in a
+ * directory service has to be set by the super-server.
  */
 #ifndef NMNOTIFY_USERS_H
 #define NMNOTIFY_USERS_H
@@ -23,7 +23,7 @@ struct user {
 	gid_t groups[USER_GROUPS_MAX]; /* the primary one first */
 };
 
-/* By name, with groups. NULL, or what is wrong. */
+/* By name, with groups; not root. NULL, or what is wrong: constant. */
 const char *user_by_name(const char *name, struct user *user);
 
 /*
@@ -32,8 +32,7 @@ const char *user_by_name(const char *name, struct user *user);
  */
 void user_running(struct user *user);
 
-/* Is it the number that files have in this user namespace whose owner has none here
- * (user_namespaces(7))? */
+/* Does it stand for every owner who has no number in this user namespace (user_namespaces(7))? */
 bool user_is_unknown(uid_t uid);
 
 #endif

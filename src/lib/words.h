@@ -34,8 +34,8 @@ struct words_fault {
 struct words_fault words_split(char *text, struct words *words);
 
 /*
- * The first character of a word that is not what it looks like: a byte order mark, a space that is
- * none, a quote or dash of a word processor. Returns its name, or NULL.
+ * Finds the first character of a word that is not what it looks like: a byte order mark, a space
+ * that is none, a quote or dash of a word processor. Returns its name, and what to do; or NULL.
  */
 const char *word_oddity(const char *word);
 

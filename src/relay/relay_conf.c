@@ -44,10 +44,10 @@ static bool memory_make(struct relay_conf *conf)
 	return true;
 }
 
-void relay_conf_begin(struct relay_conf *conf, report_listener *listener, void *context)
+void relay_conf_begin(struct relay_conf *conf, report_writer *writer, void *context)
 {
 	conf->reading = (struct reading){
-		.report = { .listener = listener, .context = context },
+		.report = { .writer = writer, .context = context },
 		.keywords = relay_keywords,
 		.keywords_count = RELAY_KEYWORDS,
 		.page = "nmnotify-relay.conf(5)",

@@ -109,7 +109,7 @@ struct relay_conf {
 };
 
 /* `conf` must be all zeros. To read it again is to read another one. */
-void relay_conf_begin(struct relay_conf *conf, report_listener *listener, void *context);
+void relay_conf_begin(struct relay_conf *conf, report_writer *writer, void *context);
 
 /* One -o argument, the `number`th; before relay_conf_file(). */
 void relay_conf_option(struct relay_conf *conf, const char *text, unsigned number);

@@ -85,7 +85,7 @@ static char text[256];
 
 static struct reading reading_of(struct paint *to)
 {
-	struct reading reading = { .report = { .listener = report },
+	struct reading reading = { .report = { .writer = report },
 		.keywords = table,
 		.keywords_count = COUNT(table),
 		.page = "paint(5)",
