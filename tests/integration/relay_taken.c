@@ -5,10 +5,11 @@
  *
  *   TAKEN_PORT      at 127.0.0.1: somebody listens there
  *   TAKEN_OUTSIDE   a directory with `file`, outside of what it may touch
+ *   TAKEN_NOEXEC    if set, what can be executed is the service manager's choice (NoExecPaths=)
+ *   TAKEN_UNICAST   if set, so is where datagrams go (IPAddressDeny=)
  *
  * It writes to standard error what went through that should not (`through CALL`), what did not that
- * should
- * (`refused CALL`), how many were tried (`tried COUNT`), and ends.
+ * should (`refused CALL`), how many were tried (`tried COUNT`), and ends.
  */
 #include "policy/landlock.h"
 #include "relay/relay_confine.h"
@@ -176,6 +177,34 @@ static void try_memory(void)
 	FILTERED((int)syscall(SYS_shmget, 1, 4096, 01600));
 }
 
+/* By the loopback interface, where nobody else hears it. */
+static bool sends_to_group(void)
+{
+	const struct in_addr by = { .s_addr = htonl(INADDR_LOOPBACK) };
+	const struct sockaddr_in group = { .sin_family = AF_INET,
+		.sin_port = htons(5353),
+		.sin_addr.s_addr = htonl(INADDR_ALLHOSTS_GROUP) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	return setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &by, sizeof(by)) == 0 &&
+	       sendto(fd, "x", 1, 0, (const struct sockaddr *)&group, sizeof(group)) == 1;
+}
+
+/* What only the unit forbids. Elsewhere it goes through: so it is the unit that does. */
+static void try_unit(const char *state)
+{
+	const char *path = beside(state, "code");
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0700);
+
+	if (fd < 0 || ftruncate(fd, 4096) != 0)
+		note("a file of its own", false, true);
+	note("a state file is mapped to be executed", mapped(PROT_READ | PROT_EXEC, fd) == 0,
+		getenv("TAKEN_NOEXEC") == NULL);
+	note("a datagram to a group", sends_to_group(), getenv("TAKEN_UNICAST") == NULL);
+	CAN(mapped(PROT_READ | PROT_EXEC, open("/proc/self/exe", O_RDONLY)));
+	CAN(unlink(path));
+}
+
 static struct sockaddr_in loopback(uint16_t port)
 {
 	return (struct sockaddr_in){ .sin_family = AF_INET,
@@ -221,6 +250,7 @@ static bool confine_and_attack(const struct relay_conf *conf, const char *file, 
 	try_files(state);
 	try_processes();
 	try_memory();
+	try_unit(state);
 	try_sockets((uint16_t)atoi(port), abi);
 	if (abi >= LANDLOCK_ABI_SCOPES)
 		TRY(kill(getppid(), 0));

@@ -166,17 +166,17 @@ def _make_tree(release):
     os.rename(fresh, tree(release))
 
 
-def relay(release):
-    """The relay, as the release's own libraries want it."""
+def relay(release, program="nmnotify-relay"):
+    """The relay, or what is built of it, as the release's own libraries want it."""
     if release == own_release():
-        return BUILD / "nmnotify-relay"
+        return BUILD / program
     root, place = tree(release) / "root", f"build/relay-{release}"
     with open(f"{tree(release)}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(["mount", "--bind", str(PROJECT), str(root / "mnt")], check=True)
         try:
             made = subprocess.run(
-                ["chroot", str(root), "make", "-s", "-C", "/mnt", f"BUILD={place}", f"{place}/nmnotify-relay"],
+                ["chroot", str(root), "make", "-s", "-C", "/mnt", f"BUILD={place}", f"{place}/{program}"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -186,7 +186,14 @@ def relay(release):
             subprocess.run(["umount", str(root / "mnt")], check=True)
     if made.returncode != 0:
         raise RuntimeError(f"the relay cannot be built in {root}: {made.stderr}")
-    return PROJECT / place / "nmnotify-relay"
+    return PROJECT / place / program
+
+
+def taken_over(outside, is_unicast):
+    """A drop-in with which relay_taken, in the relay's place, tries what it could do in the unit. Whether the kernel
+    has what IPAddressDeny= takes, the caller knows."""
+    words = ["TAKEN_PORT=79", f"TAKEN_OUTSIDE={outside}", "TAKEN_NOEXEC=1", *(["TAKEN_UNICAST=1"] if is_unicast else [])]
+    return f"[Service]\nType=oneshot\nRestart=no\nEnvironment={' '.join(words)}\n"
 
 
 # ---- Control groups ----

@@ -916,6 +916,8 @@ def relay_units():
         (page, "sysctl -w"),
         (page, "systemctl restart nmnotify-relay.service"),
         (page, "systemd-analyze security"),
+        ("units/nmnotify-relay.service", "PrivateUsers=yes"),
+        ("units/nmnotify-relay.service", "PrivateUsers=identity"),
         ("units/nmnotify-relay-biff.socket", "systemctl enable"),
         ("units/nmnotify-relay-cyrus.socket", "systemctl enable"),
         ("units/user/nmnotify-watch@.path", "systemctl --user enable"),
@@ -930,7 +932,7 @@ def relay_units():
         docs.shown(page, part, "a name; relay.t reloads")
     docs.shown("units/nmnotify-relay-cyrus.socket", "notifysocket:", mail)
     docs.shown("units/nmnotify-relay-biff.socket", "ListenDatagram=", "a part of what the unit has")
-    for part in ("PrivateUsers=", "ReadWritePaths="):
+    for part in ("PrivateUsers=    ", "ReadWritePaths="):
         docs.shown("units/nmnotify-relay.service", part, "what is not there, and why")
     for part in ("alice", "bob", "trust", "never", "strip-domain", "interval", "last-for", "source"):
         docs.shown("units/nmnotify-relay.conf", part, "unit/relay_conf.c reads each line")

@@ -35,8 +35,9 @@ user carol 127.0.0.1:78
 user nina home.test
 user cyril last
 """
-# systemd-analyze security, in tenths.
-EXPOSURE_MOST = 13
+# systemd-analyze security, in tenths; and where the unit need not see who is who.
+EXPOSURE_MOST, EXPOSURE_MOST_ALONE = 12, 10
+DROP_IN = "/etc/systemd/system/nmnotify-relay.service.d/test.conf"
 
 box = container.Container(RELEASE)
 docs = documents.Documents()
@@ -173,11 +174,75 @@ def confined():
         facts = dict(re.findall(r"^(NoNewPrivs|Seccomp|CapEff|CapBnd):\s*(\S+)$", status, re.MULTILINE))
         wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
         equal(facts, wanted, f"{name}: no privileges, and a filter")
-    words = docs.take("man/nmnotify-relay.8", "systemd-analyze security").split()
-    said = box.output(*words, "--no-pager", f"--threshold={EXPOSURE_MOST}")
+    is_exposed(docs.take("man/nmnotify-relay.8", "systemd-analyze security"), EXPOSURE_MOST, "as it is")
+
+
+def is_exposed(command, most, name):
+    said = box.output(*command.split(), "--no-pager")
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    ok(found and float(found[1]) * 10 <= EXPOSURE_MOST, f"systemd-analyze security: at most {EXPOSURE_MOST / 10}")
+    name = f"systemd-analyze security, {name}: at most {most / 10}"
+    ok(found and float(found[1]) * 10 <= most, name) or diag("\n".join(line for line in said.splitlines() if line[:1] in "✗→"))
     diag(f"{RELEASE}: {found and found[1]}")
+
+
+def drop_in(text):
+    """None: it goes."""
+    if text is None:
+        (box.root / DROP_IN.lstrip("/")).unlink()
+    else:
+        box.write(DROP_IN, text)
+    box.run("systemctl", "daemon-reload")
+
+
+def taken_over():
+    """What the program cannot keep from itself, the unit does: relay_confined.t sees that there it goes through."""
+    fresh()
+    program = box.root / "usr/local/sbin/nmnotify-relay"
+    outside = "/var/lib/outside"
+    box.run("install", "-d", "-m", "777", outside)
+    box.write(f"{outside}/file", "secret\n")
+    has_firewall = box.run("systemd-run", "--quiet", "--wait", "-p", "IPAddressDeny=any", "bash", "-c",
+                           "true >/dev/tcp/127.0.0.1/79", check=False).returncode != 0
+    has_firewall or skip("IPAddressDeny=", "this container has no BPF for it; the guest does it")
+    program.rename(f"{program}.kept")
+    shutil.copy(container.relay(box.release, "tests/relay_taken"), program)
+    drop_in(container.taken_over(outside, has_firewall))
+    after = time.time()
+    box.run("systemctl", "start", RELAY, check=False)
+    equal(box.show(RELAY, "Result"), "success", "taken over, in the unit: it has come to its end")
+    said = [str(record.get("MESSAGE")) for record in box.journal("SYSLOG_IDENTIFIER=nmnotify-relay", after=after)]
+    wrong = [line for line in said if line.startswith(("through", "refused"))]
+    equal(wrong, [], "taken over, in the unit: no more goes through, and what it needs does")
+    ok(any(line.startswith("tried ") for line in said), "taken over, in the unit: it was tried") or diag("\n".join(said))
+    drop_in(None)
+    program.unlink()
+    Path(f"{program}.kept").rename(program)
+
+
+def private_users():
+    """Where nobody else speaks, who speaks need not be seen."""
+    security = f"systemd-analyze security {RELAY}"
+    drop_in("[Service]\n" + docs.take("units/nmnotify-relay.service", "PrivateUsers=yes"))
+    fresh()
+    before = runs()
+    send("nina")
+    is_told(before, "PrivateUsers=yes: what root announces is told")
+    after = time.time()
+    send("alice", user="alice")
+    ok(until(lambda: lines("relay=refused", after), 5), "PrivateUsers=yes: any other is nobody, and refused")
+    is_exposed(security, EXPOSURE_MOST_ALONE, "PrivateUsers=yes")
+    identity = docs.take("units/nmnotify-relay.service", "PrivateUsers=identity")
+    if int(box.output("systemctl", "--version").split()[1]) >= 257:
+        drop_in("[Service]\n" + identity)
+        fresh()
+        before = runs()
+        send("alice", user="alice")
+        is_told(before, "PrivateUsers=identity: what alice announces is told")
+        is_exposed(security, EXPOSURE_MOST_ALONE, "PrivateUsers=identity")
+    else:
+        skip("PrivateUsers=identity", "this systemd is older than 257")
+    drop_in(None)
+    is_well("private users")
 
 
 def idle():
@@ -451,6 +516,6 @@ with box:
     configure(CONFIG)
     box.run("systemctl", "start", "nmnotifyd.socket")
     nmtest.run(
-        activated, readme, confined, idle, never_idle_in_debt, killed, killed_with_letters, stopped_with_letters, reloaded,
+        activated, readme, confined, taken_over, private_users, idle, never_idle_in_debt, killed, killed_with_letters, stopped_with_letters, reloaded,
         biff, cyrus, tried, more_room, watched, booted,
     )
