@@ -11,9 +11,6 @@
 
 #include "lib/source.h"
 
-/* RFC 5321, 4.5.3.1.3: a path of 256 bytes with its two brackets. */
-#define USER_NAME_MAX 254
-
 /* RFC 1035, 2.3.4, as text. */
 #define HOST_NAME_MAX_TEXT 253
 

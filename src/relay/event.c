@@ -8,21 +8,12 @@
 
 /* ---- Users ---- */
 
-/* As a notice's sender has it: any encoding, but nothing that could end a line of the log. */
-static bool is_control(char c)
-{
-	return (unsigned char)c < ' ' || c == '\x7f';
-}
-
 const char *event_set_user(struct event *event, const char *bytes, size_t length)
 {
-	if (length == 0)
-		return "the user has no name";
-	if (length > USER_NAME_MAX)
-		return "the user's name is too long";
-	for (size_t i = 0; i < length; i++)
-		if (is_control(bytes[i]))
-			return "the user's name has control characters";
+	const char *wrong = user_name_wrong(bytes, length);
+
+	if (wrong != NULL)
+		return wrong;
 	memcpy(event->user, bytes, length);
 	event->user[length] = '\0';
 	return NULL;

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "lib/destination.h"
+#include "lib/user_name.h"
 
 enum event_kind {
 	EVENT_MAIL,

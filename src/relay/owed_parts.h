@@ -12,6 +12,7 @@
 #ifndef NMNOTIFY_OWED_PARTS_H
 #define NMNOTIFY_OWED_PARTS_H
 
+#include "lib/user_name.h"
 #include "relay/map.h"
 #include "relay/owed.h"
 #include "relay/queue.h"

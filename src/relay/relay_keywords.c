@@ -207,7 +207,7 @@ static const char *pattern_wrong(const char *pattern)
 	if (*pattern == '\0')
 		return "a user has a name";
 	if (strlen(pattern) > USER_NAME_MAX)
-		return "no user's name is longer than 254 bytes";
+		return "no user's name is longer than " USER_NAME_MAX_TEXT " bytes";
 	return NULL;
 }
 

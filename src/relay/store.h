@@ -12,6 +12,7 @@
 
 #include "lib/clock.h"
 #include "lib/destination.h"
+#include "lib/user_name.h"
 
 #define STORE_ADDRESSES_MAX 8 /* of a user: `last 8` is the most */
 

@@ -7,28 +7,22 @@
 
 #include "lib/fd.h"
 #include "lib/source.h"
+#include "lib/user_name.h"
 
-/* A name in any encoding; but what could end it, or move a terminal's cursor, is in none. */
-static bool is_user(const char *user)
-{
-	const char *c = user;
-
-	while ((unsigned char)*c >= ' ' && *c != '\x7f')
-		c++;
-	return *c == '\0' && c > user;
-}
+_Static_assert(
+	sizeof("login  ") + USER_NAME_MAX + SOURCE_TEXT_MAX <= NOTICE_MAX, "every user fits");
 
 static const char *notice_make(
 	struct notice *notice, const char *word, const char *user, const char *rest)
 {
 	struct text text = TEXT_IN(notice->bytes);
+	const char *wrong = user_name_wrong(user, strlen(user));
 
-	if (!is_user(user))
-		return *user == '\0' ? "the user has no name"
-				     : "the user's name has control characters";
+	if (wrong != NULL)
+		return wrong;
 	text_add(&text, "%s %s%s", word, user, rest);
 	notice->length = text.length;
-	return text.cut ? "the user's name is too long" : NULL;
+	return NULL;
 }
 
 const char *notice_of_mail(struct notice *notice, const char *user, bool is_early)

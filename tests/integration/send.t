@@ -20,6 +20,8 @@ from receiver import Receiver, fields, private_run_and_dev
 from sender import EX_TEMPFAIL, EX_USAGE, IGNORED, SEND, error
 
 SO_PASSCRED, SCM_CREDENTIALS = 16, 2
+# src/lib/user_name.h, which the relay has, too.
+LONGEST = 254
 
 
 def silent(result, name):
@@ -42,17 +44,19 @@ def notices():
             "spaces and quotes": (["-u", " a \"b' $(c) "], [b"mail  a \"b' $(c) "]),
             "no ASCII": (["-u", "Jörg\udcff"], [b"mail J\xc3\xb6rg\xff"]),
             "that begins with a hyphen": (["-u", "-u"], [b"mail -u"]),
-            "as long as it may be": (["-u", "x" * 507], [b"mail " + b"x" * 507]),
+            "as long as it may be": (["-u", "x" * LONGEST], [b"mail " + b"x" * LONGEST]),
             "with the truth": (["-e", "-u", "alice"], [b"mail alice"]),
         }
         for name, (words, wanted) in cases.items():
             silent(send(*words), name)
             equal(relay.messages(), wanted, f"S3: {name}: is handed over")
-        for name, user in (("empty", ""), ("a newline", "a\nb"), ("DEL", "a\x7f"), ("tab", "a\tb"), ("too long", "x" * 508)):
+        for name, user in (("empty", ""), ("a newline", "a\nb"), ("DEL", "a\x7f"), ("tab", "a\tb"), ("too long", "x" * (LONGEST + 1))):
             silent(send("-u", user), f"a user's name: {name}")
             result = send("-e", "-u", user)
             equal((result.status, result.output.count(b"\n")), (EX_TEMPFAIL, 1), f"S3: {name}: -e says so")
             equal(relay.messages(), [], f"S3: {name}: is not handed over")
+        said = send("-e", "-u", "x" * (LONGEST + 1)).output
+        ok(said.endswith(b": the user's name is longer than 254 bytes\n"), "a name that is too long: -e says how long it may be") or nmtest.diag(said)
         silent(send("-u", "", "-u", "bob"), "one wrong name of two")
         equal(relay.messages(), [b"mail bob"], "S3: the other is handed over")
 

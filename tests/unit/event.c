@@ -54,7 +54,7 @@ static void check_row(parser *parse_it, const struct row *row)
 
 #define NO_NAME    "the user has no name"
 #define CONTROL    "the user's name has control characters"
-#define LONG       "the user's name is too long"
+#define LONG       "the user's name is longer than 254 bytes"
 #define NO_NOTICE  "it is no notice"
 #define NO_ADDRESS "the address is none"
 

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "lib/user_name.h"
 #include "sender/notice.h"
 
 static void assert_notice(const struct notice *notice, const char *wanted)
@@ -14,8 +15,8 @@ static void assert_notice(const struct notice *notice, const char *wanted)
 
 static void notice_of_mail_is_its_word_and_the_user(void **state)
 {
-	static const char *const users[] = { "alice", "alice@mx.example.org", " a b ", "J\xf6rg", "-u",
-		"mail", "0" };
+	static const char *const users[] = { "alice", "alice@mx.example.org", " a b ", "J\xf6rg",
+		"-u", "mail", "0" };
 	struct notice notice;
 
 	(void)state;
@@ -69,7 +70,7 @@ static void notice_has_no_control_characters(void **state)
 	}
 }
 
-static void S4_a_notice_has_512_bytes_at_most(void **state)
+static void S4_a_notice_has_a_user_whom_the_relay_takes(void **state)
 {
 	char user[NOTICE_MAX + 2];
 	struct notice notice;
@@ -79,11 +80,11 @@ static void S4_a_notice_has_512_bytes_at_most(void **state)
 		memset(user, 'x', length);
 		user[length] = '\0';
 		assert_int_equal(
-			notice_of_mail(&notice, user, false) == NULL, length + 5 <= NOTICE_MAX);
+			notice_of_mail(&notice, user, false) == NULL, length <= USER_NAME_MAX);
 		assert_int_equal(
-			notice_of_mail(&notice, user, true) == NULL, length + 6 <= NOTICE_MAX);
+			notice_of_mail(&notice, user, true) == NULL, length <= USER_NAME_MAX);
 		assert_int_equal(
-			notice_of_login(&notice, user, "::1") == NULL, length + 10 <= NOTICE_MAX);
+			notice_of_login(&notice, user, "::1") == NULL, length <= USER_NAME_MAX);
 		assert_true(notice.length <= NOTICE_MAX);
 	}
 }
@@ -121,7 +122,7 @@ int main(void)
 		cmocka_unit_test(notice_of_mail_is_its_word_and_the_user),
 		cmocka_unit_test(notice_of_login_ends_with_the_address),
 		cmocka_unit_test(notice_has_no_control_characters),
-		cmocka_unit_test(S4_a_notice_has_512_bytes_at_most),
+		cmocka_unit_test(S4_a_notice_has_a_user_whom_the_relay_takes),
 		cmocka_unit_test(S3_a_notice_is_one_datagram),
 	};
 
