@@ -24,8 +24,7 @@
 #define CONF_PASS_MAX     128  /* names of variables */
 #define CONF_NAME_MAX     32   /* of an account: it is a directory's name too */
 
-/* Enough for the most of all: with what is left out before it, each takes less than twice its size.
- */
+/* Enough for the most of everything. Twice, since each list begins at an aligned address. */
 #define CONF_MEMORY_BYTES                                                                          \
 	(CONF_BYTES_MAX +                                                                          \
 		2 * CONF_PREFIXES_MAX * (sizeof(struct prefix) + sizeof(struct prefix_word)) +     \
@@ -102,10 +101,11 @@ bool conf_end(struct conf *conf);
 const struct account *conf_account(
 	const struct conf *conf, const struct source *source, const struct source *to);
 
-/* Is it among them? */
+/* Is the source in one of them? */
 bool networks_hold(const struct networks *networks, const struct source *source);
 
-/* Is a variable, or a name to pass, of an account's environment: the defaults' or its own? */
+/* Does a variable, or a name to pass, count for an account: does its block say it, or the defaults?
+ */
 bool conf_variable_is_of(
 	const struct conf *conf, const struct variable *variable, const struct account *account);
 

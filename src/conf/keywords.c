@@ -6,6 +6,7 @@
 #include "lib/advice.h"
 #include "conf/variable.h"
 #include "policy/confine.h"
+
 /* ---- Accounts ---- */
 
 static bool name_is_good(const char *name)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Accounts, and words of `from` and `to`, that no connection reaches, because an earlier account
- * takes all that they could. Only for -t: what is chosen is chosen by conf_account().
+ * Finds accounts, and words of `from` and `to`, that no connection reaches, because an earlier
+ * account takes all of theirs. Only for -t: it is conf_account() that chooses an account.
  */
 #ifndef NMNOTIFY_SHADOW_H
 #define NMNOTIFY_SHADOW_H
 
 #include "conf/conf.h"
 
-/* Reports a warning for each. For a configuration that was read with `advises`, whole and without a
- * mistake. Each word is compared with single words: one that only several together take is not
- * found. */
+/* Reports a warning for each. The configuration must be whole, without a mistake, and read with
+ * `advises`. Each word is compared with one other word at a time: one that only several others
+ * together take is not found. */
 void shadow_check(struct conf *conf);
 
 #endif

@@ -23,7 +23,7 @@ static bool state_ask(struct served_account *served, struct state_error *error)
 	if (!turn_open(&asking, served->directory, error))
 		return false;
 	served->asking = asking.fd;
-	if (turn_asks(&asking))
+	if (turn_lock_asking(&asking))
 		return true;
 	*error = (struct state_error){ .what = "cannot lock", .name = STATE_TURN, .code = errno };
 	return false;
@@ -76,8 +76,8 @@ static int open_null(struct program *program)
 }
 
 /*
- * Its user can spoil his state at will, which is no reason to leave the others without service. His
- * account takes nothing until we are started again; memory stands in, to count that in.
+ * A user can spoil his state at will; others must be served all the same. His account is shut until
+ * we are started again. Verdicts are counted in memory then.
  */
 static void shut(
 	struct served_account *served, struct program *program, const struct state_error *error)

@@ -22,7 +22,7 @@ struct served_account {
 	struct state *state;
 	struct turn turn;    /* its lock file is only probed: a lock is a process's own business */
 	struct state *spare; /* memory to take its state's place if that cannot be used; root's */
-	volatile bool is_shut; /* that has happened: it takes nothing */
+	volatile bool is_shut; /* that has happened: it takes no connection */
 
 	/* The runner's alone. */
 	struct user user;
@@ -39,22 +39,22 @@ struct served_accounts {
 };
 
 /*
- * Opens the state of an account; `spare` is its memory. False: it cannot be used, which the log has
- * been told, and the account is shut, since it may be the only one. Ends the process if that is
- * nobody's fault alone.
+ * Opens the state of an account; `spare` is its memory. False: it cannot be used, the log has been
+ * told, and the account is shut. If the runner is not root, so that all accounts are one user's,
+ * that ends the process instead.
  */
 bool served_account_open(struct served_account *served, struct program *program,
 	const struct account *account, struct state *spare);
 
-/* Closes what is the network process's alone, once that has it. */
+/* Closes what only the network process needs, once that has it. */
 void served_account_hand_over(struct served_account *served);
 
 void served_account_close(struct served_account *served);
 
 /*
- * For the handler of SIGBUS: an account's user has cut its state at `address`. If the others have
- * other users, that is no reason to leave them without service: memory takes its place, and the
- * account takes nothing until we are started again. False: there is no such account, or no other.
+ * For the handler of SIGBUS: an account's user has cut its state at `address`. Other users'
+ * accounts are served on: memory takes the place of that state, and its account is shut until we
+ * are started again. False: the address is in no account's state, or there are no other users.
  */
 bool accounts_shut_at(struct served_accounts *accounts, const void *address);
 

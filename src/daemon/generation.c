@@ -23,7 +23,7 @@
 /* Whom root's network process becomes: the service's own user, or one that owns nothing. */
 static const char *const network_users[] = { "nmnotify", "nobody" };
 
-/* Far more requests than there are at a time. */
+/* Turn requests' numbers that each generation has: far more than it has open at a time. */
 #define NUMBERS_EACH (1u << 24)
 
 /* ---- State that is cut ---- */
@@ -201,7 +201,8 @@ static bool is_an_accounts(const struct generation *g, uid_t uid)
 	return false;
 }
 
-/* An account's action could end the process, and so all accounts' service: then rather another. */
+/* If there is a choice, not a user of an account: its action could kill the network process, and
+ * with it the service of all accounts. */
 static void choose_network_user(struct generation *g, struct user *chosen)
 {
 	struct user user;

@@ -15,7 +15,7 @@
 #include "daemon/handover.h"
 #include "run/program.h"
 
-/* At a time: one that serves, one that is about to, and those that end. */
+/* At a time: one that serves, one that is about to serve, and those that are ending. */
 #define GENERATIONS_MAX 4
 
 /* What all generations have in common: how the program was started. */
@@ -24,8 +24,7 @@ struct launch {
 	int argc;
 	char **argv;
 	struct streams streams;
-	int image; /* this program's own file, or its successor would be executed after an upgrade
-		    */
+	int image; /* this program's own file: after an upgrade its name is another's */
 	struct listener listener[LISTENERS_MAX];
 	unsigned listeners_count;
 	struct span alive_every; /* 0: nobody watches */
@@ -41,22 +40,23 @@ struct generation {
 	pid_t network_pid;
 	bool is_ready, is_ended; /* of the network process */
 	int status;              /* wait(2)'s */
-	/* What the runner believes of it. */
-	struct deadline alive_at; /* earlier, it is not heard again that it is alive */
-	bool is_rubbish_told;
+	/* The runner's bounds on what it says. */
+	struct deadline alive_at; /* before that, another REQUEST_ALIVE is ignored */
+	bool is_rubbish_told;     /* in the log: it has sent what is no request */
 	atomic_word log_tat[CONF_ACCOUNTS_MAX + 1][VERDICTS];
 };
 
-/* An empty one; NULL with errno set. It ends the process if the configuration is wrong. */
+/* An empty one, for program_configure(); NULL with errno set. */
 struct generation *generation_new(const struct launch *launch);
 void generation_free(struct generation *generation);
 
-/* Opens the state of all accounts; ends the process if that cannot be used, unless the accounts may
- * have several users: then only such an account is shut. */
+/* Opens the state of all accounts. One whose state cannot be used is shut (accounts.h). Ends the
+ * process if none can be used. */
 void generation_open(struct generation *generation);
 
-/* Is the configuration good, and can the state be opened? A process that finds out, and says in the
- * log what is wrong; it ends with EX_OK if nothing is. -1: errno. */
+/* Starts the trial: a process that finds out whether the configuration is good and the state can be
+ * opened, and says in the log what is wrong. It ends with EX_OK if nothing is. -1 with errno set.
+ */
 pid_t generation_try(const struct launch *launch);
 
 /* The log for one account, or ACCOUNT_NONE, and one source, whose text goes into `text`. */

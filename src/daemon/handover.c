@@ -8,13 +8,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* The prefixes that accounts inherit are there once for each; there are at most so many as fit. */
-static struct slice networks_tell(
+/* Prefixes that accounts inherit are copied once, so that all of them fit. */
+static struct prefix_range networks_tell(
 	struct network_conf *network_conf, const struct conf *conf, unsigned account, bool is_to)
 {
 	const struct account *own = &conf->accounts[account];
 	const struct networks *networks = is_to ? &own->to : &own->from;
-	struct slice slice = { .start = network_conf->prefixes_count, .count = networks->count };
+	struct prefix_range range = { .start = network_conf->prefixes_count,
+		.count = networks->count };
 
 	for (unsigned i = 0; i < account; i++) {
 		const struct account *other = &conf->accounts[i];
@@ -23,11 +24,11 @@ static struct slice networks_tell(
 		if ((is_to ? &other->to : &other->from)->prefix == networks->prefix)
 			return is_to ? told->to : told->from;
 	}
-	if (slice.count != 0)
-		memcpy(network_conf->prefixes + slice.start, networks->prefix,
-			slice.count * sizeof(*networks->prefix));
-	network_conf->prefixes_count += slice.count;
-	return slice;
+	if (range.count != 0)
+		memcpy(network_conf->prefixes + range.start, networks->prefix,
+			range.count * sizeof(*networks->prefix));
+	network_conf->prefixes_count += range.count;
+	return range;
 }
 
 void network_conf_fill(struct network_conf *network_conf, const struct conf *conf)
@@ -49,9 +50,9 @@ void network_conf_fill(struct network_conf *network_conf, const struct conf *con
 	}
 }
 
-static struct networks networks_take(const struct prefix *prefixes, struct slice slice)
+static struct networks networks_take(const struct prefix *prefixes, struct prefix_range range)
 {
-	return (struct networks){ .prefix = prefixes + slice.start, .count = slice.count };
+	return (struct networks){ .prefix = prefixes + range.start, .count = range.count };
 }
 
 void network_conf_take(const struct network_conf *network_conf, struct conf *conf)

@@ -31,13 +31,13 @@ enum network_fd { RUNNER_FD = 3, SHARED_FD, DENIED_FD, LISTENERS_FD };
 #define NETWORK_NAME "nmnotifyd-network"
 
 /* Which of network_conf.prefixes. */
-struct slice {
+struct prefix_range {
 	unsigned start, count;
 };
 
 /* What the network process has to know of an account. */
 struct network_account {
-	struct slice from, to;
+	struct prefix_range from, to;
 	struct rate limit;
 	struct span interval, read_timeout;
 	bool bare_lf;
@@ -56,11 +56,13 @@ struct network_conf {
 	struct prefix prefixes[CONF_PREFIXES_MAX];
 };
 
-/* Puts there what the configuration says, and back into an empty one. */
+/* The first takes from the configuration what the network process has to know; the second puts that
+ * into an empty configuration. */
 void network_conf_fill(struct network_conf *network_conf, const struct conf *conf);
 void network_conf_take(const struct network_conf *network_conf, struct conf *conf);
 
-/* Memory that both processes and the runner's children have. Most of it is never touched. */
+/* Memory that the network process, the runner and its children share. Most of it is never touched.
+ */
 struct shared {
 	struct progress progress;
 	struct network_conf conf; /* written before there is a network process */

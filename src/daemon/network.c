@@ -51,7 +51,8 @@ static struct decision decision_of(
 	};
 }
 
-/* The index of the account that takes a source; ACCOUNT_NONE: none does, or can, and said so. */
+/* The index of the account that takes a source. ACCOUNT_NONE: there is none, or it is shut; the
+ * verdict has been told. */
 static unsigned account_find(
 	struct network *network, const struct source *source, const struct source *to)
 {
@@ -145,7 +146,7 @@ static void connection_read(struct network *network, struct pending *connection)
 		connection_end(network, connection, state);
 }
 
-/* There is always room: for the oldest silent one the time is up when another comes. */
+/* There is always room: if need be, the connection that has been silent longest times out now. */
 static void connection_keep(struct network *network, const struct pending *connection)
 {
 	struct pending_list *pending = &network->pending;
@@ -214,8 +215,9 @@ static bool is_full(int error)
 	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
-/* Can more be accepted after such an error? If there is no room, one that is pending is given up
- * for another. Else if what is wrong is one connection: not that there is none, nor the socket. */
+/* Can more be accepted after such an error? If there is no room, yes, once the oldest pending
+ * connection has been given up. If only this connection is wrong, yes. If there is none, or the
+ * socket is wrong, no. */
 static bool accept_goes_on(struct network *network, int error)
 {
 	struct pending *oldest = pending_oldest(&network->pending);
@@ -369,8 +371,8 @@ static int wait_most(const struct network *network)
 	return (int)deadline_until(network->now, next).ms;
 }
 
-/* A round came soon after the one before, and has taken all that was there: what comes next can
- * wait for what comes with it. */
+/* If this round came soon after the one before, and has taken all that was there: what comes next
+ * is left to gather for a while. */
 static void nap_in_flood(const struct network *network, struct deadline before)
 {
 	const struct timespec nap = span_timespec(nap_span);

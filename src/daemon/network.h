@@ -47,9 +47,9 @@ struct network {
 bool network_prepare(struct network *network);
 
 /*
- * Serves until there is nothing to do for `idle`, or until what there was is done if the runner has
- * sent a byte, which means that another serves the sockets (returns EX_OK); or until the runner is
- * gone (EX_OSERR).
+ * Serves. Returns EX_OK when there has been nothing to do for `idle`; or, once another process
+ * serves the sockets (the runner has sent a byte), when all that was taken is done. Returns
+ * EX_OSERR when the runner is gone.
  */
 int network_serve(struct network *network);
 

@@ -10,7 +10,7 @@
 /* Descriptors that are kept for other things than connections. */
 #define DESCRIPTORS_KEPT 200
 
-/* How many have a descriptor, of a process that may have so many. */
+/* How many connections can be pending in a process that may have so many descriptors. */
 static uint32_t places_for(rlim_t descriptors)
 {
 	if (descriptors >= PENDING_MAX + DESCRIPTORS_KEPT)

@@ -45,7 +45,7 @@ void pending_prepare(struct pending_list *list);
 struct pending *pending_oldest(struct pending_list *list);
 struct pending *pending_newer(struct pending_list *list, const struct pending *pending);
 
-/* Who has this place; NULL: nobody, any more. */
+/* The connection at this place; NULL: there is none any more. */
 struct pending *pending_at(struct pending_list *list, uint32_t place);
 
 /* The place that the next one gets; PENDING_NONE: none is free. */

@@ -25,11 +25,11 @@ struct progress {
 	atomic_word children; /* of the runner: waiters and supervisors */
 };
 
-/* Has that request, or a later one, come as far as that? */
+/* Has this request, or a later one, reached that stage? */
 bool progress_is_looking(const struct progress *progress, unsigned account, uint32_t number);
 bool progress_is_settled(const struct progress *progress, unsigned account, uint32_t number);
 
-/* That request, and all before it, have come as far as that. */
+/* This request, and all before it, have reached that stage. */
 void progress_look(struct progress *progress, unsigned account, uint32_t number);
 void progress_settle(struct progress *progress, unsigned account, uint32_t number);
 

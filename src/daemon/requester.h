@@ -40,9 +40,9 @@ void requester_prepare(struct requester *requester, const struct served_accounts
 bool turn_request_is_open(const struct requester *requester, unsigned account);
 
 /*
- * Is a line that is allowed at `allowed` covered by what the runner has been asked already? It is
- * if the process that it starts looks for its turn later than now, and is not overtaken by a
- * start that has been already (tests/model/progress.pml: network).
+ * Is a line that is allowed at `allowed` covered by the last turn request? It is if the process
+ * that the runner starts for that has not yet looked for its turn, and no start has happened since
+ * that request's line was noted (tests/model/progress.pml: network).
  */
 bool turn_request_covers(
 	const struct requester *requester, unsigned account, struct moment allowed);
@@ -58,7 +58,7 @@ bool turn_requests_are_sent(const struct requester *requester);
 /* Is none open, of any account? */
 bool turn_requests_are_settled(const struct requester *requester);
 
-/* A verdict, counted in `state`, and a line of the log, if its limit admits one. */
+/* Counts a verdict in `state`, and has its line written if the log's limit admits it. */
 void tell_verdict(struct requester *requester, struct state *state, unsigned account,
 	enum verdict verdict, enum line_reason reason, const struct source *source);
 

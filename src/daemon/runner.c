@@ -25,7 +25,7 @@ static const struct span status_every = { .ms = 1000 };
 /* The longest sleep: counters are shared with others, who do not say so. */
 static const struct span sleep_span = { .ms = 60000 };
 
-/* The same while we are stopping, when there are times to look at. */
+/* The longest sleep while we are stopping: there are deadlines then. */
 static const struct span stop_look = { .ms = 100 };
 
 /* Longer than a supervisor takes to end its action when it is asked to. */
@@ -37,7 +37,8 @@ static const struct span network_stop_most = { .ms = 1000 };
 /* Requests of one network process before the others, and signals, are looked at again. */
 #define REQUESTS_MOST 256
 
-/* Of how often a network process is to say that it is alive, as often is it believed. */
+/* The service manager hears of REQUEST_ALIVE at most so many times as often as an honest network
+ * process sends it. */
 #define ALIVE_SHARE 2
 
 /* ---- Requests ---- */
@@ -79,7 +80,7 @@ static void take_over(struct runner *runner)
 	if (!before->is_ended && send(before->requests, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
 		(void)shutdown(before->requests, SHUT_RDWR);
 	service_ready();
-	orphans_adopt(runner);
+	debts_pay(runner);
 }
 
 static void ready(struct runner *runner, struct generation *generation)
@@ -137,7 +138,7 @@ static unsigned generation_place(const struct runner *runner, const struct gener
 	return i;
 }
 
-/* Too many times in a row: the oldest that still has something to do gives way. */
+/* Reloads have come too fast: one generation that is still ending is ended now. */
 static void make_place(const struct runner *runner)
 {
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
@@ -180,7 +181,7 @@ static void reload_refused(struct runner *runner)
 	service_ready();
 }
 
-/* It was found good: now it is read for good. */
+/* If the configuration was found good, it is read again, by the runner. */
 static void trial_ended(struct runner *runner, int status)
 {
 	struct generation *generation;
@@ -231,8 +232,8 @@ static void network_ended(struct runner *runner, struct generation *generation, 
 	}
 	/* A line that it has taken, and of which it could not tell any more. */
 	for (unsigned i = 0; i < generation->accounts.count; i++)
-		turn_adopt(&generation->accounts.served[i].turn);
-	orphans_adopt(runner);
+		turn_owe_asked(&generation->accounts.served[i].turn);
+	debts_pay(runner);
 }
 
 /* Those that nothing is left of. */
@@ -361,7 +362,7 @@ static int poll_most(const struct runner *runner)
 {
 	if (runner_is_stopping(runner))
 		return (int)stop_look.ms;
-	return (int)deadline_rest(deadline_earlier(deadline_in(sleep_span), runner->adopt_at)).ms;
+	return (int)deadline_rest(deadline_earlier(deadline_in(sleep_span), runner->debts_at)).ms;
 }
 
 static void networks_kill(const struct runner *runner)
@@ -405,13 +406,13 @@ static int end(struct runner *runner)
 int runner_run(struct runner *runner)
 {
 	runner->generation[0] = runner->current;
-	orphans_adopt(runner);
+	debts_pay(runner);
 	while (!is_done(runner)) {
 		round_of_events(runner);
 		if (is_stopping_for(runner, network_stop_most))
 			networks_kill(runner);
-		if (!runner_is_stopping(runner) && deadline_has_passed(runner->adopt_at))
-			orphans_adopt(runner);
+		if (!runner_is_stopping(runner) && deadline_has_passed(runner->debts_at))
+			debts_pay(runner);
 		generations_free(runner);
 		reload_begin(runner);
 		status_tell(runner);

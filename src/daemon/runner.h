@@ -38,12 +38,12 @@ struct runner {
 	struct turn_process process[TURN_PROCESSES_MAX];
 	unsigned processes_count;
 	struct deadline status_at; /* when the status is told next */
-	struct deadline adopt_at;  /* when debts are looked for next */
+	struct deadline debts_at;  /* when debts are looked for next */
 	struct deadline stopped;   /* when we were asked to stop; 0: not yet */
 	pid_t trial;               /* reads the configuration; 0: nobody does */
 	bool is_full_told;         /* in the log: there is no room for a process */
 	bool is_reload_wanted;     /* asked for, and not yet begun */
-	bool is_reload_refused;    /* the last one was */
+	bool is_reload_refused;    /* the last one has failed: for the status */
 };
 
 static inline bool runner_is_stopping(const struct runner *runner)

@@ -47,8 +47,8 @@ static int waiter_main(struct generation *generation, const struct request *requ
 	job_prepare(&job, served->state, &request->source);
 	decision_resume(&job.decision, request->has_line != 0, moment_of_word(request->allowed),
 		request->is_charged != 0, request->noted);
-	tally.log->socket = 0;                     /* the runner's own stays the runner's */
-	program_guard_state(&generation->program); /* our own state is another's no longer */
+	tally.log->socket = 0;                     /* one of our own, not the runner's */
+	program_guard_state(&generation->program); /* if our state is cut, only we end */
 	if (generation->program.self == 0 && !privileges_become(&served->user))
 		return waiter_refused(&job, "dropping privileges");
 	if (!turn_open(&job.turn, served->directory, &error))
@@ -86,7 +86,7 @@ static void signals_default(void)
 }
 
 /* Nobody could take that turn. What it was for stays owed, and is tried again: see
- * orphans_adopt(). */
+ * debts_pay(). */
 static void turn_failed(
 	struct runner *runner, struct generation *generation, const struct request *request)
 {
@@ -94,7 +94,7 @@ static void turn_failed(
 	struct progress *progress = &generation->shared->progress;
 	const struct turn *turn = &generation->accounts.served[request->account].turn;
 
-	runner->adopt_at = deadline_in(retry_span);
+	runner->debts_at = deadline_in(retry_span);
 	/* From here on the debt covers, not this request: if the account's user takes that away,
 	 * the next line must ask anew. */
 	progress_look(progress, request->account, request->number);
@@ -168,25 +168,25 @@ void turn_process_start(
 }
 
 /* A debt of a dead process is paid at once. */
-static void orphan_adopt(struct runner *runner, unsigned account)
+static void debt_pay(struct runner *runner, unsigned account)
 {
-	/* tests/model/progress.pml: orphan_adopt(). */
+	/* tests/model/progress.pml: debt_pay(). */
 	struct generation *generation = runner->current;
 	const struct request debt = { .kind = REQUEST_TURN,
 		.account = account,
 		.number = atomic_load(&generation->shared->progress.settled[account]),
 		.source = { .kind = SOURCE_LOCAL } };
 
-	if (turn_has_orphan(&generation->accounts.served[account].turn))
+	if (turn_has_debt(&generation->accounts.served[account].turn))
 		turn_process_start(runner, generation, &debt);
 }
 
-void orphans_adopt(struct runner *runner)
+void debts_pay(struct runner *runner)
 {
-	/* tests/model/progress.pml: runner, adoption. */
-	runner->adopt_at = DEADLINE_NEVER;
+	/* tests/model/progress.pml: runner, paying. */
+	runner->debts_at = DEADLINE_NEVER;
 	for (unsigned i = 0; i < runner->current->accounts.count; i++)
-		orphan_adopt(runner, i);
+		debt_pay(runner, i);
 }
 
 void turn_process_ended(struct runner *runner, pid_t pid, int status)
@@ -204,7 +204,7 @@ void turn_process_ended(struct runner *runner, pid_t pid, int status)
 		/* A killed child's action, the last to let go of its `running`; or what an action
 		 * left behind. */
 		if (!runner_is_stopping(runner))
-			orphans_adopt(runner);
+			debts_pay(runner);
 		return;
 	}
 	process = runner->process[i];
@@ -222,7 +222,7 @@ void turn_process_ended(struct runner *runner, pid_t pid, int status)
 		if (WIFSIGNALED(status) || !is_settled || WEXITSTATUS(status) == EX_OSERR)
 			turn_failed(runner, generation, request);
 	} else if (is_settled) {
-		orphans_adopt(runner);
+		debts_pay(runner);
 	} else {
 		turn_process_start(runner, generation, request);
 	}

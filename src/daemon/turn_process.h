@@ -26,6 +26,6 @@ unsigned turn_processes_of(
 void turn_processes_tell(const struct runner *runner);
 
 /* The debts of dead processes are paid at once. */
-void orphans_adopt(struct runner *runner);
+void debts_pay(struct runner *runner);
 
 #endif

@@ -52,7 +52,7 @@ struct service {
 	const char *options[OPTIONS_MAX];
 	unsigned options_count;
 	bool check_only, is_by_hand;
-	bool is_typed; /* somebody sits at standard error */
+	bool is_at_terminal; /* somebody sits at standard error */
 	char mistake[MESSAGE_MAX];
 	struct socket socket[SOCKETS_MAX];
 	int sockets_count;
@@ -116,7 +116,7 @@ static void rest(const struct service *service)
 	const struct timespec least = { .tv_sec = FAILED_REST };
 	sigset_t ends;
 
-	if (service->is_by_hand || service->is_typed || getenv("NOTIFY_SOCKET") == NULL)
+	if (service->is_by_hand || service->is_at_terminal || getenv("NOTIFY_SOCKET") == NULL)
 		return;
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGTERM);
@@ -151,7 +151,7 @@ static void report(
 	text_add_escaped(&escaped, bytes);
 	if (service->mistake[0] == '\0' && severity == SEVERITY_ERROR)
 		memcpy(service->mistake, shown, sizeof(shown));
-	if (service->check_only || service->is_typed) {
+	if (service->check_only || service->is_at_terminal) {
 		text_add(&escaped, "\n");
 		say(shown);
 	}
@@ -548,7 +548,7 @@ int main(int argc, char **argv)
 		return EX_OSERR;
 	service.relay.log =
 		(struct log){ .program = "nmnotify-relay", .stderr_usable = streams.stderr_usable };
-	service.is_typed = isatty(STDERR_FILENO) == 1;
+	service.is_at_terminal = isatty(STDERR_FILENO) == 1;
 	read_options(&service, argc, argv);
 	if (service.is_by_hand)
 		service.relay.log.target = LOG_TARGET_STDERR;

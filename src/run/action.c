@@ -16,7 +16,7 @@ static const struct span grace = { .ms = 5000 };
 /* Between two looks at the rest of a process group whose leader has ended. */
 static const struct span group_look = { .ms = 50 };
 
-/* How long what the action leaves behind may take to end without a word in the log. */
+/* Processes that the action leaves behind may take so long to end before the log mentions them. */
 static const struct span others_look = { .ms = 200 };
 
 /* Dead children that are waited for in one go. */
@@ -97,8 +97,8 @@ static void supervisor_signals(sigset_t *set)
 		(void)sigaddset(set, watched[i]);
 }
 
-/* Waits for those who are dead: the child, and what it has left behind, which is ours then: see
- * others_adopt(). A bound, since those may die as fast as we wait for them. */
+/* Collects dead children: the action, and what it has left behind (others_adopt()). Not without a
+ * bound, since new ones may die as fast. */
 static void reap(struct action *action)
 {
 	pid_t pid = 0;
@@ -139,30 +139,30 @@ static bool child_await(struct action *action, struct deadline deadline)
 			action->reason = "signal";
 			return false;
 		}
-		/* What others' ends wake us for does not put off the deadline. */
+		/* The ends of other children wake us, too: they do not put off the deadline. */
 	} while (!deadline_has_passed(deadline));
 	return false;
 }
 
-/* The action's group outlives it for as long as `grace`, then it is killed. */
+/* What is left of the action's process group has until `deadline`, then it is killed. */
 static void group_end(struct action *action, struct deadline deadline)
 {
 	struct timespec look = span_timespec(group_look);
 
 	while (kill(-action->child, 0) == 0) {
 		if (deadline_has_passed(deadline)) {
-			(void)kill(-action->child,
-				SIGKILL); /* it may have gone by itself: that is fine */
+			/* Fails if the group has gone meanwhile: that is fine. */
+			(void)kill(-action->child, SIGKILL);
 			return;
 		}
 		(void)nanosleep(&look, NULL); /* cut short: looks sooner */
-		reap(action);                 /* the dead are in the group until then */
+		reap(action);                 /* until then the dead count as the group's */
 	}
 }
 
 void action_supervise(struct action *action)
 {
-	/* tests/model/turn.pml: supervise(). */
+	/* tests/model/turn.pml: action_supervise(). */
 	struct deadline deadline;
 
 	if (child_await(action, deadline_add(action->begun, action->job->account->timeout)))
@@ -182,7 +182,7 @@ void action_supervise(struct action *action)
 }
 
 /* Makes us the parent of whatever the action leaves behind (PR_SET_CHILD_SUBREAPER(2const)): so we
- * know of it without looking at all processes. When we end it gets the next such parent. */
+ * know of it without looking at all processes. When we end, it gets another parent. */
 static void others_adopt(struct action *action)
 {
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* fails for no valid option */

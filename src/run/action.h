@@ -28,9 +28,10 @@ struct action {
 	const char *reason;    /* why we end it, or NULL */
 	bool has_ended;        /* the child */
 	int status;            /* of it, then: wait(2)'s */
-	bool had_others;       /* a wrapper that executed us may have left us children before */
-	bool has_others;       /* children that are alive: what it has left behind */
-	volatile int error; /* errno of what failed; the child writes it in memory that both have */
+	bool had_others;       /* before: a wrapper that executed us may have left us children */
+	bool has_others;       /* there are other children: what the action has left behind */
+	/* errno of what failed. The child writes it: it runs in our memory until execve(2). */
+	volatile int error;
 };
 
 /* Before the start: makes an all-zero action ready. False with errno set. */
@@ -42,7 +43,7 @@ bool action_prepare(struct action *action, struct job *job);
  */
 bool action_execute(struct action *action);
 
-/* Waits for the action's end, or its timeout, or a signal to this process, and ends it then. */
+/* Waits for the action's end; ends it at its timeout, or at a signal to this process. */
 void action_supervise(struct action *action);
 
 /* What wait(2) says, as sh(1) would say it. */

@@ -2,6 +2,9 @@
 /*
  * What -t looks for beyond the words of a configuration: whether this machine has the users,
  * programs and directories that it names, as the accounts' users see them.
+ *
+ * In a process that was started with -t: as who started it, without a filter; in a child of it as
+ * the account's user.
  */
 #ifndef NMNOTIFY_CHECK_H
 #define NMNOTIFY_CHECK_H
@@ -11,9 +14,9 @@
 #include "conf/conf.h"
 
 /*
- * For a configuration without a mistake: reports what no starter could run as errors, what some
- * could not as warnings. `self` is the running user, `base` the path of the state, NULL if it is
- * too long. Changes nothing.
+ * For a configuration without a mistake. Reports as an error what cannot run whoever starts the
+ * program, and as a warning what depends on that. `self` is the running user, `base` the path of
+ * the state, or NULL if it is too long. Changes nothing.
  */
 void check_machine(struct conf *conf, uid_t self, const char *base);
 

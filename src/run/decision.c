@@ -45,7 +45,7 @@ void decision_resume(struct decision *decision, bool has_line, struct moment all
 bool decision_needs_turn(const struct decision *decision)
 {
 	return decision->has_line ? !turn_is_covered(decision->turn, decision->allowed)
-				  : turn_has_orphan(decision->turn);
+				  : turn_has_debt(decision->turn);
 }
 
 /* What a line's waiter is. Without a line it only pays a debt, and the verdict stands (G5). */

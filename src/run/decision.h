@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From what was read to a verdict: the account's limiter and turn put together. Used by whoever
- * has a connection, one or many.
+ * From what was read to a verdict: the account's limiter and turn put together.
+ *
+ * In the handler, and in a turn process of nmnotifyd: as the account's user, under the policy that
+ * the account names. In nmnotifyd's network process: as nmnotify or nobody if the runner is root,
+ * else as the runner; under network.policy.
  */
 #ifndef NMNOTIFY_DECISION_H
 #define NMNOTIFY_DECISION_H
@@ -22,7 +25,7 @@ struct decision {
 	bool has_line;         /* a valid one was read */
 	struct moment allowed; /* with a line: when the source's limit lets it start */
 	bool is_charged;       /* the source, for a start at `allowed` */
-	struct span uncharged; /* of that, what did not fit */
+	struct span uncharged; /* what of that charge did not fit into the window */
 	bool is_waiter;        /* this process must now call decision_wait() and run the action */
 };
 
@@ -45,14 +48,14 @@ void decision_resume(struct decision *decision, bool has_line, struct moment all
 	bool is_charged, uint32_t noted);
 
 /*
- * Does this connection need a process that takes its turn: because of its line, or because of a
- * debt that a dead process has left? False for a line that a live waiter covers.
+ * Must a process take its turn: for the line, unless a live waiter covers it; or, without a line,
+ * for a debt that a dead process has left?
  */
 bool decision_needs_turn(const struct decision *decision);
 
 /*
- * Becomes the waiter, or makes sure of the one there is, and sets the final verdict. False: errno
- * says why the turn file failed; the verdict is VERDICT_ERROR.
+ * turn_join(), and the final verdict. False: the turn file failed, errno says why, and the verdict
+ * is VERDICT_ERROR.
  */
 bool decision_join(struct decision *decision);
 

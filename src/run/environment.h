@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The action's environment: made from nothing, nmnotify(8) ENVIRONMENT. What the super-server has
- * in its own is no business of the action's, but for what `pass` names.
+ * The action's environment: made from nothing, nmnotify(8) ENVIRONMENT. Of the super-server's
+ * environment the action gets what `pass` names, and nothing else.
+ *
+ * In the waiter: as the account's user, under the policy that the account names.
  */
 #ifndef NMNOTIFY_ENVIRONMENT_H
 #define NMNOTIFY_ENVIRONMENT_H

@@ -2,6 +2,9 @@
 /*
  * Why a program cannot be executed. execve(2) has one errno for many reasons: that a file is
  * missing can mean that a script's interpreter is, or a program's loader.
+ *
+ * In the waiter, and in a process that was started with -t: as the account's user, as far as he is
+ * known.
  */
 #ifndef NMNOTIFY_EXECUTABLE_H
 #define NMNOTIFY_EXECUTABLE_H

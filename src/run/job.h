@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A job: one line, or the debt of a dead process, and all that is needed to see to it. Handler and
- * service make one each in their own way; from there on the way is the same.
+ * A job: one line, or the debt of a dead process, and all that is needed to see to it. The handler
+ * and nmnotifyd each make it in their own way; from there on they do the same with it.
+ *
+ * In the handler, and in a turn process of nmnotifyd.
  */
 #ifndef NMNOTIFY_JOB_H
 #define NMNOTIFY_JOB_H

@@ -36,11 +36,12 @@ void program_begin(
 
 /* ---- Ends ---- */
 
-/* Whoever was handed something that waits lives at least so long, be it at rest. */
+/* A process that was handed a socket which makes a super-server start another one lives at least so
+ * long, and sleeps if it has nothing to do. */
 static const struct span rest_span = { .ms = 10000 };
 
-/* Debian's inetd is a service itself, and hands its NOTIFY_SOCKET on: whom systemd has started, it
- * says (SYSTEMD_EXEC_PID in systemd.exec(5), from 248 on). */
+/* NOTIFY_SOCKET alone does not tell: Debian's inetd is a service itself, and hands its own on.
+ * systemd says which process it has started (SYSTEMD_EXEC_PID in systemd.exec(5), from 248 on). */
 bool program_is_unit(void)
 {
 	const char *started = getenv("SYSTEMD_EXEC_PID");
@@ -67,9 +68,9 @@ static bool is_restarted(void)
 }
 
 /*
- * Is another process at rest with the same socket? Then it was not for `wait` that it was handed
- * over, and resting would only make them many. POSIX locks are a process's (fcntl_locking(2)), and
- * sockets have them, too.
+ * Does another process sleep with the same socket? Then the super-server does not `wait`, and if
+ * each slept there would be many of them. The lock is a POSIX one, which belongs to the process
+ * (fcntl_locking(2)); sockets can have it, too.
  */
 static bool is_other_at_rest(void)
 {
@@ -84,7 +85,8 @@ static void rest(struct span span)
 	const struct timespec time = span_timespec(span);
 	sigset_t none;
 
-	/* A signal that asks us to end does so: sigaction(2) fails for none of these. */
+	/* A signal that asks us to end ends the sleep, and us. signal(2) fails for none of these.
+	 */
 	for (unsigned i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
 		(void)signal(stops[i], SIG_DFL);
 	(void)sigemptyset(&none);
@@ -122,8 +124,7 @@ static bool find_base(struct program *program)
 	return program->base_path != NULL;
 }
 
-/* Were there no file to count in, each error would be a line, or none: one in so many is written.
- */
+/* Where there is no file to count in, one error in so many has a line in the log. */
 #define UNCOUNTED_LINES 32
 
 /* The kernel has put random bytes into every new process (getauxval(3)). */
@@ -151,7 +152,7 @@ static void limit_errors(struct program *program)
 
 	if (program->tally.state != NULL || program->check_only)
 		return;
-	/* Only where it is: a configuration that is wrong makes nothing. */
+	/* The base directory only if it is there: with a wrong configuration none is made. */
 	if (program->base == 0 && (program->base_path != NULL || find_base(program)) &&
 		access(program->base_path, F_OK) == 0)
 		program->base = state_base_open(program->base_path, program->self, &ignored);
@@ -162,9 +163,9 @@ static void limit_errors(struct program *program)
 		limit_elsewhere(&program->tally, getenv("XDG_RUNTIME_DIR"));
 }
 
-/* Does somebody sit at standard error? Not at a terminal that a super-server has made for the other
- * end, as socat can. */
-static bool is_typed(const struct program *program)
+/* Is standard error a terminal at which somebody sits? It is not if a super-server has made it for
+ * the other end, as socat can. */
+static bool is_at_terminal(const struct program *program)
 {
 	static const char *const remote[] = { "SOCAT_PEERADDR", "REMOTE_ADDR", "REMOTE_HOST" };
 
@@ -194,7 +195,7 @@ static void tell_error(struct program *program, const char *message, bool is_sai
 	struct text text = TEXT_IN(bytes);
 
 	limit_errors(program);
-	program->log.stderr_told = is_typed(program);
+	program->log.stderr_told = is_at_terminal(program);
 	if (program->log.stderr_told && !is_said) {
 		text_add(&text, "%s: %s", program->name, message);
 		say_line(bytes);
@@ -252,7 +253,7 @@ static void report(
 	if (line != 0)
 		text_add(&text, "%u:", line);
 	text_add(&text, " %s%s", severity == SEVERITY_WARNING ? "warning: " : "", message);
-	if (program->check_only || is_typed(program))
+	if (program->check_only || is_at_terminal(program))
 		say_line(bytes);
 	if (program->conf.reading.report.wrong == 1)
 		memcpy(program->mistake, bytes, sizeof(bytes));

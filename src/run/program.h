@@ -2,6 +2,10 @@
 /*
  * What the programs that take connections have in common before the first one: options,
  * configuration, the state's base, and how they end when something is wrong.
+ *
+ * In the handler, in the runner, and in a process that was started with -t: as who started it,
+ * without a filter. Errors are said there, and in the handler also later, as the account's user and
+ * under its policy.
  */
 #ifndef NMNOTIFY_PROGRAM_H
 #define NMNOTIFY_PROGRAM_H
@@ -25,10 +29,10 @@ struct program {
 	uid_t self; /* who started us */
 	bool stdout_usable;
 	bool check_only; /* -t */
-	/* A service of systemd's does not serve yet. RestartSec= is short for those that have
-	 * served; a start that fails, and will again, would be a flood of lines. */
+	/* A service of systemd's that does not serve yet. If it fails, it waits before it ends: it
+	 * would fail again, and RestartSec=, which is short, would make that a flood of lines. */
 	bool is_starting;
-	struct deadline serving_since; /* 0: not, or nobody starts another when it ends */
+	struct deadline serving_since; /* 0: it does not yet, or nobody starts another one */
 	int base;                      /* directory of the state */
 	const char *base_path;         /* its name */
 	struct log log;
@@ -38,7 +42,8 @@ struct program {
 	char mistake[MISTAKE_TEXT_MAX];  /* the first in the configuration; or empty */
 };
 
-/* Before anything else: who is speaking, and where to. `program` must be all zeros. */
+/* To be called first: the name for messages, and where those may go. `program` must be all zeros.
+ */
 void program_begin(struct program *program, const char *name, const char *usage,
 	const struct streams *streams);
 
@@ -56,11 +61,13 @@ void program_open_base(struct program *program);
  * line in the log, instead of a crash. */
 void program_guard_state(struct program *program);
 
-/* What happens then. */
+/* The handler of SIGBUS that does so. */
 _Noreturn void program_state_is_cut(int signal);
 
-/* The user of an account, when root started us; else the running one, whom the account must not
- * contradict: only his number, if `by_number`, since the rest takes a look into /etc/passwd. */
+/* Whom an account's action runs as: if root started us, the user that the account names; else the
+ * running user, and the account must name no other. With `by_number` of the running user only the
+ * uid may be filled in, which saves a look into /etc/passwd. Ends the process if the user is wrong.
+ */
 void program_choose_user(
 	struct program *program, const struct account *account, bool by_number, struct user *user);
 
@@ -70,8 +77,9 @@ bool program_is_unit(void);
 /* Begins to serve descriptor 0, which may then be closed. */
 void program_serves(struct program *program);
 
-/* Ends the process. If it failed soon, and descriptor 0 is something that waits, it rests first: a
- * super-server would start it again and again. So does a service of systemd's that cannot start. */
+/* Ends the process. If it has failed soon, and on descriptor 0 something still waits, it sleeps
+ * first: else a super-server would start it again and again. So does a service of systemd's that
+ * cannot start. */
 _Noreturn void program_end(struct program *program, int status);
 
 /* Each says what is wrong in the log and ends the process: EX_OSERR with errno's text, EX_OSERR

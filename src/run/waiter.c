@@ -12,8 +12,8 @@
 
 #define REASON_MAX 1024
 
-/* Not that there is no room for a process, or that it was killed before it was one (execve(2),
- * clone(2)): then what is wrong with the program, too, is not why. */
+/* Can the error be the program's fault? Not if there was no room for a process, or it was killed
+ * before execve(2): the reason is not what may be wrong with the program, too. */
 static bool is_about_program(int error)
 {
 	static const unsigned char others[] = { EAGAIN, ENOMEM, EMFILE, ENFILE, ECANCELED };

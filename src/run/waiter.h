@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The waiter: the one process of an account that will start the action. It runs as
- * the account's user, under the policy that the account names.
+ * The waiter: the one process of an account that will start the action.
+ *
+ * In the handler, or in a turn process of nmnotifyd: as the account's user, under the policy that
+ * the account names.
  */
 #ifndef NMNOTIFY_WAITER_H
 #define NMNOTIFY_WAITER_H

@@ -13,14 +13,15 @@
 #include "lib/fd.h"
 #include "policy/confine.h"
 
-/* An end of the other host's before it has acknowledged the line is nothing to wait for. */
+/* If the other host ends the connection before it acknowledges the line, poll(2) returns at once
+ * each time. Then this is waited between two looks. */
 #define PAUSE_MS 10
 
 bool direct_guard(void)
 {
 	process_guard();
-	(void)signal(SIGCHLD,
-		SIG_DFL); /* else there is no child to wait for; fails for no valid signal */
+	/* If it were ignored, a child could not be waited for. Fails for no valid signal. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	if (!fd_void(STDIN_FILENO) || !fd_void(STDOUT_FILENO) ||
 		(fcntl(STDERR_FILENO, F_GETFD) < 0 && !fd_void(STDERR_FILENO)))
 		return false;

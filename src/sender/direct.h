@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The line to the hosts that nmnotify-send is told, without a relay: one sending after another, and
- * no second try. This waits, for as long as it may.
+ * Sends the line to the hosts that nmnotify-send is given, without a relay: one after another, each
+ * once. This waits until a deadline.
  *
  * In the process of nmnotify-send: as who started it. From direct_confine() on under send.policy,
  * without capabilities.
@@ -15,12 +15,12 @@
 #include "sender/host.h"
 #include "lib/sending.h"
 
-/* The first step: nobody else's descriptors stay open, and 0 to 2 lead nowhere but for standard
- * error. False with errno set. */
+/* The first step: closes what was inherited, but for standard error; 0 and 1 lead nowhere. False
+ * with errno set. */
 bool direct_guard(void);
 
-/* What is left is to send, and to say what failed. False with errno set: then nothing may be sent.
- */
+/* Confines this process to what is left to do: to send, and to say what failed. False with errno
+ * set: then nothing may be sent. */
 bool direct_confine(struct failures *failures);
 
 struct direct_how {
@@ -29,8 +29,8 @@ struct direct_how {
 };
 
 /*
- * To one address of the host after another, until one has it. False when the time is up or all have
- * failed, and the text gets why.
+ * Sends to one address of the host after another, until one has acknowledged it. False when all
+ * have failed or the time is up; the text gets why.
  */
 bool direct_send(const struct host *host, const struct direct_how *how, struct deadline deadline,
 	struct text *why);

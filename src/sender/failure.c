@@ -19,19 +19,19 @@ static void print(const struct text *text)
 		(void)text_write(text, STDERR_FILENO);
 }
 
-static bool is_typed(const struct failures *failures)
+static bool is_at_terminal(const struct failures *failures)
 {
-	return failures->is_confined ? failures->is_typed : isatty(STDERR_FILENO) == 1;
+	return failures->is_confined ? failures->is_at_terminal : isatty(STDERR_FILENO) == 1;
 }
 
 static bool is_to_be_told(const struct failures *failures)
 {
-	return failures->is_asked || is_typed(failures);
+	return failures->is_asked || is_at_terminal(failures);
 }
 
 void failure_confine(struct failures *failures)
 {
-	failures->is_typed = is_typed(failures);
+	failures->is_at_terminal = is_at_terminal(failures);
 	failures->is_confined = true;
 	log_connect(&failures->log);
 }

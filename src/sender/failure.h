@@ -14,23 +14,24 @@
 #include "lib/log.h"
 
 struct failures {
-	const char *usage; /* how the program is called */
-	bool is_asked;     /* -e: for the truth, on standard error and by the exit status */
-	bool is_confined;  /* by failure_confine() */
-	bool is_typed;     /* then: standard error is a terminal */
-	int status;        /* what the process is to end with */
+	const char *usage;   /* how the program is called */
+	bool is_asked;       /* -e: for the truth, on standard error and by the exit status */
+	bool is_confined;    /* by failure_confine() */
+	bool is_at_terminal; /* as it was when that was called */
+	int status;          /* what the process is to end with */
 	struct log log;
 };
 
-/* `what` failed: for the log a word; of what, as a key and a value, which may be NULL; and why. */
+/* Something failed. `what` is its word for the log; `key` and `value` say whom it was about, and
+ * `value` may be NULL; `reason` says why. */
 void failure_say(struct failures *failures, const char *what, const char *key, const char *value,
 	const char *reason);
 
 /* For a process that is about to be confined: what it needs to say something afterwards. */
 void failure_confine(struct failures *failures);
 
-/* What is wrong with an option: with one's value, or what getopt(3) means by : and ?. Valid until
- * the next call. */
+/* What is wrong with an option: its value, or, if `option` is : or ?, what getopt(3) means by that.
+ * Valid until the next call. */
 const char *option_wrong(int option);
 
 /* The program was called in a wrong way. */

@@ -28,11 +28,11 @@
 #define WAIT_DEFAULT 10
 #define WAIT_MOST    3600
 
-/* One that is not to be sent to has been spoken of. */
-struct target {
+/* One host of the command line. */
+struct attempt {
 	struct host host;
-	bool is_wrong;
-	struct span left; /* of the time that it has */
+	bool is_wrong;    /* nothing is sent to it, and that has been said */
+	struct span left; /* of its time */
 };
 
 struct send {
@@ -141,46 +141,46 @@ static void hand_over(struct send *s, const char *user)
 
 /* ---- To hosts ---- */
 
-static void say_unsent(struct send *s, struct target *target, const char *why)
+static void say_unsent(struct send *s, struct attempt *attempt, const char *why)
 {
-	target->is_wrong = true;
-	failure_say(&s->failures, "sending", "host", target->host.text, why);
+	attempt->is_wrong = true;
+	failure_say(&s->failures, "sending", "host", attempt->host.text, why);
 }
 
 /* Looks up a name, which takes from its host's time. */
-static void find(struct send *s, struct target *target, const char *text)
+static void find(struct send *s, struct attempt *attempt, const char *text)
 {
 	struct deadline deadline;
-	const char *wrong = host_parse(&target->host, text, s->port, s->only);
+	const char *wrong = host_parse(&attempt->host, text, s->port, s->only);
 
-	target->is_wrong = false;
-	target->left = s->wait;
-	if (wrong == NULL && target->host.is_name) {
+	attempt->is_wrong = false;
+	attempt->left = s->wait;
+	if (wrong == NULL && attempt->host.is_name) {
 		deadline = deadline_in(s->wait);
-		wrong = names_find(&target->host, deadline);
-		target->left = deadline_rest(deadline);
+		wrong = names_find(&attempt->host, deadline);
+		attempt->left = deadline_rest(deadline);
 	}
 	if (wrong != NULL)
-		say_unsent(s, target, wrong);
+		say_unsent(s, attempt, wrong);
 }
 
-static void send_line(struct send *s, struct target *target)
+static void send_line(struct send *s, struct attempt *attempt)
 {
 	char bytes[WHY_MAX];
 	struct text why = TEXT_IN(bytes);
 
-	if (!target->is_wrong &&
-		!direct_send(&target->host, &s->how, deadline_in(target->left), &why))
-		say_unsent(s, target, bytes);
+	if (!attempt->is_wrong &&
+		!direct_send(&attempt->host, &s->how, deadline_in(attempt->left), &why))
+		say_unsent(s, attempt, bytes);
 }
 
 static void send_lines(struct send *s, char **hosts)
 {
-	struct target target[HOSTS_MAX];
+	struct attempt attempt[HOSTS_MAX];
 	int count = 0;
 
 	for (; *hosts != NULL && count < HOSTS_MAX; count++)
-		find(s, &target[count], *hosts++);
+		find(s, &attempt[count], *hosts++);
 	if (*hosts != NULL)
 		failure_say(&s->failures, "sending", "host", *hosts, "it is one too many");
 	if (!direct_confine(&s->failures)) {
@@ -188,7 +188,7 @@ static void send_lines(struct send *s, char **hosts)
 		return;
 	}
 	for (int i = 0; i < count; i++)
-		send_line(s, &target[i]);
+		send_line(s, &attempt[i]);
 }
 
 int main(int argc, char **argv)

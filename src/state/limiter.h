@@ -25,25 +25,26 @@ struct cells {
 /* Sets the hash key if the state has none yet, from getrandom(2). False if that failed. */
 bool limiter_key(struct state *state);
 
+/* The cells of a source. The key must be set. */
 struct cells limiter_locate(struct state *state, const struct source *source);
 
 /* When would the source conform? Now, or later. Charges nothing. */
 struct moment limiter_peek(const struct cells *cells, struct rate rate);
 
 /*
- * Charges the source if it conforms: true, and *at is now. Else charges nothing, and *at is when
- * it would conform.
+ * If the source conforms, charges it and returns true, with *at now. Else charges nothing and
+ * returns false, with *at the moment when it would conform.
  */
 bool limiter_take(const struct cells *cells, struct rate rate, struct moment *at);
 
-/* Charges the source for a start that it will cause when it conforms. Returns what did not fit into
- * the window: limiter_delay() has to make up for it. */
+/* Charges the source for a start that it will cause when it conforms. Returns how much of the
+ * charge did not fit into the window: limiter_delay() has to make up for that. */
 struct span limiter_charge_ahead(const struct cells *cells, struct rate rate);
 
 /*
- * A start came `late` after the moment that was charged: moves the TAT by as much, since the
- * limit is on starts. Otherwise a run in progress could gather charges and release their starts
- * together.
+ * A start came so much later than the moment that was charged: moves the TAT by as much, since the
+ * limit is on starts. Else charges could gather during a long run, and their starts all come after
+ * it.
  */
 void limiter_delay(const struct cells *cells, struct rate rate, struct span late);
 

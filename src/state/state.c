@@ -114,9 +114,9 @@ static bool is_roots(int directory)
 }
 
 /*
- * Gives away a file of the state, if it is there: the file itself, since processes that are alive
- * may have it mapped, or hold its locks. If the directory is still root's when the file is open,
- * root has put it there, and not the user, to get what is not his.
+ * Gives away a file of the state, if it is there. Not a copy, since live processes may have it
+ * mapped or hold its locks. It is opened first, and then the directory must still be root's: so
+ * root has put it there, and not the user, as a link to something that is not his.
  */
 static bool file_give(int directory, const char *name, uid_t owner, gid_t group)
 {
@@ -136,10 +136,10 @@ static bool file_give(int directory, const char *name, uid_t owner, gid_t group)
 
 /*
  * A directory below the base that root owns is given to the account's user if it is one of ours:
- * just made, or with nothing in it but a state. systemd makes root the owner of such a one, and of
- * all that is in it, when a service's User= has become root (RuntimeDirectory=). Nothing else is
- * given away, or `state /var` with an account `spool` would be the end of the machine. The
- * directory comes last: until then nobody but root can change what is in it.
+ * just made, or with nothing in it but a state. If the User= of a service is changed to root,
+ * systemd makes root the owner of it and of all that is in it (RuntimeDirectory=). Nothing else is
+ * given away: else `state /var` with an account `spool` would give away /var/spool. The directory
+ * comes last: until then nobody but root can change what is in it.
  */
 static bool directory_give(int fd, const struct stat *st, uid_t owner, gid_t group)
 {
@@ -178,8 +178,8 @@ int state_account_open(int base, const char *account, uid_t self, uid_t owner, g
 }
 
 /*
- * Gives a file that is too short or has holes its whole space now: a store into a hole of a full
- * file system would be a SIGBUS later. Neither call changes a byte that is there.
+ * A file that is too short or has holes gets all its space now: later, with a full file system, to
+ * write into a hole would be a SIGBUS. Neither call changes a byte that is there.
  */
 int state_grow(int fd, const struct stat *st, size_t size)
 {
@@ -247,8 +247,8 @@ struct state *state_map(
 
 /* ---- Where there is none ---- */
 
-/* Can nobody but root and `self` take away, or put something else in the place of, what `self` has
- * there? In a sticky directory (inode(7)) others can only be there first. */
+/* Can nobody but root and `self` remove or replace a file of `self`'s there? In a sticky directory
+ * (inode(7)) others can only take its name first. */
 static bool is_safe_place(int fd, uid_t self)
 {
 	struct stat st;

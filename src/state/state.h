@@ -47,7 +47,7 @@ struct state {
 	/* The turn: a line that nmnotifyd has taken, and its time. */
 	atomic_word asked, asked_for;
 
-	/* Counts since the state was fresh, modulo 2^32 (log.c). */
+	/* Counts since the state was fresh, modulo 2^32 (tally.c). */
 	_Alignas(STATE_LINE_BYTES) atomic_word verdicts[VERDICTS];
 	atomic_word starts;
 	atomic_word log_tat[VERDICTS]; /* the limit of log lines, by verdict */
@@ -63,19 +63,24 @@ struct state {
 _Static_assert(sizeof(struct state) == 65536,
 	"the state file is 64 KiB: STATE_LINES is what the words before leave of it");
 
-/* Why state cannot be used: what was done to which file, and errno or a reason. */
+/* Why state cannot be used: "WHAT NAME", and errno's text. The strings are constant or the
+ * caller's. */
 struct state_error {
 	const char *what;
-	const char *name;
-	int code;
+	const char *name; /* of the file or directory */
+	int code;         /* errno; 0: `what` says it all */
 };
 
 /*
- * The base directory's path: `configured`, or if NULL the super-server's RUNTIME_DIRECTORY (the
- * first, systemd.exec(5)); else /run/nmnotify, but for an ordinary user whose own that is not
- * XDG_RUNTIME_DIR/nmnotify. So his shell finds the state that the units have.
- * It lives as long as all of these and `buffer`, where it is put together if need be. NULL if it
- * does not fit there.
+ * The path of the base directory, which is the first of these that there is:
+ *
+ *     `configured`
+ *     RUNTIME_DIRECTORY, which systemd sets; of several the first (systemd.exec(5))
+ *     XDG_RUNTIME_DIR/nmnotify, for an ordinary user who does not own /run/nmnotify
+ *     /run/nmnotify
+ *
+ * So in his shell, too, a user finds the state that the units have. What is returned lives as long
+ * as `configured`, the environment and `buffer`. NULL: it does not fit into `buffer`.
  */
 const char *state_base_path(const char *configured, char *buffer, size_t size);
 
@@ -87,10 +92,9 @@ const char *state_base_path(const char *configured, char *buffer, size_t size);
 int state_base_open(const char *base, uid_t self, struct state_error *error);
 
 /*
- * The same for an account's directory below it, which must belong to `owner`. If it is missing
- * it is made. If `self`, the running user, is root, one that is root's is given to `owner`,
- * provided that it is a state and nothing else: mode 0700, and empty or with regular files of the
- * names below.
+ * The same for an account's directory below it, which must belong to `owner`. If `self`, the
+ * running user, is root, a directory that is root's is given to `owner` and `group`, if it is a
+ * state and nothing else: mode 0700, and in it at most regular files of the names below.
  */
 int state_account_open(int base, const char *account, uid_t self, uid_t owner, gid_t group,
 	struct state_error *error);
@@ -104,10 +108,11 @@ struct state *state_map(
 	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
 
 /*
- * Where state cannot be had, errors must be counted elsewhere, or each connection has a line in the
- * log: maps a file of STATE_HEADER_BYTES of the running user `self` in `first` (may be NULL) or
- * another place that is his, or, if all else fails, everybody's. Others cannot spoil it there; they
- * can only be first to take its name. Then, and if all is full, it is NULL.
+ * Where there is no state, errors must be counted elsewhere: else each connection would have a line
+ * in the log. Maps a file of STATE_HEADER_BYTES of the running user `self`: in the directory
+ * `first` (may be NULL), else in another one that is his, else in one that is everybody's. There
+ * others cannot spoil it, but they can be the first to take its name. NULL: they have, or all file
+ * systems are full.
  */
 struct state *state_errors_map(uid_t self, const char *first);
 
@@ -117,15 +122,16 @@ int state_open(
 	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
 struct state *state_of(int fd, size_t size);
 
-/* Gives a file that has `st` as much real disk space, and changes no byte that is there. 0, or -1
- * with errno set. */
+/* Gives a file, of which fstat(2) says `st`, `size` bytes of real disk space, and changes no byte
+ * that is there. 0, or -1 with errno set. */
 struct stat;
 int state_grow(int fd, const struct stat *st, size_t size);
 
+/* In an account's directory. */
 #define STATE_LIMITS "limits"
 #define STATE_TURN   "turn"
-#define STATE_DENIED                                                                               \
-	".denied" /* in the base: counters and log limit of sources without account                \
-		   */
+
+/* In the base directory: counts and log limits for sources that no account takes. */
+#define STATE_DENIED ".denied"
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Counts verdicts in the shared state, exactly, and says which of them may have a line in the log:
- * lines that a flood can cause are limited there, for all processes together.
+ * Counts verdicts in the shared state, exactly, and says which of them may have a line in the log.
+ * Lines that a flood can cause are limited in the state, too, for all processes together.
  */
 #ifndef NMNOTIFY_TALLY_H
 #define NMNOTIFY_TALLY_H
@@ -27,13 +27,13 @@ __attribute__((format(printf, 2, 3))) void tally_error(
 	struct tally *tally, const char *format, ...);
 
 /*
- * The first half of tally_verdict(), for a process that decides but must not write a log. Counts
- * the verdict; true if a line of it may be written, *suppressed being how many were not since
- * the last. Then the other process writes it, with log_verdict().
+ * The first half of tally_verdict(), for a process that decides but does not write the log. Counts
+ * the verdict. True if its line may be written, by another process with log_verdict(); *suppressed
+ * is how many such lines were left out since the last one.
  */
 bool tally_admit(struct state *state, enum verdict verdict, uint32_t *suppressed);
 
-/* May another line be written of those that are limited together? Their TAT is in a word. */
+/* May another line be written, of a kind that has its limit in this word (a TAT)? */
 bool tally_take(atomic_word *tat);
 
 #endif

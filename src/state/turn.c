@@ -61,8 +61,8 @@ static bool lock_is_held(const struct turn *turn, enum turn_lock which)
 	return lock(turn, F_OFD_GETLK, F_WRLCK, which) == 1;
 }
 
-/* Bare system calls count time in words of the machine, but where they are younger than that:
- * there only the calls with 64-bit time exist. */
+/* The older system calls take times in the machine's words. Linux has not got them on its younger
+ * 32-bit architectures: there are only those with 64-bit times. */
 #ifdef SYS_futex
 typedef long kernel_time;
 #define FUTEX SYS_futex
@@ -164,7 +164,7 @@ bool turn_is_covered(const struct turn *turn, struct moment allowed)
 /* Has a start begun that neither was executed nor is in anybody's hands? */
 static bool has_unfinished_start(const struct turn *turn)
 {
-	/* tests/model/turn.pml: orphan_owed to orphan_again, debt_owed to debt_again. */
+	/* tests/model/turn.pml: find_owed to find_again, debt_owed to debt_again. */
 	/* The first look only spares the other two. The last is after the lock's: whoever held that
 	 * may have executed the action meanwhile. */
 	return atomic_load(&turn->state->owed) != 0 && !lock_is_held(turn, LOCK_RUNNING) &&
@@ -179,19 +179,19 @@ static bool is_unanswered(const struct turn *turn)
 	       atomic_load(&turn->state->asked) != 0;
 }
 
-bool turn_has_orphan(const struct turn *turn)
+bool turn_has_debt(const struct turn *turn)
 {
-	/* tests/model/turn.pml: orphan_due, orphan_waiting. */
+	/* tests/model/turn.pml: find_due, find_waiting. */
 	if (atomic_load(&turn->state->due) != 0 && !lock_is_held(turn, LOCK_WAITING))
 		return true;
 	return has_unfinished_start(turn) || is_unanswered(turn);
 }
 
-bool turn_asks(const struct turn *turn)
+bool turn_lock_asking(const struct turn *turn)
 {
-	/* Behind our lock it would look as if it were ours, and nobody would pay it. */
+	/* Before we take the lock: after that it would look like ours, and nobody would pay it. */
 	if (is_unanswered(turn))
-		turn_adopt(turn);
+		turn_owe_asked(turn);
 	return lock(turn, F_OFD_SETLK, F_RDLCK, LOCK_ASKING) == 0;
 }
 
@@ -204,7 +204,8 @@ static uint32_t number_word(uint32_t number)
 void turn_ask(const struct turn *turn, uint32_t number, struct moment allowed)
 {
 	/* tests/model/progress.pml: turn_request_send(). */
-	/* First when, then that. Pairs with become_waiter, which reads them the other way round. */
+	/* First the time, then the word that says that there is one. Pairs with become_waiter,
+	 * which reads them in the other order. */
 	atomic_store(&turn->state->asked_for, moment_to_word(allowed));
 	atomic_store(&turn->state->asked, number_word(number));
 }
@@ -214,7 +215,7 @@ void turn_answer(const struct turn *turn, uint32_t number)
 	/* tests/model/progress.pml: turn_answer(). */
 	uint32_t asked = number_word(number);
 
-	/* Compare and swap: a later line's stays. Pairs with turn_ask. */
+	/* Compare and swap: a later line's number stays. Pairs with turn_ask. */
 	(void)atomic_compare_exchange_strong(&turn->state->asked, &asked, 0);
 }
 
@@ -231,7 +232,7 @@ void turn_owe(const struct turn *turn, struct moment allowed)
 	word_wake(due);
 }
 
-void turn_adopt(const struct turn *turn)
+void turn_owe_asked(const struct turn *turn)
 {
 	uint32_t asked = atomic_load(&turn->state->asked);
 
@@ -241,8 +242,8 @@ void turn_adopt(const struct turn *turn)
 	(void)atomic_compare_exchange_strong(&turn->state->asked, &asked, 0);
 }
 
-/* We hold `waiting`. Only other processes' lowering of a dead waiter's due time can interfere.
- * False without a line if somebody has paid meanwhile: senders of rubbish start nothing. */
+/* We hold `waiting`: other processes can only lower a due time that a dead waiter has left. False
+ * if there is no line, and somebody has paid meanwhile: senders of rubbish start nothing. */
 static bool become_waiter(struct turn *turn, const struct moment *allowed)
 {
 	/* tests/model/turn.pml: got_waiting, become. */
@@ -268,7 +269,7 @@ static bool become_waiter(struct turn *turn, const struct moment *allowed)
 		/* Compare and swap: pairs with the one in turn_join, whose lowering must not be
 		 * lost. */
 	} while (!atomic_compare_exchange_weak(due, &was, moment_to_word(at)));
-	/* It is in `due` from here on; unless somebody asks again, who does so himself. */
+	/* From here on it is in `due`. If another line was asked for meanwhile, that one stays. */
 	if (asked != 0)
 		(void)atomic_compare_exchange_strong(&turn->state->asked, &asked, 0);
 	turn->latest = at;
@@ -309,20 +310,21 @@ enum turn_place turn_join(struct turn *turn, const struct moment *allowed)
 			return TURN_COVERED;
 		was = atomic_load(due);
 		if (was == 0) {
-			/* It has just come, or is about to start: see which. */
+			/* That waiter has just come, or is about to start: see which. */
 			word_wait(due, 0, (struct span){ .ms = LOOK_AGAIN_MS });
 			continue;
 		}
 		if (!moment_later(moment_of_word(was), *allowed) || is_overtaken(turn))
 			return TURN_COVERED;
-		/* Never from 0: that would leave a debt behind a start that paid it. Pairs with
-		 * become_waiter, due_time and turn_start. */
+		/* Never from 0: then the start has happened, and this would be a debt that is paid
+		 * already. Pairs with become_waiter, start_time and turn_start. */
 		if (atomic_compare_exchange_strong(due, &was, moment_to_word(*allowed))) {
 			word_wake(due);
 			return TURN_COVERED;
 		}
 	}
-	/* A stopped waiter. It will find the debt when it goes on; or its heir, if it dies. */
+	/* The waiter is stopped. It will find the debt when it goes on; if it dies, the next one
+	 * will. */
 	turn_owe(turn, *allowed);
 	return TURN_COVERED;
 }
@@ -354,10 +356,10 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
 }
 
 /*
- * We hold `running`, so nobody else writes it: if it changes later, or is of the future, it is
- * damaged, and must not hold us up (G6). But the moment 0 is written a millisecond late (clock.h).
- * One that is an interval ago has nothing more to say, and is forgotten before the order of moments
- * turns, which for an account without starts is some day while we sleep.
+ * The last start, of a word; 0: none that matters. We hold `running`, so nobody else writes that
+ * word: if it is of the future, it is damaged, and must not hold us up (G6). But the moment 0 is
+ * written a millisecond late (clock.h). A start that is longer ago than the interval does not
+ * matter. It must be dropped now: after 24.8 days it would look as if it were of the future.
  */
 static uint32_t last_of_word(const struct turn *turn, uint32_t word, struct moment now)
 {
@@ -374,14 +376,14 @@ static void last_read(struct turn *turn)
 	uint32_t mapped = last_of_word(turn, atomic_load(&turn->state->last_start), now);
 	uint32_t written = last_of_word(turn, word_read(turn), now);
 
-	/* 0 is none, and neither is half the circle from now. */
+	/* Both are 0, for none, or near to now, and so can be put in order. */
 	turn->last = mapped;
 	if (mapped == 0 ||
 		(written != 0 && moment_later(moment_of_word(written), moment_of_word(mapped))))
 		turn->last = written;
 }
 
-/* Where the file has no room, which only its owner can bring about, the other word has to do. */
+/* Only the turn file's owner can make writing there fail; then the word in the state has to do. */
 static void last_write(const struct turn *turn, struct moment at)
 {
 	atomic_store(&turn->state->last_start, moment_to_word(at));
@@ -400,10 +402,11 @@ static void await_orphaned_action(struct turn *turn)
 	struct pollfd pollfd = { .events = POLLIN };
 	uint32_t most = turn->interval.ms > turn->reach.ms ? turn->interval.ms : turn->reach.ms;
 
-	/* Its start may be younger than `last_start` if its supervisor did not come to say so. */
+	/* If its supervisor died before turn_executed(), it may have started later than
+	 * `last_start`. */
 	if (action != 0 && atomic_load(&turn->state->owed) != 0)
 		last_write(turn, moment_now());
-	last_read(turn); /* before it waits: what is of the future now is damaged */
+	last_read(turn); /* before we wait: a start that is of the future now is damage */
 	if (action == 0)
 		return;
 	pollfd.fd = action <= INT32_MAX ? (int)syscall(SYS_pidfd_open, (pid_t)action, 0) : -1;

@@ -23,9 +23,9 @@ struct turn {
 	struct state *state;
 	int fd;               /* the turn file; close-on-exec */
 	struct span interval; /* least time between two starts */
-	struct span reach;    /* furthest that a due time can be ahead: the rate's window */
-	struct moment latest; /* for the waiter: when it starts at the latest, come what may */
-	uint32_t last;        /* likewise: the last start; 0: none within the interval */
+	struct span reach;    /* how far ahead a due time can be: the rate's window */
+	struct moment latest; /* for the waiter: its start is due then, whatever becomes of `due` */
+	uint32_t last;        /* for the waiter: the last start; 0: none within the interval */
 	bool new_debt;        /* for the waiter: nobody owed a start before */
 	bool running;         /* holds `running` */
 	bool has_noted;       /* turn_note() was called */
@@ -48,24 +48,26 @@ bool turn_open(struct turn *turn, int directory, struct state_error *error);
 bool turn_is_covered(const struct turn *turn, struct moment allowed);
 
 /* Does a dead process owe a start that nobody alive is about to make? */
-bool turn_has_orphan(const struct turn *turn);
+bool turn_has_debt(const struct turn *turn);
 
 /*
- * A line was read: a start from here on covers it. Before its source is charged, so that a line
- * which is held up cannot cause a start on a charge that belongs to an earlier one.
+ * A line was read: a start from here on covers it. To be called before its source is charged: else
+ * a start in between would go unnoticed, and the line would cause another one on the charge that
+ * was for the first.
  */
 void turn_note(struct turn *turn);
 
 /*
- * A valid line, allowed at *allowed: becomes the waiter, or makes sure of the one there is. NULL:
- * no line, only to pay what a dead process owes.
+ * For a valid line that is allowed at *allowed: becomes the waiter, or sees to it that there is one
+ * which starts in time. NULL: there is no line; becomes the waiter only to pay what a dead process
+ * owes.
  */
 enum turn_place turn_join(struct turn *turn, const struct moment *allowed);
 
-/* Takes the lock `asking`, for as long as the turn file's descriptor is open anywhere. Several can
- * have it. What a process had asked for that has died, if no other has the lock, becomes a debt
- * before. False with errno set. */
-bool turn_asks(const struct turn *turn);
+/* Takes the lock `asking`, which holds as long as this descriptor of the turn file is open in any
+ * process. Several processes can have it. If none has, what one asked for that has died becomes a
+ * debt first. False with errno set. */
+bool turn_lock_asking(const struct turn *turn);
 
 /* A line was taken that is allowed at `allowed`; the request for it has this number. Should the
  * process that asked die before it is answered, the line is a debt. */
@@ -80,9 +82,9 @@ void turn_answer(const struct turn *turn, uint32_t number);
  */
 void turn_owe(const struct turn *turn, struct moment allowed);
 
-/* A process that may have asked has died, and another holds `asking`: what is not answered is owed.
- */
-void turn_adopt(const struct turn *turn);
+/* A process that may have asked has died while another holds `asking`: what is not answered is
+ * owed. */
+void turn_owe_asked(const struct turn *turn);
 
 /*
  * For the waiter: takes `running` if it is free. True if the action may start now; else

@@ -241,7 +241,7 @@ MUTANTS = [
     Mutant(
         "progress",
         "a failed turn is not tried again",
-        [("	adoption = true;\n", "")],
+        [("	paying = true;\n", "")],
         "LINES=2 FAILS=1",
         "G1",
     ),

@@ -38,7 +38,7 @@ bool served[LINES], taken[LINES];
 byte by[LINES];    /* when each line may be served */
 byte noted[LINES]; /* how many starts there had been */
 byte kills, crashes, fails, runner_kills;
-bool runner_gone, network_done, adoption;
+bool runner_gone, network_done, paying;
 
 /* number, has_line, allowed, generation */
 chan requests = [ROOM] of { byte, bool, byte, byte };
@@ -159,7 +159,7 @@ inline turn_process_start(n, l, a, g)
 
 inline turn_failed(n, l, a)
 {
-	adoption = true;
+	paying = true;
 	if :: looking < n -> looking = n :: else fi;
 #ifndef OLD_FAIL
 	if
@@ -171,7 +171,7 @@ inline turn_failed(n, l, a)
 	if :: settled < n -> settled = n :: else fi
 }
 
-inline orphan_adopt()
+inline debt_pay()
 {
 	if
 	:: due != 0 && waiting == NONE -> turn_process_start(settled, false, 0, 0)
@@ -185,9 +185,9 @@ inline turn_process_ended(c)
 	if
 	:: child[c] == CRASHED || (child[c] == ENDED && settled < number[c]) ->
 		turn_failed(number[c], line_of[c], allowed_of[c])
-	:: child[c] == SLAIN && settled >= number[c] -> orphan_adopt()
+	:: child[c] == SLAIN && settled >= number[c] -> debt_pay()
 #ifdef OLD_UNSETTLED
-	:: child[c] == SLAIN && settled < number[c] && !line_of[c] -> orphan_adopt()
+	:: child[c] == SLAIN && settled < number[c] && !line_of[c] -> debt_pay()
 	:: child[c] == SLAIN && settled < number[c] && line_of[c] ->
 #else
 	:: child[c] == SLAIN && settled < number[c] ->
@@ -215,7 +215,7 @@ end:	do
 		fi;
 		n = 0; l = false; a = 0; g = 0
 	   }
-	:: atomic { adoption -> adoption = false; orphan_adopt() } /* orphans_adopt() */
+	:: atomic { paying -> paying = false; debt_pay() } /* debts_pay() */
 	:: reap(0) :: reap(1) :: reap(2) :: reap(3) :: reap(4) :: reap(5)
 	od
 	} unless { runner_gone }
@@ -267,7 +267,7 @@ proctype network()
 		:: else
 		fi
 	   :: else ->
-		/* turn_request_is_open(), turn_has_orphan() */
+		/* turn_request_is_open(), turn_has_debt() */
 		covered = settled < r_number;
 		if
 		:: !covered ->
@@ -325,7 +325,7 @@ proctype network()
 #define quiet(c) (child[c] == IDLE || child[c] >= ENDED)
 #define unreaped(c) (child[c] >= ENDED && !reaped[c])
 #define at_peace (network_done && quiet(0) && quiet(1) && quiet(2) && quiet(3) && quiet(4) && quiet(5) && \
-	(runner_gone || (empty(requests) && !adoption && !unreaped(0) && !unreaped(1) && !unreaped(2) && !unreaped(3) && !unreaped(4) && !unreaped(5))))
+	(runner_gone || (empty(requests) && !paying && !unreaped(0) && !unreaped(1) && !unreaped(2) && !unreaped(3) && !unreaped(4) && !unreaped(5))))
 #define unserved(i) (taken[i] && !served[i])
 #define owed_late(i) (unserved(i) && !(due != 0 && due <= by[i]) && !(asked != 0 && asked_for <= by[i]))
 #if LINES == 2

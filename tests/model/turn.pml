@@ -227,7 +227,7 @@ read_line:	atomic {
 			was = 0;
 			if
 			:: me != PAYER -> has_line = true; arrived[me] = true; goto note
-			:: arrived[me] = false; conforms = 0; allowed = 0; goto orphan_due
+			:: arrived[me] = false; conforms = 0; allowed = 0; goto find_due
 			fi
 		};
 /* decision_line(): turn_note(), limiter_take() */
@@ -236,33 +236,33 @@ note:
 		generation = starts;
 #endif
 		atomic { allowed = LATEST(now, conforms); conforms = 0; goto join };
-/* turn_has_orphan() */
-orphan_due:	atomic {
+/* turn_has_debt() */
+find_due:	atomic {
 			if
-			:: due != 0 -> goto orphan_waiting
-			:: else -> goto orphan_owed
+			:: due != 0 -> goto find_waiting
+			:: else -> goto find_owed
 			fi
 		};
-orphan_waiting:	atomic {
+find_waiting:	atomic {
 			if
 			:: waiting == NONE -> goto join
-			:: else -> goto orphan_owed
+			:: else -> goto find_owed
 			fi
 		};
 /* has_unfinished_start() */
-orphan_owed:	atomic {
+find_owed:	atomic {
 			if
-			:: owed != 0 -> goto orphan_running
+			:: owed != 0 -> goto find_running
 			:: else -> goto finished
 			fi
 		};
-orphan_running:	atomic {
+find_running:	atomic {
 			if
-			:: running == NONE -> goto orphan_again
+			:: running == NONE -> goto find_again
 			:: else -> goto finished
 			fi
 		};
-orphan_again:	atomic {
+find_again:	atomic {
 			if
 			:: owed != 0 -> goto join
 			:: else -> goto finished
@@ -411,7 +411,7 @@ start:		at = WORD(now);
 is_executed:	at = WORD(now);
 		atomic { last_start = at; at = 0 };
 		owed = 0;
-/* supervise() */
+/* action_supervise() */
 		wait[me] = FOR_CHILD;
 		atomic { !child_is_there(me) -> wait[me] = NOWHERE };
 /* turn_ended() */

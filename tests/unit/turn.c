@@ -160,18 +160,18 @@ static void G5_debt_of_a_dead_waiter_is_seen_until_it_is_taken(void **state)
 	struct player player = line_at(from_now(NEVER_MS));
 	pid_t child;
 
-	assert_false(turn_has_orphan(&stage->probe));
+	assert_false(turn_has_debt(&stage->probe));
 	player.halt = AT_JOINED;
 	child = enter(stage, 0, player);
 	assert_int_equal(joined(stage, 0), TURN_WAITER);
-	assert_false(turn_has_orphan(&stage->probe));
+	assert_false(turn_has_debt(&stage->probe));
 	unit_kill(child);
-	assert_true(turn_has_orphan(&stage->probe));
+	assert_true(turn_has_debt(&stage->probe));
 	child = enter(stage, 1, (struct player){ .halt = AT_JOINED });
 	assert_int_equal(joined(stage, 1), TURN_WAITER);
-	assert_false(turn_has_orphan(&stage->probe));
+	assert_false(turn_has_debt(&stage->probe));
 	unit_kill(child);
-	assert_true(turn_has_orphan(&stage->probe));
+	assert_true(turn_has_debt(&stage->probe));
 	stage_clear(stage);
 }
 
@@ -211,7 +211,7 @@ static void G5_debt_of_a_dead_waiter_is_paid_by_the_next(void **state)
 		assert_in_range(moment_now().ms - begun + 1, table[i].expected_ms,
 			table[i].expected_ms + UNIT_SLACK_MS);
 		assert_int_equal(atomic_load(&stage->player[1].ended), 1);
-		assert_false(turn_has_orphan(&stage->probe));
+		assert_false(turn_has_debt(&stage->probe));
 		assert_int_equal(due(stage), 0);
 		stage_clear(stage);
 	}
@@ -245,14 +245,14 @@ static void G5_debt_lasts_until_the_action_is_executed(void **state)
 
 		assert_true(unit_await(&stage->player[0].waited));
 		unit_sleep_ms(30);
-		assert_false(turn_has_orphan(&stage->probe));
+		assert_false(turn_has_debt(&stage->probe));
 		unit_kill(child);
-		assert_int_equal(turn_has_orphan(&stage->probe), table[i].is_owed);
+		assert_int_equal(turn_has_debt(&stage->probe), table[i].is_owed);
 		if (table[i].is_owed) {
 			assert_int_equal(
 				unit_reap(enter(stage, 1, (struct player){ .halt = GO_ON })), 0);
 			assert_int_equal(atomic_load(&stage->player[1].ended), 1);
-			assert_false(turn_has_orphan(&stage->probe));
+			assert_false(turn_has_debt(&stage->probe));
 		}
 		stage_clear(stage);
 	}
@@ -298,14 +298,14 @@ static void G5_debt_left_for_the_next_is_paid(void **state)
 
 	turn_owe(&stage->probe, first);
 	assert_int_equal(due(stage), first.ms);
-	assert_true(turn_has_orphan(&stage->probe));
+	assert_true(turn_has_debt(&stage->probe));
 	turn_owe(&stage->probe, sooner);
 	assert_int_equal(due(stage), sooner.ms);
 	turn_owe(&stage->probe, first);
 	assert_int_equal(due(stage), sooner.ms);
 	assert_int_equal(unit_reap(enter(stage, 0, (struct player){ .halt = GO_ON })), 0);
 	assert_int_equal(atomic_load(&stage->player[0].ended), 1);
-	assert_false(turn_has_orphan(&stage->probe));
+	assert_false(turn_has_debt(&stage->probe));
 	stage_clear(stage);
 }
 
@@ -419,7 +419,7 @@ static void G5_line_that_met_a_stopped_waiter_stays_owed(void **state)
 	assert_int_equal(turn_join(&stage->probe, &now), TURN_COVERED);
 	assert_in_range(unit_ms() - begun, 0, 1500 + UNIT_SLACK_MS);
 	unit_kill(child);
-	assert_true(turn_has_orphan(&stage->probe));
+	assert_true(turn_has_debt(&stage->probe));
 	unit_unshare(holder, sizeof(*holder));
 	stage_clear(stage);
 }

@@ -150,9 +150,9 @@ static void G6_owed_word_of_any_value_is_one_debt(void **state)
 		struct stage *stage = stage_make(state, 0, 100);
 
 		atomic_store(&stage->state->owed, words[i]);
-		assert_true(turn_has_orphan(&stage->probe));
+		assert_true(turn_has_debt(&stage->probe));
 		assert_in_range(start_takes(stage, false), 0, UNIT_SLACK_MS);
-		assert_false(turn_has_orphan(&stage->probe));
+		assert_false(turn_has_debt(&stage->probe));
 		stage_clear(stage);
 	}
 }

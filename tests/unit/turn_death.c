@@ -53,7 +53,7 @@ static void G1_every_line_is_followed_by_a_start(void **state)
 }
 
 /* Rubbish all the while: it starts nothing, so that there is a start for each line at most. */
-static int look_for_orphans(void *context)
+static int look_for_debts(void *context)
 {
 	struct stage *stage = context;
 	struct player *player = &stage->player[atomic_fetch_add(&stage->numbers, 1)];
@@ -61,7 +61,7 @@ static int look_for_orphans(void *context)
 	while (unit_ns() < stage->end_ns) {
 		struct turn turn = turn_of(stage);
 
-		if (turn_has_orphan(&turn)) {
+		if (turn_has_debt(&turn)) {
 			*player = (struct player){ .has_line = false };
 			(void)play_turn(stage, player, &turn);
 			if (atomic_load(&player->started))
@@ -79,7 +79,7 @@ static void G3_rubbish_starts_nothing_while_lines_do(void **state)
 
 	stage->end_ns = unit_ns() + 500000000;
 	for (unsigned i = 0; i < COUNT(child); i++)
-		child[i] = unit_fork(i == 0 ? many_lines : look_for_orphans, stage);
+		child[i] = unit_fork(i == 0 ? many_lines : look_for_debts, stage);
 	for (unsigned i = 0; i < COUNT(child); i++)
 		assert_int_equal(unit_reap(child[i]), 0);
 	assert_int_equal(atomic_load(&stage->lost), 0);
@@ -169,10 +169,10 @@ static void G5_killed_at_any_instruction_it_leaves_nothing_stuck_and_nothing_los
 		traces = traces_of(stage);
 		assert_false(traces.is_waiting || traces.is_running);
 		if (traces.has_joined && !traces.has_executed)
-			assert_true(turn_has_orphan(&stage->probe));
+			assert_true(turn_has_debt(&stage->probe));
 		atomic_store(&stage->running, 0);
 		assert_in_range(start_takes(stage, true), 0, UNIT_SLACK_MS);
-		assert_false(turn_has_orphan(&stage->probe));
+		assert_false(turn_has_debt(&stage->probe));
 		stage_clear(stage);
 	}
 	assert_in_range(changes, 10, 100); /* locks and words taken, written and given back */
@@ -349,11 +349,11 @@ static void G5_whoever_is_killed_no_line_is_lost(void **state)
 
 		atomic_store(&stage->running, 0);
 		known += last != 0;
-		if (turn_has_orphan(&stage->probe)) {
+		if (turn_has_debt(&stage->probe)) {
 			debts++;
 			assert_in_range(start_takes(stage, false), 0, UNIT_SLACK_MS);
 		}
-		assert_false(turn_has_orphan(&stage->probe));
+		assert_false(turn_has_debt(&stage->probe));
 		assert_true(atomic_load(&stage->last_executed_ns) >= last);
 	}
 	assert_true(debts > 0 && known > 50);

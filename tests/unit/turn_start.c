@@ -111,19 +111,19 @@ static void G5_line_asked_for_by_a_dead_process_is_a_debt(void **state)
 
 	other = stage->probe;
 	assert_true(turn_open(&other, stage->directory, &error));
-	assert_true(turn_asks(&other));
+	assert_true(turn_lock_asking(&other));
 	turn_ask(&other, 7, moment_now());
-	assert_false(turn_has_orphan(&stage->probe)); /* alive: it asks itself */
+	assert_false(turn_has_debt(&stage->probe)); /* alive: it asks itself */
 	turn_answer(&other, 6);
 	assert_int_equal(close(other.fd), 0);
-	assert_true(turn_has_orphan(&stage->probe)); /* another's answer is not its own */
+	assert_true(turn_has_debt(&stage->probe)); /* another's answer is not its own */
 	assert_int_equal(unit_reap(enter(stage, 0, (struct player){ .has_line = false })), 0);
 	assert_int_equal(atomic_load(&stage->state->starts), 1);
-	assert_false(turn_has_orphan(&stage->probe));
+	assert_false(turn_has_debt(&stage->probe));
 	turn_ask(&stage->probe, 0, moment_now());
-	assert_true(turn_has_orphan(&stage->probe));
+	assert_true(turn_has_debt(&stage->probe));
 	turn_answer(&stage->probe, 0);
-	assert_false(turn_has_orphan(&stage->probe));
+	assert_false(turn_has_debt(&stage->probe));
 	stage_clear(stage);
 }
 
@@ -136,12 +136,12 @@ static void G5_line_asked_for_is_a_debt_before_another_asks(void **state)
 
 	turn_ask(&stage->probe, 7, moment_now());
 	assert_true(turn_open(&first, stage->directory, &error));
-	assert_true(turn_asks(&first));
+	assert_true(turn_lock_asking(&first));
 	assert_int_equal(atomic_load(&stage->state->asked), 0);
-	assert_true(turn_has_orphan(&stage->probe));
+	assert_true(turn_has_debt(&stage->probe));
 	turn_ask(&first, 8, moment_now());
 	assert_true(turn_open(&second, stage->directory, &error));
-	assert_true(turn_asks(&second));
+	assert_true(turn_lock_asking(&second));
 	assert_int_equal(atomic_load(&stage->state->asked), 8); /* the first one lives */
 	assert_int_equal(close(first.fd), 0);
 	assert_int_equal(close(second.fd), 0);
