@@ -59,7 +59,7 @@ DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(PLACES) $(WARNINGS) $(DAEMON_HA
 
 # The relay is for the system's libc alone, and has more libraries. RELAY=no does without all of it.
 RELAY ?= $(SYSTEMD)
-RELAY_END = -lcares -ljansson -llmdb -lsystemd
+RELAY_END = -lcares -lhiredis -ljansson -llmdb -lsystemd
 
 # ---- Building ----
 

@@ -26,52 +26,23 @@
 #include "relay/store_backend.h"
 #include "relay/store_server.h"
 
-#define PREFIX_TEXT "nmnotify:"
-
-#define REDIS_PORT  6379
+#define REDIS_PORT 6379
 
 /* A claim is asked for again at least so often, whatever the server says. */
-#define WAIT_MOST_MS    60000
+#define WAIT_MOST_MS 60000
 
-#define NUMBER_TEXT_MAX 24
-
-#define KEY_MAX         (sizeof(PREFIX_TEXT "user:") + USER_NAME_MAX + SOURCE_TEXT_MAX)
+#define USER_KEY     "nmnotify:user:%s"
+#define TO_KEY       "nmnotify:to:%s:%s:%u"
 
 struct redis {
 	struct store *store;
 	struct server *server;
 	uint64_t last_for;
-	char token[NUMBER_TEXT_MAX];
-	char probe_key[KEY_MAX];
+	char token[17]; /* says which relay we are */
+	char probe_key[sizeof("nmnotify:relay:") + 16];
 };
 
-/* ---- Words of a command ---- */
-
-static struct slice word_of(const char *text)
-{
-	return (struct slice){ .bytes = text, .length = strlen(text) };
-}
-
-static struct slice number_of(char text[NUMBER_TEXT_MAX], uint64_t number)
-{
-	(void)snprintf(text, NUMBER_TEXT_MAX, "%" PRIu64, number);
-	return word_of(text);
-}
-
-static struct slice key_of_user(char key[KEY_MAX], const char *user)
-{
-	(void)snprintf(key, KEY_MAX, PREFIX_TEXT "user:%s", user);
-	return word_of(key);
-}
-
-static struct slice key_of_destination(char key[KEY_MAX], const struct destination *destination)
-{
-	char address[SOURCE_TEXT_MAX];
-
-	(void)snprintf(key, KEY_MAX, PREFIX_TEXT "to:%s:%s:%u", destination->is_udp ? "udp" : "tcp",
-		source_text(&destination->address, address), destination->port);
-	return word_of(key);
-}
+/* ---- Commands ---- */
 
 static uint64_t milliseconds(void)
 {
@@ -85,8 +56,6 @@ static uint64_t since(const struct redis *redis, uint64_t now)
 	return now > last_for ? now - last_for : 0;
 }
 
-/* ---- Commands ---- */
-
 /* -9: all but the eight last. */
 _Static_assert(STORE_ADDRESSES_MAX == 8, "the script's -9, the command's 8");
 
@@ -97,28 +66,29 @@ static bool redis_login(void *backend, const struct ask *ask, const char *user,
 				     "redis.call('ZREMRANGEBYSCORE',KEYS[1],'-inf','('..ARGV[3])"
 				     "redis.call('ZREMRANGEBYRANK',KEYS[1],0,-9)"
 				     "return redis.call('EXPIRE',KEYS[1],ARGV[4])";
-	struct redis *redis = backend;
+	const struct redis *redis = backend;
 	uint64_t now = milliseconds();
-	char key[KEY_MAX], member[SOURCE_TEXT_MAX], time[NUMBER_TEXT_MAX], old[NUMBER_TEXT_MAX],
-		expires[NUMBER_TEXT_MAX];
-	struct slice word[] = { word_of("EVAL"), word_of(script), word_of("1"),
-		key_of_user(key, user), number_of(time, now), word_of(source_text(address, member)),
-		number_of(old, since(redis, now)),
-		number_of(expires, redis->last_for > 0 ? redis->last_for : 1) };
+	char member[SOURCE_TEXT_MAX];
 
 	(void)seconds;
-	return server_send(redis->server, ask, word, 8);
+	return server_send(redis->server, ask,
+		"EVAL %s 1 " USER_KEY " %" PRIu64 " %s %" PRIu64 " %" PRIu64, script, user, now,
+		source_text(address, member), since(redis, now),
+		redis->last_for > 0 ? redis->last_for : 1);
 }
 
 static bool redis_look_up(void *backend, const struct ask *ask, const char *user)
 {
-	struct redis *redis = backend;
-	char key[KEY_MAX], old[NUMBER_TEXT_MAX];
-	struct slice word[] = { word_of("ZREVRANGEBYSCORE"), key_of_user(key, user),
-		word_of("+inf"), number_of(old, since(redis, milliseconds())), word_of("LIMIT"),
-		word_of("0"), word_of("8") };
+	const struct redis *redis = backend;
 
-	return server_send(redis->server, ask, word, 7);
+	return server_send(redis->server, ask,
+		"ZREVRANGEBYSCORE " USER_KEY " +inf %" PRIu64 " LIMIT 0 8", user,
+		since(redis, milliseconds()));
+}
+
+static const char *protocol_of(const struct destination *destination)
+{
+	return destination->is_udp ? "udp" : "tcp";
 }
 
 /* How long it is another's; 0: it is ours now. */
@@ -127,13 +97,12 @@ static bool redis_claim(void *backend, const struct ask *ask, const struct desti
 	static const char script[] =
 		"if redis.call('SET',KEYS[1],ARGV[1],'NX','PX',ARGV[2]) then return 0 end "
 		"return redis.call('PTTL',KEYS[1])";
-	struct redis *redis = backend;
-	char key[KEY_MAX], lasts[NUMBER_TEXT_MAX];
-	struct slice word[] = { word_of("EVAL"), word_of(script), word_of("1"),
-		key_of_destination(key, destination), word_of(redis->token),
-		number_of(lasts, ask->lasts.ms > 0 ? ask->lasts.ms : 1) };
+	const struct redis *redis = backend;
+	char address[SOURCE_TEXT_MAX];
 
-	return server_send(redis->server, ask, word, 6);
+	return server_send(redis->server, ask, "EVAL %s 1 " TO_KEY " %s %u", script,
+		protocol_of(destination), source_text(&destination->address, address),
+		destination->port, redis->token, ask->lasts.ms > 0 ? ask->lasts.ms : 1);
 }
 
 /* PEXPIRE with 0 deletes. */
@@ -142,39 +111,27 @@ static bool redis_release(void *backend, const struct ask *ask,
 {
 	static const char script[] = "if redis.call('GET',KEYS[1])~=ARGV[1] then return 0 end "
 				     "return redis.call('PEXPIRE',KEYS[1],ARGV[2])";
-	struct redis *redis = backend;
-	char key[KEY_MAX], lasts[NUMBER_TEXT_MAX];
-	struct slice word[] = { word_of("EVAL"), word_of(script), word_of("1"),
-		key_of_destination(key, destination), word_of(redis->token),
-		number_of(lasts, left.ms) };
+	const struct redis *redis = backend;
+	char address[SOURCE_TEXT_MAX];
 
-	return server_send(redis->server, ask, word, 6);
+	return server_send(redis->server, ask, "EVAL %s 1 " TO_KEY " %s %u", script,
+		protocol_of(destination), source_text(&destination->address, address),
+		destination->port, redis->token, left.ms);
 }
 
 /* ---- Answers ---- */
-
-/* What is no address is somebody else's, or of an interface that only another host has. */
-static bool address_of(struct slice item, struct source *address)
-{
-	char text[SOURCE_TEXT_MAX];
-
-	if (item.length >= sizeof(text) || memchr(item.bytes, '\0', item.length) != NULL)
-		return false;
-	memcpy(text, item.bytes, item.length);
-	text[item.length] = '\0';
-	return source_parse(text, address);
-}
 
 static void look_up_answered(struct redis *redis, const struct ask *ask, const struct reply *reply)
 {
 	struct last_addresses last = { .count = 0 };
 
-	if (reply == NULL || reply->kind != REPLY_LIST) {
+	if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
 		store_settle_look_up(redis->store, ask, NULL);
 		return;
 	}
+	/* What is no address is somebody else's, or of an interface that only another host has. */
 	for (unsigned i = 0; i < reply->count; i++)
-		if (address_of(reply->item[i], &last.address[last.count]))
+		if (source_parse(reply->text[i], &last.address[last.count]))
 			last.count++;
 	store_settle_look_up(redis->store, ask, &last);
 }
@@ -183,7 +140,7 @@ static void claim_answered(struct redis *redis, const struct ask *ask, const str
 {
 	struct span wait = { .ms = 0 };
 
-	if (reply == NULL || reply->kind != REPLY_INTEGER) {
+	if (reply == NULL || reply->type != REDIS_REPLY_INTEGER) {
 		store_settle_claim(redis->store, ask, NULL);
 		return;
 	}
@@ -333,8 +290,9 @@ static void *redis_open(
 	redis->store = setup->store;
 	redis->last_for = setup->last_for;
 	(void)snprintf(redis->token, sizeof(redis->token), "%016" PRIx64, setup->token);
-	(void)snprintf(redis->probe_key, KEY_MAX, PREFIX_TEXT "relay:%s", redis->token);
-	server->probe_key = word_of(redis->probe_key);
+	(void)snprintf(
+		redis->probe_key, sizeof(redis->probe_key), "nmnotify:relay:%s", redis->token);
+	server->probe_key = redis->probe_key;
 	server->store = setup->store;
 	server->loop = setup->loop;
 	redis->server = server_open(server, redis_answer, redis);

@@ -3,147 +3,85 @@
 #include "relay/store_reply.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
-#include "lib/text.h"
+#if HIREDIS_MAJOR < 1
+typedef int elements;
+#else
+typedef size_t elements;
+#endif
 
-/* What is left to be read. */
-struct rest {
-	const char *at, *end;
-};
-
-/* Both are the kind of the whole reply if something is missing or wrong. */
-#define FINE REPLY_STATUS
-
-/* A line up to CR LF. */
-static enum reply_kind take_line(struct rest *rest, struct slice *line)
+/* What is inside of another is in `parent`. */
+static bool is_whole(const redisReadTask *task)
 {
-	size_t length = (size_t)(rest->end - rest->at);
-	const char *cr = memchr(rest->at, '\r', length);
-
-	if (cr == NULL || cr + 1 == rest->end)
-		return length < REPLY_SIZE_MAX ? REPLY_MORE : REPLY_BAD;
-	if (cr[1] != '\n')
-		return REPLY_BAD;
-	*line = (struct slice){ .bytes = rest->at, .length = (size_t)(cr - rest->at) };
-	rest->at = cr + 2;
-	return FINE;
+	return task->parent == NULL;
 }
 
-/* Nothing but -?digits, of which as many as cannot overflow. */
-static bool integer_of(struct slice line, int64_t *integer)
+static struct reply *begin(const redisReadTask *task, int type)
 {
-	bool is_negative = line.length > 0 && line.bytes[0] == '-';
-	int64_t number = 0;
+	struct reply *reply = task->privdata;
 
-	if (is_negative) {
-		line.bytes++;
-		line.length--;
-	}
-	if (line.length == 0 || line.length > 18)
-		return false;
-	for (size_t i = 0; i < line.length; i++) {
-		if (!is_digit(line.bytes[i]))
-			return false;
-		number = number * 10 + (line.bytes[i] - '0');
-	}
-	*integer = is_negative ? -number : number;
-	return true;
-}
-
-static enum reply_kind take_integer(struct rest *rest, int64_t *integer)
-{
-	struct slice line;
-	enum reply_kind kind = take_line(rest, &line);
-
-	if (kind != FINE)
-		return kind;
-	return integer_of(line, integer) ? FINE : REPLY_BAD;
-}
-
-/* Behind its '$'. REPLY_NONE: nil. */
-static enum reply_kind take_text(struct rest *rest, struct slice *text)
-{
-	int64_t length;
-	enum reply_kind kind = take_integer(rest, &length);
-
-	if (kind != FINE)
-		return kind;
-	if (length == -1)
-		return REPLY_NONE;
-	if (length < 0 || length > REPLY_SIZE_MAX)
-		return REPLY_BAD;
-	if (rest->end - rest->at < length + 2)
-		return REPLY_MORE;
-	*text = (struct slice){ .bytes = rest->at, .length = (size_t)length };
-	rest->at += length;
-	if (memcmp(rest->at, "\r\n", 2) != 0)
-		return REPLY_BAD;
-	rest->at += 2;
-	return FINE;
-}
-
-static enum reply_kind take_item(struct rest *rest, struct slice *item)
-{
-	enum reply_kind kind;
-
-	if (rest->at == rest->end)
-		return REPLY_MORE;
-	if (*rest->at++ != '$')
-		return REPLY_BAD;
-	kind = take_text(rest, item);
-	return kind == REPLY_NONE ? REPLY_BAD : kind;
-}
-
-/* Behind its '*'. */
-static enum reply_kind take_list(struct rest *rest, struct reply *reply)
-{
-	int64_t count;
-	enum reply_kind kind = take_integer(rest, &count);
-
-	if (kind != FINE)
-		return kind;
-	if (count == -1)
-		return REPLY_NONE;
-	if (count < 0 || count > REPLY_ITEMS_MAX)
-		return REPLY_BAD;
-	for (reply->count = 0; reply->count < count; reply->count++) {
-		kind = take_item(rest, &reply->item[reply->count]);
-		if (kind != FINE)
-			return kind;
-	}
-	return REPLY_LIST;
-}
-
-/* `wanted`, if nothing is missing or wrong. */
-static enum reply_kind if_fine(enum reply_kind kind, enum reply_kind wanted)
-{
-	return kind == FINE ? wanted : kind;
-}
-
-static enum reply_kind take_reply(struct rest *rest, struct reply *reply)
-{
-	if (rest->at == rest->end)
-		return REPLY_MORE;
-	switch (*rest->at++) {
-	case '+': return if_fine(take_line(rest, &reply->text), REPLY_STATUS);
-	case '-': return if_fine(take_line(rest, &reply->text), REPLY_ERROR);
-	case ':': return if_fine(take_integer(rest, &reply->integer), REPLY_INTEGER);
-	case '$': return if_fine(take_text(rest, &reply->text), REPLY_TEXT);
-	case '*': return take_list(rest, reply);
-	default: return REPLY_BAD;
-	}
-}
-
-struct reply reply_read(const char *bytes, size_t length)
-{
-	struct rest rest = { .at = bytes, .end = bytes + length };
-	struct reply reply = { .kind = REPLY_MORE };
-
-	reply.kind = take_reply(&rest, &reply);
-	reply.length = (size_t)(rest.at - bytes);
-	/* However it was cut into pieces. */
-	if (reply.length > REPLY_SIZE_MAX || (reply.kind == REPLY_MORE && length >= REPLY_SIZE_MAX))
-		reply.kind = REPLY_BAD;
+	*reply = (struct reply){ .type = type };
 	return reply;
+}
+
+/* ---- What hiredis calls; NULL: it goes no further ---- */
+
+static void *take_text(const redisReadTask *task, char *bytes, size_t length)
+{
+	struct reply *reply = task->privdata;
+	int at = 0;
+
+	if (!is_whole(task) && task->type == REDIS_REPLY_STRING)
+		at = task->idx;
+	else if (is_whole(task) &&
+		 (task->type == REDIS_REPLY_STATUS || task->type == REDIS_REPLY_ERROR))
+		(void)begin(task, task->type);
+	else
+		return NULL;
+	if (length >= REPLY_TEXT_MAX)
+		length = REPLY_TEXT_MAX - 1;
+	memcpy(reply->text[at], bytes, length);
+	reply->text[at][length] = '\0';
+	return reply;
+}
+
+static void *take_array(const redisReadTask *task, elements count)
+{
+	struct reply *reply;
+
+	if (!is_whole(task) || task->type != REDIS_REPLY_ARRAY || count > REPLY_ITEMS_MAX)
+		return NULL;
+	reply = begin(task, REDIS_REPLY_ARRAY);
+	reply->count = (unsigned)count;
+	return reply;
+}
+
+static void *take_integer(const redisReadTask *task, long long integer)
+{
+	struct reply *reply;
+
+	if (!is_whole(task))
+		return NULL;
+	reply = begin(task, REDIS_REPLY_INTEGER);
+	reply->integer = integer;
+	return reply;
+}
+
+static void *take_nil(const redisReadTask *task)
+{
+	return is_whole(task) ? begin(task, REDIS_REPLY_NIL) : NULL;
+}
+
+void reply_read_into(redisReader *reader, struct reply *reply)
+{
+	/* What it does not call is none of ours, and comes as another pointer. */
+	static redisReplyObjectFunctions functions = { .createString = take_text,
+		.createArray = take_array,
+		.createInteger = take_integer,
+		.createNil = take_nil };
+
+	reader->fn = &functions;
+	reader->privdata = reply;
 }

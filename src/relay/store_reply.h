@@ -1,48 +1,30 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: one reply of a Redis server (RESP2), whose bytes may be anybody's. Only
- * what our commands can be answered with is a reply, so its size is bounded, and nothing is
- * allocated for it.
+ * In the relay's process: what hiredis makes of a reply of a Redis server, whose bytes may be
+ * anybody's. Only what our commands can be answered with is a reply, and no more of it is kept than
+ * they ask for: so nothing is allocated because a reply says how long it is.
  */
 #ifndef NMNOTIFY_STORE_REPLY_H
 #define NMNOTIFY_STORE_REPLY_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <hiredis/hiredis.h>
 
 /* As many as are asked for: the addresses of a user. */
 #define REPLY_ITEMS_MAX 8
 
-/* The longest is a list of addresses as text; a message of an error can be as long. */
-#define REPLY_SIZE_MAX 2048
-
-enum reply_kind {
-	REPLY_MORE, /* it has not come whole */
-	REPLY_BAD,  /* none of ours */
-	REPLY_STATUS,
-	REPLY_ERROR,
-	REPLY_INTEGER,
-	REPLY_TEXT,
-	REPLY_NONE, /* nil */
-	REPLY_LIST, /* of texts */
-};
-
-/* Any bytes; they are the caller's. */
-struct slice {
-	const char *bytes;
-	size_t length;
-};
+/* The rest of a text is left out, and what is behind a NUL: of an error there is enough to be
+ * understood, and an address is shorter. */
+#define REPLY_TEXT_MAX 128
 
 struct reply {
-	enum reply_kind kind;
-	size_t length;     /* of the whole reply, as it was sent */
-	int64_t integer;   /* REPLY_INTEGER */
-	struct slice text; /* REPLY_STATUS, REPLY_ERROR, REPLY_TEXT */
-	unsigned count;    /* REPLY_LIST */
-	struct slice item[REPLY_ITEMS_MAX];
+	int type;          /* of REDIS_REPLY_...: STATUS, ERROR, INTEGER, ARRAY, or NIL */
+	long long integer; /* INTEGER */
+	unsigned count;    /* ARRAY, of texts */
+	char text[REPLY_ITEMS_MAX][REPLY_TEXT_MAX]; /* ARRAY; or the first: STATUS, ERROR */
 };
 
-/* The first reply of those bytes. */
-struct reply reply_read(const char *bytes, size_t length);
+/* From now on redisReaderGetReply() answers with `reply`. Any other pointer, or REDIS_ERR: it was
+ * none of ours. */
+void reply_read_into(redisReader *reader, struct reply *reply);
 
 #endif

@@ -25,13 +25,12 @@
 /* A server may close what is idle. After so long that is not said, only connected anew. */
 #define IDLE_MS 10000
 
-/* Outstanding commands. At a fifth of a millisecond each way, millions a second. */
+/* Outstanding commands. At a fifth of a millisecond each way, millions a second. What hiredis keeps
+ * of them until it is written is less than a mebibyte. */
 #define PENDING_MAX 1024
-#define OUT_SIZE    (512 * 1024)
-#define IN_SIZE     (8 * REPLY_SIZE_MAX)
 
-/* How much of an error of the server's is said. */
-#define ERROR_TEXT_MAX 128
+/* Of a reply that has not come whole: as much as hiredis reads at once. */
+#define UNREAD_MAX 16384
 
 enum server_state {
 	SERVER_AWAY,
@@ -52,15 +51,15 @@ struct server {
 	server_answer *answer;
 	void *context;
 	enum server_state state;
-	int fd; /* -1: none */
+	redisContext *redis; /* NULL: none; its socket goes with it */
+	struct reply reply;  /* the one that is read */
 	sd_event_source *io, *timer;
+	bool is_writing;        /* or wants to */
 	bool is_timed, is_told; /* that it refused a command */
 	uint64_t retry_ms, refused;
 	struct deadline ready; /* since then */
 	unsigned first, count; /* of `pending`, a ring */
 	struct pending pending[PENDING_MAX];
-	size_t out_begin, out_end, in_length;
-	char out[OUT_SIZE], in[IN_SIZE];
 };
 
 /* ---- Time ---- */
@@ -110,20 +109,20 @@ static void pending_fail(struct server *server, const struct pending *pending)
 static void disconnect(struct server *server)
 {
 	server->io = sd_event_source_disable_unref(server->io);
-	fd_close_if_open(server->fd);
-	server->fd = -1;
+	redisFree(server->redis);
+	server->redis = NULL;
 	server->state = SERVER_AWAY;
-	server->out_begin = server->out_end = server->in_length = 0;
 	server->is_told = false;
 }
 
-/* All that waits is answered; what is asked from within an answer is not even sent. */
+/* All that waits is answered; what is asked from within an answer is not even sent. `why` may be of
+ * the connection. */
 static void lost(struct server *server, const char *why)
 {
 	unsigned count = server->count;
 
-	disconnect(server);
 	store_say_away(server->setup.store, why);
+	disconnect(server);
 	timer_set(server, with_jitter(server->retry_ms));
 	server->retry_ms =
 		server->retry_ms * 2 < RETRY_MOST_MS ? server->retry_ms * 2 : RETRY_MOST_MS;
@@ -134,90 +133,34 @@ static void lost(struct server *server, const char *why)
 	}
 }
 
-static void error_text(struct text *text, struct slice error)
-{
-	char bytes[ERROR_TEXT_MAX + 1];
-	size_t length = error.length < ERROR_TEXT_MAX ? error.length : ERROR_TEXT_MAX;
-
-	memcpy(bytes, error.bytes, length);
-	bytes[length] = '\0';
-	text_add_escaped(text, bytes);
-}
-
-static void lost_by(struct server *server, struct slice error)
+static void lost_by(struct server *server, const char *error)
 {
 	char why[STORE_MESSAGE_MAX];
 	struct text text = TEXT_IN(why);
 
 	text_add(&text, "the server says: ");
-	error_text(&text, error);
+	text_add_escaped(&text, error);
 	lost(server, why);
 }
 
 /* ---- Sending ---- */
 
-static size_t room(const struct server *server)
-{
-	return sizeof(server->out) - server->out_end;
-}
-
-static void out_add(struct server *server, const void *bytes, size_t length)
-{
-	memcpy(server->out + server->out_end, bytes, length);
-	server->out_end += length;
-}
-
-static void out_number(struct server *server, char kind, size_t number)
-{
-	server->out_end += (size_t)snprintf(
-		server->out + server->out_end, room(server), "%c%zu\r\n", kind, number);
-}
-
-/* False: there is no room. */
-static bool out_command(struct server *server, const struct slice *word, unsigned count)
-{
-	size_t needed = 32;
-
-	for (unsigned i = 0; i < count; i++)
-		needed += word[i].length + 32;
-	if (server->out_begin > 0 && room(server) < needed) {
-		server->out_end -= server->out_begin;
-		memmove(server->out, server->out + server->out_begin, server->out_end);
-		server->out_begin = 0;
-	}
-	if (room(server) < needed)
-		return false;
-	out_number(server, '*', count);
-	for (unsigned i = 0; i < count; i++) {
-		out_number(server, '$', word[i].length);
-		out_add(server, word[i].bytes, word[i].length);
-		out_add(server, "\r\n", 2);
-	}
-	return true;
-}
-
 /* Written by the loop: all that is asked in one round of it in one piece. */
 static void want_write(struct server *server, bool wants)
 {
+	server->is_writing = wants;
 	(void)sd_event_source_set_io_events(
 		server->io, wants ? EPOLLIN | EPOLLOUT : (uint32_t)EPOLLIN);
 }
 
 static void flush(struct server *server)
 {
-	size_t length = server->out_end - server->out_begin;
-	ssize_t sent = send(
-		server->fd, server->out + server->out_begin, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	int is_done;
 
-	if (sent < 0 && !fd_would_wait(errno)) {
-		lost(server, strerror(errno));
-		return;
-	}
-	server->out_begin += sent > 0 ? (size_t)sent : 0;
-	if (server->out_begin < server->out_end)
-		return;
-	server->out_begin = server->out_end = 0;
-	want_write(server, false);
+	if (redisBufferWrite(server->redis, &is_done) != REDIS_OK)
+		lost(server, server->redis->errstr);
+	else if (is_done)
+		want_write(server, false);
 }
 
 /* The answers to what did not fit are memory's: said, once until the server has caught up. */
@@ -229,69 +172,66 @@ static bool refuse(struct server *server)
 	return false;
 }
 
-bool server_send(
-	struct server *server, const struct ask *ask, const struct slice *word, unsigned count)
+bool server_send(struct server *server, const struct ask *ask, const char *format, ...)
 {
 	struct pending pending = { .ask = *ask, .until = deadline_in(ANSWER_WITHIN) };
-	bool was_empty = server->out_begin == server->out_end;
+	va_list arguments;
+	int result;
 
 	/* When it is new it is waited for, but not each time when it is looked for again. */
 	if (server->state == SERVER_AWAY ||
 		(server->state != SERVER_READY && store_is_away(server->setup.store)))
 		return false;
-	if (server->count == PENDING_MAX || !out_command(server, word, count))
+	if (server->count == PENDING_MAX)
+		return refuse(server);
+	va_start(arguments, format);
+	result = redisvAppendCommand(server->redis, format, arguments);
+	va_end(arguments);
+	if (result != REDIS_OK)
 		return refuse(server);
 	pending_add(server, &pending);
-	if (was_empty && server->state != SERVER_CONNECTING)
+	if (!server->is_writing)
 		want_write(server, true);
 	return true;
 }
 
 /* ---- Greeting ---- */
 
-static struct slice word_of(const char *text)
-{
-	return (struct slice){ .bytes = text, .length = strlen(text) };
-}
-
-static void greet_with(
-	struct server *server, const struct slice *word, unsigned count, bool ends_greeting)
+/* hiredis knows what it had no memory for, and flush() meets that. */
+__attribute__((format(printf, 3, 4))) static void greet_with(
+	struct server *server, bool ends_greeting, const char *format, ...)
 {
 	struct pending pending = { .is_greeting = true,
 		.ends_greeting = ends_greeting,
 		.until = deadline_in(ANSWER_WITHIN) };
+	va_list arguments;
 
-	/* It is the first in an empty buffer. */
-	(void)out_command(server, word, count);
+	va_start(arguments, format);
+	(void)redisvAppendCommand(server->redis, format, arguments);
+	va_end(arguments);
 	pending_add(server, &pending);
 }
 
 /* Ends with a command like ours. One who may not write, or is full, is not there. */
 static void greet(struct server *server)
 {
-	char database[16];
-	struct slice auth[] = { word_of("AUTH"), word_of(server->setup.password) },
-		     select[] = { word_of("SELECT"), { 0 } },
-		     probe[] = { word_of("EVAL"),
-			     word_of("return redis.call('SET',KEYS[1],'','PX',10000)"),
-			     word_of("1"), server->setup.probe_key };
+	static const char probe[] = "return redis.call('SET',KEYS[1],'','PX',10000)";
+	const struct server_setup *setup = &server->setup;
 
-	if (server->setup.password[0] != '\0')
-		greet_with(server, auth, 2, false);
-	(void)snprintf(database, sizeof(database), "%u", server->setup.database);
-	select[1] = word_of(database);
-	if (server->setup.database != 0)
-		greet_with(server, select, 2, false);
-	greet_with(server, probe, 4, true);
+	if (setup->password[0] != '\0')
+		greet_with(server, false, "AUTH %s", setup->password);
+	if (setup->database != 0)
+		greet_with(server, false, "SELECT %u", setup->database);
+	greet_with(server, true, "EVAL %s 1 %s", probe, setup->probe_key);
 }
 
 static void greeted(struct server *server, const struct pending *pending, const struct reply *reply)
 {
-	if (reply->kind == REPLY_ERROR) {
-		lost_by(server, reply->text);
+	if (reply->type == REDIS_REPLY_ERROR) {
+		lost_by(server, reply->text[0]);
 		return;
 	}
-	if (reply->kind != REPLY_STATUS) {
+	if (reply->type != REDIS_REPLY_STATUS) {
 		lost(server, "the server does not answer as Redis does");
 		return;
 	}
@@ -305,16 +245,14 @@ static void greeted(struct server *server, const struct pending *pending, const 
 
 /* ---- Replies ---- */
 
-static bool begins_with(struct slice text, const char *with)
+static bool begins_with(const char *text, const char *with)
 {
-	size_t length = strlen(with);
-
-	return text.length >= length && memcmp(text.bytes, with, length) == 0;
+	return strncmp(text, with, strlen(with)) == 0;
 }
 
 /* An error of one command is its key's: somebody else's use of it. Any other would be the next
  * command's, too. */
-static void refused(struct server *server, const struct pending *pending, struct slice error)
+static void refused(struct server *server, const struct pending *pending, const char *error)
 {
 	char message[STORE_MESSAGE_MAX];
 	struct text text = TEXT_IN(message);
@@ -323,7 +261,7 @@ static void refused(struct server *server, const struct pending *pending, struct
 		lost_by(server, error);
 	} else if (!server->is_told) {
 		server->is_told = true;
-		error_text(&text, error);
+		text_add_escaped(&text, error);
 		store_say(server->setup.store, "the server refuses a command: %s", message);
 	}
 	pending_fail(server, pending);
@@ -337,8 +275,8 @@ static void replied(struct server *server, const struct reply *reply)
 		server->refused = 0;
 	if (pending.is_greeting)
 		greeted(server, &pending, reply);
-	else if (reply->kind == REPLY_ERROR)
-		refused(server, &pending, reply->text);
+	else if (reply->type == REDIS_REPLY_ERROR)
+		refused(server, &pending, reply->text[0]);
 	else
 		server->answer(server->context, &pending.ask, reply);
 }
@@ -346,22 +284,19 @@ static void replied(struct server *server, const struct reply *reply)
 /* Answers may ask more, and the connection may be lost meanwhile. */
 static void read_replies(struct server *server)
 {
-	size_t at = 0;
-
 	while (server->state != SERVER_AWAY) {
-		struct reply reply = reply_read(server->in + at, server->in_length - at);
+		redisReader *reader = server->redis->reader;
+		bool is_fine;
+		void *reply;
 
-		if (reply.kind == REPLY_MORE) {
-			server->in_length -= at;
-			memmove(server->in, server->in + at, server->in_length);
+		is_fine = redisReaderGetReply(reader, &reply) == REDIS_OK;
+		if (is_fine && reply == NULL && reader->len - reader->pos <= UNREAD_MAX)
 			return;
-		}
-		if (reply.kind == REPLY_BAD || server->count == 0) {
+		if (!is_fine || reply != &server->reply || server->count == 0) {
 			lost(server, "the server does not answer as Redis does");
 			return;
 		}
-		at += reply.length;
-		replied(server, &reply);
+		replied(server, &server->reply);
 	}
 }
 
@@ -369,7 +304,7 @@ static void read_replies(struct server *server)
 
 static void connected(struct server *server)
 {
-	int error = fd_socket_option(server->fd, SO_ERROR);
+	int error = fd_socket_option(server->redis->fd, SO_ERROR);
 
 	if (error != 0)
 		lost(server, strerror(error));
@@ -392,17 +327,12 @@ static void closed(struct server *server)
 
 static void fill(struct server *server)
 {
-	ssize_t got = recv(server->fd, server->in + server->in_length,
-		sizeof(server->in) - server->in_length, MSG_DONTWAIT);
-
-	if (got > 0) {
-		server->in_length += (size_t)got;
+	if (redisBufferRead(server->redis) == REDIS_OK)
 		read_replies(server);
-	} else if (got == 0) {
+	else if (server->redis->err == REDIS_ERR_EOF)
 		closed(server);
-	} else if (!fd_would_wait(errno)) {
-		lost(server, strerror(errno));
-	}
+	else
+		lost(server, server->redis->errstr);
 }
 
 static int server_event(sd_event_source *source, int fd, uint32_t revents, void *context)
@@ -420,27 +350,52 @@ static int server_event(sd_event_source *source, int fd, uint32_t revents, void 
 	return 0;
 }
 
-static void begin(struct server *server)
+/* -1 with errno set. */
+static int connection(const struct server_address *address)
 {
-	const struct server_address *address = &server->setup.address;
+	int fd = fd_socket(address->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK), error;
 
-	server->fd = fd_socket(address->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK);
-	if (server->fd < 0 || (connect(server->fd, (const struct sockaddr *)&address->socket,
-				       address->length) != 0 &&
-				      errno != EINPROGRESS)) {
-		lost(server, strerror(errno));
-		return;
-	}
+	if (fd < 0 ||
+		connect(fd, (const struct sockaddr *)&address->socket, address->length) == 0 ||
+		errno == EINPROGRESS)
+		return fd;
+	error = errno;
+	(void)close(fd);
+	errno = error;
+	return -1;
+}
+
+/* False: there is no memory. */
+static bool take_connection(struct server *server, int fd)
+{
 	/* Or a command would wait for the acknowledgement of the one before; a Unix socket has no
 	 * such thing. */
-	(void)setsockopt(server->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-	if (sd_event_add_io(server->setup.loop, &server->io, server->fd, EPOLLIN | EPOLLOUT,
-		    server_event, server) < 0) {
-		lost(server, "there is no memory");
-		return;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	server->redis = redisConnectFd(fd);
+	if (server->redis == NULL) {
+		(void)close(fd);
+		return false;
 	}
-	server->state = SERVER_CONNECTING;
-	greet(server);
+	/* hiredis takes a socket that it is given for one that waits. */
+	server->redis->flags &= ~REDIS_BLOCK;
+	reply_read_into(server->redis->reader, &server->reply);
+	server->is_writing = true;
+	return sd_event_add_io(server->setup.loop, &server->io, fd, EPOLLIN | EPOLLOUT,
+		       server_event, server) >= 0;
+}
+
+static void begin(struct server *server)
+{
+	int fd = connection(&server->setup.address);
+
+	if (fd < 0) {
+		lost(server, strerror(errno));
+	} else if (!take_connection(server, fd)) {
+		lost(server, "there is no memory");
+	} else {
+		server->state = SERVER_CONNECTING;
+		greet(server);
+	}
 }
 
 static int timer_over(sd_event_source *source, uint64_t us, void *context)
@@ -472,7 +427,6 @@ struct server *server_open(const struct server_setup *setup, server_answer *answ
 	server->setup = *setup;
 	server->answer = answer;
 	server->context = context;
-	server->fd = -1;
 	server->retry_ms = RETRY_FIRST_MS;
 	if (sd_event_add_time_relative(
 		    setup->loop, &server->timer, CLOCK_MONOTONIC, 0, 0, timer_over, server) < 0) {

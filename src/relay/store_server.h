@@ -4,8 +4,10 @@
  * a bounded number, and each is answered within a second, by the server or by not being answered.
  * One that is away is looked for again.
  *
- * Its replies are read by relay/store_reply.h and not by a library: hiredis allocates as many bytes
- * as a reply says that it has, up to gigabytes, and may wait for the name service.
+ * The protocol is hiredis's. The socket is ours, since hiredis may wait for the name service, and
+ * so is what a reply becomes (relay/store_reply.h). Its asynchronous interface is none for us: that
+ * ends the process by an assertion if a server sends what nobody asked for. SIGPIPE has to be
+ * ignored.
  */
 #ifndef NMNOTIFY_STORE_SERVER_H
 #define NMNOTIFY_STORE_SERVER_H
@@ -28,7 +30,7 @@ struct server_setup {
 	struct server_address address;
 	char password[SERVER_PASSWORD_MAX]; /* empty: none */
 	unsigned database;
-	struct slice probe_key; /* the caller's: written to before the server counts as there */
+	const char *probe_key; /* the caller's: written to before the server counts as there */
 	struct store *store;
 	sd_event *loop;
 };
@@ -42,8 +44,9 @@ typedef void server_answer(void *context, const struct ask *ask, const struct re
 struct server *server_open(const struct server_setup *setup, server_answer *answer, void *context);
 void server_close(struct server *server);
 
-/* A command of so many words. False: it is not sent, since the server is away, or too many wait. */
-bool server_send(
-	struct server *server, const struct ask *ask, const struct slice *word, unsigned count);
+/* A command: spaces of `format` are between its words, those of what takes the place of %s or a
+ * number are not. False: it is not sent, since the server is away, or too many wait. */
+__attribute__((format(printf, 3, 4))) bool server_send(
+	struct server *server, const struct ask *ask, const char *format, ...);
 
 #endif

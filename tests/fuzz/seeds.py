@@ -28,7 +28,8 @@ def redis():
     yield b"\xff-NOAUTH Authentication required.\r\n"
     yield b"\xff" + fine.replace(b"*2\r\n$9\r\n192.0.2.7\r\n$11\r\n2001:db8::1\r\n", b"-WRONGTYPE Operation\r\n")
     yield b"\xff+OK\r\n:1\r\n$-1\r\n*-1\r\n"
-    yield b"\xff+OK\r\n:1\r\n*8\r\n" + b"$9\r\nfe80::1%1\r\n" * 8
+    for count in (8, 9):
+        yield b"\xff+OK\r\n:1\r\n*%d\r\n" % count + b"$9\r\nfe80::1%1\r\n" * count
 
 
 def line():

@@ -11,6 +11,7 @@
  *
  * and `said MESSAGE`, what the store has for the log.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,7 @@ int main(int argc, char **argv)
 	sd_event *loop;
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc < 3 || sd_event_new(&loop) < 0)
 		return 2;
 	store = store_open(argv[1], argc > 3 ? argv[3] : NULL, strtoul(argv[2], NULL, 10), 1000,

@@ -39,7 +39,7 @@ PACKAGES = (
     "isync,fetchmail,getmail6,offlineimap3,mpop,maildrop,procmail,dovecot-imapd,dovecot-pop3d,"
     "openbsd-inetd,ucspi-tcp,ipsvd,socat,openssl,stunnel4,polkitd,procps,"
     # The relay's libraries have other names in each release: there it is built anew.
-    "gcc,libc6-dev,libc-ares-dev,libjansson-dev,liblmdb-dev,libseccomp-dev,libsystemd-dev,make"
+    "gcc,libc6-dev,libc-ares-dev,libhiredis-dev,libjansson-dev,liblmdb-dev,libseccomp-dev,libsystemd-dev,make"
 )
 # It excludes the other inetd, so it is only unpacked, into /opt; what it needs, that one has brought.
 UNPACKED = "xinetd"
