@@ -33,8 +33,7 @@ void pair_owe(struct owed *owed, struct pair *pair, uint64_t due)
 	target_hurry(owed, target, pair->due);
 }
 
-/* It is not owed any more; its target's time may be too early then, which is found when it comes.
- */
+/* It is not owed any more. Its target's time may be too early now: is_due() sees to that. */
 void pair_settle(struct pair *pair)
 {
 	if (!pair->is_owed)

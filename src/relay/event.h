@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What local programs tell the relay, in datagrams: that a user has mail, or checks mail. Every
- * byte is a stranger's.
+ * byte may be a stranger's.
  *
- * In the process of nmnotify-relay.
+ * In the relay: as the user it was started as; under relay.policy.
  */
 #ifndef NMNOTIFY_EVENT_H
 #define NMNOTIFY_EVENT_H
@@ -26,14 +26,14 @@ struct event {
 	struct source address; /* of a login; IPv4-mapped IPv6 is IPv4 */
 };
 
-/* Each fills in an event from a datagram. NULL, or a constant text: why it is none. */
+/* Each fills in an event from a datagram of any bytes. NULL, or a constant text: why it is none. */
 const char *event_of_notice(struct event *event, const char *bytes, size_t length);
 const char *event_of_biff(struct event *event, const char *bytes, size_t length);
 
-/* Cyrus says more than we want to know: `is_news` is false for what is right and no event. */
+/* The same for Cyrus, which says more than we want to know: then *is_news is false. */
 const char *event_of_cyrus(struct event *event, bool *is_news, const char *bytes, size_t length);
 
-/* The user, from bytes that nobody has looked at. NULL, or why it is none. */
+/* Sets the user, from any bytes. NULL, or a constant text: why they are no user's name. */
 const char *event_set_user(struct event *event, const char *bytes, size_t length);
 
 #endif

@@ -66,8 +66,7 @@ static int file_open(int directory, size_t size, bool *is_lost)
 	return -1;
 }
 
-struct inbox *inbox_open(
-	int directory, inbox_reader *reader, records_listener *listener, void *context)
+struct inbox *inbox_open(int directory, inbox_reader *reader, records_logger *logger, void *context)
 {
 	struct inbox *inbox = calloc(1, sizeof(*inbox));
 	size_t size = SLOTS * sizeof(struct slot);
@@ -86,11 +85,11 @@ struct inbox *inbox_open(
 			FILE_NAME ": cannot be used (%s): what is being read is lost when the "
 				  "relay is killed",
 			strerror(errno));
-		listener(context, bytes);
+		logger(context, bytes);
 	}
 	if (is_lost)
-		listener(context, FILE_NAME ": is damaged or of another version: what was being "
-					    "read is lost, and it begins afresh");
+		logger(context, FILE_NAME ": is damaged or of another version: what was being "
+					  "read is lost, and it begins afresh");
 	inbox->slot = memory_map(fd, size);
 	if (fd >= 0)
 		(void)close(fd); /* the mapping stays */

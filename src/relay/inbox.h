@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Datagrams, received straight into a mapped file: from the moment that the kernel has them no
- * more, the file has them, until what they say is noted. A death at any instruction loses none; at
- * worst one is noted twice.
+ * The inbox: datagrams (letters) are received straight into a mapped file. As soon as the kernel
+ * has one no more, the file has it, until what it says is noted. So a death at any instruction
+ * loses none; at worst one is noted twice.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_INBOX_H
 #define NMNOTIFY_INBOX_H
@@ -17,7 +19,7 @@
 
 enum inbox_kind { INBOX_NOTICE, INBOX_BIFF, INBOX_CYRUS, INBOX_KINDS };
 
-/* Longer ones are none of ours. */
+/* Of a letter: what is longer is cut, and refused. */
 #define INBOX_BYTES 8192
 
 struct letter {
@@ -35,20 +37,21 @@ typedef void inbox_reader(void *context, const struct letter *letter);
 
 struct inbox;
 
-/* NULL: no memory. A file that cannot be used is said, and memory takes its place. */
+/* NULL: no memory. If the file cannot be used, that goes to the log, and memory takes its place. */
 struct inbox *inbox_open(
-	int directory, inbox_reader *reader, records_listener *listener, void *context);
+	int directory, inbox_reader *reader, records_logger *logger, void *context);
 void inbox_close(struct inbox *inbox);
 
-/* Reads what a death has left unread, before anything else. */
+/* Reads the letters that a death has left unread. To be called before inbox_receive(). */
 void inbox_read_left(struct inbox *inbox, struct instant now);
 
 /* Asks the kernel to name senders, and to count what it had no room for. */
 void inbox_prepare(int fd, enum inbox_kind kind);
 
 /*
- * Reads what has come, at most some at once. Returns how many letters; -1 with errno set.
- * `*lost`: how many the kernel had no room for (socket(7): SO_RXQ_OVFL), since the beginning.
+ * Reads what has come, a bounded number. Returns how many letters; -1 with errno set. If the kernel
+ * says how many it had no room for, since the socket was made, that is put into *lost (socket(7):
+ * SO_RXQ_OVFL).
  */
 int inbox_receive(
 	struct inbox *inbox, int fd, enum inbox_kind kind, struct instant now, uint32_t *lost);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A hash table of things that have a link in them. Its hashes are SipHash's with a secret key: who
- * chooses names and addresses cannot make them meet.
+ * A hash table of things that have a link in them. Its hashes are the caller's: SipHash's with a
+ * secret key, so that whoever chooses names and addresses cannot put many into one bucket.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_MAP_H
 #define NMNOTIFY_MAP_H
@@ -24,7 +26,7 @@ struct map {
 bool map_open(struct map *map);
 void map_close(struct map *map);
 
-/* Grows by itself; where there is no memory for that, it is slower. */
+/* The table grows by itself; without memory for that, it becomes slower. */
 void map_add(struct map *map, struct link *link, uint64_t hash);
 void map_remove(struct map *map, struct link *link);
 

@@ -4,7 +4,7 @@
  * nmnotify-relay(8).
  *
  * In the relay: as the user it was started as; from relay_confine() on under relay.policy. And in
- * the process that looks up names, which is this program, executed anew (relay/resolver.h).
+ * the resolver, which is this program, executed anew (relay/resolver.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,8 +42,7 @@
 
 #define STATUS_EVERY_MS 1000
 
-/* As long as the store is away, those whose addresses only it knows are asked for every so often.
- */
+/* While the store is away, it is asked again so often for addresses that only it knows. */
 #define ASK_AGAIN_SECONDS 5
 
 struct service {
@@ -109,8 +108,9 @@ static void say(const char *text)
 	(void)text_write(&line, STDERR_FILENO); /* nowhere is left to say that it failed */
 }
 
-/* The service manager would start it again at once, and what is wrong would be said each second. A
- * signal ends it: one that is not blocked yet, by itself. */
+/* Else the service manager would start it again at once, and what is wrong would be said each
+ * second. A signal ends the wait: sigtimedwait(2) takes one that is blocked, any other ends the
+ * process. */
 static void rest(const struct service *service)
 {
 	const struct timespec least = { .tv_sec = FAILED_REST };
@@ -398,7 +398,7 @@ static bool is_same(const struct said_text *a, const struct said_text *b)
 						  : strcmp(a->text, b->text) == 0;
 }
 
-/* What is open stays open. */
+/* A reload does not change what is open: that is said. */
 static void say_unchanged(struct service *service, const struct relay_conf *old)
 {
 	const struct relay_conf *conf = service->relay.conf;
@@ -440,8 +440,8 @@ static void reload(struct service *service)
 	telling_go_on(relay->telling);
 }
 
-/* To the microsecond: what is earlier than its signal systemd takes for another reload's, and
- * waits. */
+/* To the microsecond: systemd ignores the message if this is earlier than its signal
+ * (sd_notify(3)). */
 static void say_reloading(void)
 {
 	struct timespec now;

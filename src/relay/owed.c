@@ -21,8 +21,8 @@ struct addressee *owed_note(struct owed *owed, const char *user, bool is_early, 
 		owed->counts.refused += addressee == NULL;
 		return addressee;
 	}
-	/* tests/model/owed.pml: letter. `due_last` before `noted`: a login that is read in between
-	 * a death and the event's second coming must find at least that it is due. */
+	/* tests/model/owed.pml: letter. `due_last` before `noted`: after a death in between, the
+	 * event is read again, but a login may be read before it, and must not cover it. */
 	addressee->record->due_last = later(addressee->record->due_last, due);
 	addressee->record->due_first = earlier(addressee->record->due_first, due);
 	addressee->record->noted = noted;
@@ -51,7 +51,7 @@ void owed_login(
 		addressee_find(owed, user, length, hash_of_user(owed, user, length));
 
 	/* tests/model/owed.pml: check_mail. Logins and events come by different sockets, in no
-	 * order: only what is old enough. */
+	 * order: so a login covers only what is old enough. */
 	if (addressee == NULL || addressee->pairs == NULL ||
 		addressee->record->noted + stamps(owed->bounds.settle) > now.ms << STAMP_BITS)
 		return;
@@ -154,7 +154,7 @@ void owed_route_end(struct owed *owed, struct addressee *addressee)
 		addressee_free(owed, addressee);
 }
 
-/* ---- Looking ---- */
+/* ---- Numbers ---- */
 
 const struct owed_counts *owed_counts(const struct owed *owed)
 {

@@ -5,6 +5,8 @@
  * who calls says what the time is, where a user's line goes, and how a sending ended.
  *
  * src/PROTOCOL.md says what must hold: S1, S2, S5, Fair. tests/model/owed.pml is the model.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_OWED_H
 #define NMNOTIFY_OWED_H
@@ -34,11 +36,12 @@ enum via {
 
 struct owed;
 struct addressee; /* a user, and what he is owed */
-struct target;    /* a destination that is owed a line, or was told lately */
+struct target; /* a destination, or a name, that somebody is owed a line to or that was told lately
+		*/
 
 /* Opens what is in the directory. NULL with errno set, as records_open(). */
 struct owed *owed_open(int directory, const struct owed_bounds *bounds, const uint64_t key[2],
-	struct instant now, records_listener *listener, void *context);
+	struct instant now, records_logger *logger, void *context);
 void owed_close(struct owed *owed);
 
 /* New bounds, except for `users`. */
@@ -60,23 +63,23 @@ void owed_login(
 
 const char *addressee_name(const struct addressee *addressee);
 
-/* The next addressee that has not been routed since it was noted, or since owed_open(); or NULL. It
- * is taken for routed then. */
+/* The next addressee that has not been routed since it was noted, or since owed_open(); or NULL.
+ * From then on it counts as routed. */
 struct addressee *owed_unrouted(struct owed *owed);
 
-/* What it says of where lines go may have changed: of all; or of those that go to a target because
- * of the store, which other relays write to. They are routed anew. */
+/* Has addressees routed anew: all, if the configuration has changed; or those that go to this
+ * target because of the store, to which other relays may have written. */
 void owed_reroute_all(struct owed *owed);
 void owed_reroute(struct owed *owed, const struct target *target);
 
-/* Those that have no target, since the store could not tell: they are routed anew. */
+/* Has those routed anew that have no target, since the store could not tell. */
 void owed_reroute_lost(struct owed *owed);
 
-/* Is it owed still? An addressee that was to be routed later may have been settled meanwhile. */
+/* The addressee of that name; NULL: he is owed nothing, or no more. */
 struct addressee *owed_find(struct owed *owed, const char *user);
 
-/* Forgets where the addressee goes, and then says it anew: all its destinations, or its names, and
- * that these are all. With none it is settled. */
+/* To route an addressee: begin forgets its targets, add says each new one, a destination or a name,
+ * and end says that these are all. An addressee that is owed nothing then is freed. */
 void owed_route_begin(struct owed *owed, struct addressee *addressee);
 void owed_route_add(struct owed *owed, struct addressee *addressee,
 	const struct destination *destination, const char *name, enum via via);
@@ -84,7 +87,8 @@ void owed_route_end(struct owed *owed, struct addressee *addressee);
 
 /* ---- Sending ---- */
 
-/* A target whose time has come and that may begin now; it is busy then. NULL: none. */
+/* A target whose time has come and to which a sending may begin now: it is busy from then on. NULL:
+ * none. */
 struct target *owed_pick(struct owed *owed, struct instant now);
 
 /* When owed_pick() or owed_expire() has something to do. */
@@ -96,7 +100,7 @@ const char *target_name(const struct target *target); /* NULL: it is an address 
 /* Of the users that it is owed to: one, for the log; and how many there are. */
 const char *target_user(const struct target *target, unsigned *others);
 
-/* Addresses that a name has now. A login from one of them covers what is owed to the name. */
+/* Says which addresses a name has now. A login from one of them covers what is owed to the name. */
 void target_resolved(
 	struct owed *owed, struct target *target, const struct source *addresses, unsigned count);
 
@@ -107,13 +111,14 @@ void target_resolved(
 struct target *owed_pick_address(
 	struct owed *owed, struct target *name, const struct source *address, struct instant now);
 
-/* A sending begins: said before the first packet, which it is written down for; and after it, so
- * that the next one is far enough from it even if this process had to wait in between. */
+/* A sending begins. The first is called before the first packet: from then on the file has the
+ * beginning, whatever becomes of this process. The second is called behind that packet: `interval`
+ * counts from then, even if this process had to wait in between. */
 void owed_begins(struct owed *owed, struct target *target, struct instant now);
 void owed_has_begun(struct owed *owed, struct target *target, struct instant now);
 
-/* It is done: all that was due when it began is covered. Failed: it is tried again later. Put back:
- * it did not begin, and is not to before `at`. Each ends being busy. */
+/* How it ended; the target is busy no more. Done: all that was due when it began is covered.
+ * Failed: it is tried again later. Put back: it did not begin, and is not to begin before `at`. */
 void owed_done(struct owed *owed, struct target *target);
 void owed_failed(struct owed *owed, struct target *target, struct instant now);
 void owed_put_back(struct owed *owed, struct target *target, struct instant at);
@@ -121,7 +126,7 @@ void owed_put_back(struct owed *owed, struct target *target, struct instant at);
 /* Gives up what is older than `keep`; returns how many users that were. */
 unsigned owed_expire(struct owed *owed, struct instant now);
 
-/* ---- Looking ---- */
+/* ---- Numbers ---- */
 
 const struct owed_counts *owed_counts(const struct owed *owed);
 uint32_t owed_users(const struct owed *owed);   /* who are owed something */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The layout of both records below. */
+/* Of both records of owed_parts.h: another layout has another number. */
 #define LAYOUT_VERSION 1
 
 /* ---- Opening ---- */
@@ -76,8 +76,8 @@ static bool target_keep(void *context, uint32_t index, void *bytes)
 	destination.address.kind = record->kind;
 	destination.address.scope = record->scope;
 	memcpy(destination.address.address, record->address, sizeof(record->address));
-	/* tests/model/owed.pml: relay_open(). How long after it was written down the first packet
-	 * left, nobody knows. */
+	/* tests/model/owed.pml: relay_open(). The first packet may have left at any time since the
+	 * beginning was written down. */
 	if (record->used == RECORD_BUSY)
 		record->began = later(record->began, opening->now);
 	record->used = RECORD_USED;
@@ -161,7 +161,7 @@ static bool open_all(struct owed *owed, int directory, struct instant now)
 }
 
 struct owed *owed_open(int directory, const struct owed_bounds *bounds, const uint64_t key[2],
-	struct instant now, records_listener *listener, void *context)
+	struct instant now, records_logger *logger, void *context)
 {
 	struct owed *owed = calloc(1, sizeof(*owed));
 	int error;
@@ -174,7 +174,7 @@ struct owed *owed_open(int directory, const struct owed_bounds *bounds, const ui
 	owed->random = key[0] | 1;
 	for (unsigned i = 0; i < SIZES; i++)
 		owed->addressees[i] =
-			(struct records){ .fd = -1, .listener = listener, .context = context };
+			(struct records){ .fd = -1, .logger = logger, .context = context };
 	owed->targets = owed->addressees[0];
 	if (open_all(owed, directory, now))
 		return owed;

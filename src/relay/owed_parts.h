@@ -17,7 +17,7 @@
 #include "relay/owed.h"
 #include "relay/queue.h"
 
-/* The first word of a record. Busy: of a target whose sending may have begun. */
+/* The first word of a record. Busy: a target whose sending has perhaps begun. */
 enum { RECORD_FREE, RECORD_USED, RECORD_BUSY };
 
 /* Most names of users fit the short kind. */
@@ -86,7 +86,7 @@ struct named {
 };
 
 struct target {
-	struct entry entry; /* first: a queue's entry is a target */
+	struct queue_entry entry; /* first: a queue's entry is a target */
 	struct link link;
 	struct destination destination;
 	struct named *named;          /* NULL: an address */

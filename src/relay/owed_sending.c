@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Between tries: this, doubling, to that; and up to a quarter less, so that what failed together
- * does not come together again. */
+/* Between two tries: the first, doubling, at most the second; less up to a quarter, so that what
+ * failed together is not tried together again. */
 #define RETRY_FIRST ((struct span){ .ms = 1000 })
 #define RETRY_MOST  ((struct span){ .ms = 300000 })
 
@@ -62,7 +62,7 @@ static void busy_end(struct owed *owed, struct target *target)
 	target->is_counted = false;
 }
 
-/* Its time has come; but for whom? Those that it came for may be settled. */
+/* Its time has come, but what it came for may be settled: then it waits for what is left. */
 static bool is_due(struct owed *owed, struct target *target, uint64_t now)
 {
 	for (const struct pair *pair = target->owed; pair != NULL; pair = pair->next)
@@ -236,9 +236,8 @@ void owed_done(struct owed *owed, struct target *target)
 	uint64_t began = target->covers;
 
 	owed->counts.done++;
-	/* tests/model/owed.pml: done. Written down before the addressees go: after a death in
-	 * between they are found to be covered.
-	 */
+	/* tests/model/owed.pml: done. Written down before the addressees are freed: after a death
+	 * in between they are found to be covered. */
 	__atomic_store_n(&target->record->covered, began, __ATOMIC_RELEASE);
 	target->record->failures = 0;
 	target->not_before = 0;

@@ -11,13 +11,13 @@
 bool queue_reserve(struct queue *queue, size_t count)
 {
 	size_t room = queue->room == 0 ? ROOM_FIRST : queue->room;
-	struct entry **entry;
+	struct queue_entry **entry;
 
 	if (count <= queue->room)
 		return true;
 	while (room < count)
 		room *= 2;
-	entry = realloc(queue->entry, room * sizeof(struct entry *));
+	entry = realloc(queue->entry, room * sizeof(struct queue_entry *));
 	if (entry == NULL)
 		return false;
 	queue->entry = entry;
@@ -30,18 +30,18 @@ void queue_close(struct queue *queue)
 	free(queue->entry);
 }
 
-static void put(struct queue *queue, size_t place, struct entry *entry)
+static void put(struct queue *queue, size_t place, struct queue_entry *entry)
 {
 	queue->entry[place - 1] = entry;
 	entry->place = place;
 }
 
-static struct entry *at_place(const struct queue *queue, size_t place)
+static struct queue_entry *at_place(const struct queue *queue, size_t place)
 {
 	return queue->entry[place - 1];
 }
 
-static void move_up(struct queue *queue, struct entry *entry)
+static void move_up(struct queue *queue, struct queue_entry *entry)
 {
 	size_t place = entry->place;
 
@@ -52,7 +52,7 @@ static void move_up(struct queue *queue, struct entry *entry)
 	put(queue, place, entry);
 }
 
-static void move_down(struct queue *queue, struct entry *entry)
+static void move_down(struct queue *queue, struct queue_entry *entry)
 {
 	size_t place = entry->place, child;
 
@@ -68,7 +68,7 @@ static void move_down(struct queue *queue, struct entry *entry)
 	put(queue, place, entry);
 }
 
-void queue_set(struct queue *queue, struct entry *entry, uint64_t at)
+void queue_set(struct queue *queue, struct queue_entry *entry, uint64_t at)
 {
 	if (entry->place == 0)
 		put(queue, ++queue->count, entry);
@@ -77,9 +77,9 @@ void queue_set(struct queue *queue, struct entry *entry, uint64_t at)
 	move_down(queue, entry);
 }
 
-void queue_remove(struct queue *queue, struct entry *entry)
+void queue_remove(struct queue *queue, struct queue_entry *entry)
 {
-	struct entry *last = at_place(queue, queue->count--);
+	struct queue_entry *last = at_place(queue, queue->count--);
 
 	if (last != entry) {
 		put(queue, entry->place, last);
@@ -89,7 +89,7 @@ void queue_remove(struct queue *queue, struct entry *entry)
 	entry->place = 0;
 }
 
-struct entry *queue_first(const struct queue *queue)
+struct queue_entry *queue_first(const struct queue *queue)
 {
 	return queue->count == 0 ? NULL : queue->entry[0];
 }

@@ -39,7 +39,7 @@ __attribute__((format(printf, 2, 3))) static void tell(
 	va_start(arguments, format);
 	text_add_list(&text, format, arguments);
 	va_end(arguments);
-	records->listener(records->context, bytes);
+	records->logger(records->context, bytes);
 }
 
 /* ---- The file ---- */

@@ -4,9 +4,11 @@
  * process, at whatever instruction it comes. A record begins with a word that is 0 as long as it is
  * not used: who takes one writes the rest first, and that word last.
  *
- * The file grows by whole chunks, which get their blocks at once: a disk that is full later harms
- * none of them. Where a chunk can get none, it is memory alone, and what is in it dies with the
+ * The file grows by whole chunks, which get their disk space at once: a disk that is full later
+ * harms none of them. A chunk that gets none is memory alone, and what is in it dies with the
  * process: better than nothing.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_RECORDS_H
 #define NMNOTIFY_RECORDS_H
@@ -18,7 +20,7 @@
 #define RECORD_NONE UINT32_MAX
 
 /* A line for the log. */
-typedef void records_listener(void *context, const char *message);
+typedef void records_logger(void *context, const char *message);
 
 struct records {
 	const char *name; /* of the file */
@@ -31,15 +33,15 @@ struct records {
 	bool is_volatile;  /* said already: some of it is memory alone */
 	bool is_cut;       /* said already: some of it was beyond `most` */
 	char **chunks;
-	records_listener *listener;
+	records_logger *logger;
 	void *context;
 };
 
 /*
- * Opens a file of a directory, or makes it. What is no file of ours, or of another version or size,
- * is begun afresh, and that is said. `version` counts the layouts of the record. Where there can be
- * no file at all, that is said and the records are memory. False: there is no memory, or another
- * process has the file (errno EWOULDBLOCK).
+ * Opens a file of a directory, or makes it. One that is not ours, or has another version or size,
+ * is begun afresh. `version` is the number of the record's layout. If there can be no file, the
+ * records are memory. Both go to the log. `.logger` and `.context` must be set. False: there is no
+ * memory, or another process has the file (errno EWOULDBLOCK).
  */
 bool records_open(struct records *records, int directory, const char *name, size_t size,
 	uint32_t version, uint32_t most);
@@ -53,8 +55,9 @@ void records_give(struct records *records, uint32_t index);
 
 void *record_at(const struct records *records, uint32_t index);
 
-/* Calls back for each record that is used. Only once, after records_open(); false from `keep`:
- * there is something wrong with it, and it is given back. The file is of the running boot then. */
+/* To be called once, after records_open(): calls `keep` for each record that is used. If that
+ * returns false, something is wrong with the record, and it is given back. Afterwards the file is
+ * of the running boot. */
 typedef bool record_keep(void *context, uint32_t index, void *record);
 void records_each(struct records *records, record_keep *keep, void *context);
 

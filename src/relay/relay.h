@@ -46,7 +46,7 @@ struct relay {
 /* May a line of this kind be written? `*suppressed`: how many were not since the last one. */
 bool allowance_take(struct allowance *allowance, struct instant now, uint32_t *suppressed);
 
-/* A listener of any of the parts: a line for the log. */
+/* The logger of all parts: a line for the log. `context` is the relay. */
 void relay_say(void *context, const char *message);
 
 #endif

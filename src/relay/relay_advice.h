@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What of a configuration that is right is probably not meant. Only for messages.
+ * Warns of what is correct in a configuration, and is probably not meant.
  *
- * In the process of `nmnotify-relay -t`.
+ * In a process that was started as `nmnotify-relay -t`: as who started it, without a filter.
  */
 #ifndef NMNOTIFY_RELAY_ADVICE_H
 #define NMNOTIFY_RELAY_ADVICE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* In the process of nmnotify-relay: the reading before it gives up its rights, the rest under
+/* In the relay: it is read before that is confined, and at a reload afterwards; the rest is under
  * relay.policy. */
 #include "relay/relay_conf.h"
 

@@ -3,7 +3,8 @@
  * The relay's configuration, nmnotify-relay.conf(5): read whole, checked whole, and refused whole
  * if anything in it is wrong. Its memory is allocated once, when the reading begins.
  *
- * In the process of nmnotify-relay: as the user it was started as, before it gives up its rights.
+ * In the relay: as the user it was started as. It is read before the relay is confined, and at a
+ * reload afterwards.
  */
 #ifndef NMNOTIFY_RELAY_CONF_H
 #define NMNOTIFY_RELAY_CONF_H
@@ -127,14 +128,16 @@ void relay_conf_free(struct relay_conf *conf);
  * whenever they may have changed. False, with errno: those known before still hold. */
 bool relay_conf_own_addresses(struct relay_conf *conf);
 
-/* Is nothing ever sent to that address, if a login or a name gave it? */
+/* Must nothing be sent to that address, if a login or a name gave it? */
 bool relay_conf_never(const struct relay_conf *conf, const struct source *address);
 
-/* May that process say anything of anybody? SCM_CREDENTIALS says who it is. */
+/* May a process with these ids, which SCM_CREDENTIALS says, speak for anybody? */
 bool relay_conf_trusts(const struct relay_conf *conf, uid_t uid, gid_t gid);
 
-/* May that process say this? Who is not trusted may only say that he himself has mail: where he
- * checks it from he could make up, and have the line sent there. Before relay_conf_strip(). */
+/* May such a process say this? A user who is not trusted may only say that he himself has mail. He
+ * could make up an address that he checks it from, and have the line sent there. To be called
+ * before relay_conf_strip().
+ */
 bool relay_conf_may_say(struct relay_conf *conf, uid_t uid, gid_t gid, const struct event *event);
 
 /* Takes the domain from a user's name, as `strip-domain` says: in place. */

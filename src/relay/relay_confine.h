@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* What the relay gives up once all is open, and before it reads a byte of anybody. */
+/*
+ * What the relay gives up once all is open, and before it reads a byte of anybody.
+ *
+ * In the relay: as the user it was started as.
+ */
 #ifndef NMNOTIFY_RELAY_CONFINE_H
 #define NMNOTIFY_RELAY_CONFINE_H
 

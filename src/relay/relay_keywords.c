@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* In the process of nmnotify-relay, before it gives up its rights. */
+/* In the relay, when its configuration is read. */
 #include "relay/relay_keywords.h"
 
 #include <grp.h>

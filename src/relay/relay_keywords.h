@@ -2,7 +2,7 @@
 /*
  * The keywords of nmnotify-relay.conf(5): what each takes, and where that goes.
  *
- * In the process of nmnotify-relay, before it gives up its rights.
+ * In the relay, when its configuration is read: see relay_conf.h.
  */
 #ifndef NMNOTIFY_RELAY_KEYWORDS_H
 #define NMNOTIFY_RELAY_KEYWORDS_H

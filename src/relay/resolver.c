@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The process that looks up names, from its beginning: as the relay's user, under the relay's
- * filter, and from resolver_confine() on under resolver.policy. It reads the system's files, then
- * gives up everything, then asks name servers what the relay asks it.
+ * The resolver, from its beginning: as the relay's user, under the relay's filter, and from
+ * resolver_confine() on under resolver.policy. It reads the system's files, then gives up
+ * everything, then asks name servers what the relay asks it.
  *
  * c-ares (Debian 12 has 1.18.1, 13 has 1.34) makes the questions, reads the answers, follows
  * aliases, tries again, and goes to TCP for what is too long. It has the time that resolv.conf and
@@ -396,7 +396,7 @@ static bool servers_read(struct resolver *resolver)
 	return true;
 }
 
-/* Twice, since the time for each server hangs on how many there are. */
+/* Opens it twice, since the time for each server depends on how many there are. */
 static bool library_open(struct resolver *resolver)
 {
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS || !channel_open(resolver) ||

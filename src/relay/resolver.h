@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The process that looks up names for the relay: the same program, executed anew, so that it has no
- * memory, stack canary or layout in common with it. It is the only one that reads what name servers
- * send, and can do nothing else: src/policy/resolver.policy. Whoever takes it over can lie about
- * addresses, which is what a name server can do already.
+ * The resolver: the process that looks up names for the relay. It is the same program, executed
+ * anew, so that it has no memory, stack canary or layout in common with the relay. It is the only
+ * one that reads what name servers send, and can do nothing else: src/policy/resolver.policy.
+ * Whoever takes it over can lie about addresses, which is what a name server can do already.
  *
- * Here is what the two tell each other, each in one packet, and what the relay checks of it.
+ * Here is what the two tell each other, each in one packet, and how the relay checks it.
+ *
+ * In the resolver: as the relay's user; from resolver_confine() on under resolver.policy. In the
+ * relay only resolver_answer_take().
  */
 #ifndef NMNOTIFY_RESOLVER_H
 #define NMNOTIFY_RESOLVER_H
@@ -17,11 +20,11 @@
 #include "lib/destination.h"
 #include "relay/names.h"
 
-/* The name that it is executed by, from which the program knows that it is to be it. */
+/* The name that it is executed by, from which the program knows that it is the resolver. */
 #define RESOLVER_NAME "nmnotify-relay-names"
 
-/* For main(): all that the process does. Its exit status is EX_OK if it has ended to be started
- * anew, because a file that it had read has changed. */
+/* For main(): all that the resolver does. Its exit status is EX_OK if a file that it had read has
+ * changed, so that it must be started anew. */
 int resolver_main(void);
 
 /*
@@ -30,13 +33,13 @@ int resolver_main(void);
  */
 enum resolver_fd { RELAY_FD = 3, EPOLL_FD, CHANGES_FD };
 
-/* The first packet. */
+/* The first packet, to the resolver. */
 struct resolver_start {
 	uint32_t timeout_ms; /* the relay's: nothing is of use to it later */
 	int32_t relay;       /* its process */
 };
 
-/* From then on. The name is as name_take() writes it, with zeros behind it. */
+/* Every other one. The name is as name_take() writes it, with zeros behind it. */
 struct resolver_question {
 	uint64_t id;
 	char name[HOST_NAME_MAX_TEXT + 3];
@@ -70,12 +73,12 @@ struct resolver_answer {
 	struct resolver_address address[NAME_ADDRESSES_MAX];
 };
 
-/* In the relay: takes apart what it was told, and believes none of it. False: no process that was
- * not taken over says so. The id is not looked at. */
+/* In the relay: checks an answer of any bytes, and takes it apart. False: only a resolver that was
+ * taken over says so. The id is not looked at. */
 bool resolver_answer_take(
 	const struct resolver_answer *told, size_t length, struct name_answer *answer);
 
-/* In the process, and in tests. */
+/* In the resolver, and in tests. */
 void resolver_address_put(struct resolver_address *address, const struct source *source);
 
 #endif

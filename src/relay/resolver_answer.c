@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* In the relay: what the process that looks up names may say. */
+/* In the relay: what the resolver may say. */
 #include "relay/resolver.h"
 
 #include <string.h>

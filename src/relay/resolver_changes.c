@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* In the process that looks up names. What it reads here comes from the kernel. */
+/* In the resolver. What it reads here comes from the kernel. */
 #include "relay/resolver_changes.h"
 
 #include <limits.h>

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Whether a file that the process that looks up names has read is no longer what it was: by
- * inotify(7), since it can open none of them again.
+ * Sees when a file that the resolver has read changes, by inotify(7), since it can open none of
+ * them again.
+ *
+ * In the resolver: as the relay's user; changes_are_there() under resolver.policy.
  */
 #ifndef NMNOTIFY_RESOLVER_CHANGES_H
 #define NMNOTIFY_RESOLVER_CHANGES_H
@@ -16,7 +18,8 @@ struct changes {
 	char name[CHANGES_FILES_MAX][256]; /* without folders */
 };
 
-/* Before they are read. Best effort: whoever has no room for it is told by names_reload() alone. */
+/* To be called before they are read. Best effort: where the kernel has no room for it, only
+ * names_reload() helps. `paths` ends with NULL. */
 void changes_watch(struct changes *changes, const char *const *paths);
 
 /* Has one of them changed? Never waits. */

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* What the process that looks up names gives up before it reads a byte of the network. */
+/*
+ * What the resolver gives up before it reads a byte of the network.
+ *
+ * In the resolver: as the relay's user, under the relay's filter.
+ */
 #ifndef NMNOTIFY_RESOLVER_CONFINE_H
 #define NMNOTIFY_RESOLVER_CONFINE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* In the process that looks up names; the file is its administrator's, hosts(5). */
+/* In the resolver; the file is the administrator's, hosts(5). */
 #include "relay/resolver_hosts.h"
 
 #include <fcntl.h>
@@ -55,7 +55,7 @@ static bool is_named(const char *at, const char *name)
 	return false;
 }
 
-static bool host_read(struct host *host, const char *line)
+static bool host_read(struct hosts_line *host, const char *line)
 {
 	char text[SOURCE_TEXT_MAX];
 	size_t length = word_next(&line);
@@ -102,7 +102,7 @@ unsigned hosts_find(
 	unsigned count = 0;
 
 	for (size_t i = 0; i < hosts->count && count < most; i++) {
-		const struct host *host = &hosts->host[i];
+		const struct hosts_line *host = &hosts->host[i];
 
 		if (is_named(host->names, name) && !is_among(&host->address, address, count))
 			address[count++] = host->address;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * /etc/hosts, read before the process that looks up names is confined: nothing can be opened
- * afterwards.
+ * /etc/hosts, read before the resolver is confined: nothing can be opened afterwards.
+ *
+ * In the resolver: as the relay's user.
  */
 #ifndef NMNOTIFY_RESOLVER_HOSTS_H
 #define NMNOTIFY_RESOLVER_HOSTS_H
@@ -12,14 +13,14 @@
 
 #define HOSTS_FILE "/etc/hosts"
 
-struct host {
+struct hosts_line {
 	struct source address;
 	const char *names; /* until the line's end, or a comment */
 };
 
 struct hosts {
 	size_t count;
-	struct host *host;
+	struct hosts_line *host;
 	char *text; /* where the names are; both for as long as the process lives */
 };
 

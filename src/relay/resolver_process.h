@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The relay's child that looks up names: its start and its end. Nothing here waits.
+ * The resolver as the relay's child: its start and its end. Nothing here waits, but for the last
+ * function.
  *
- * In the relay; and in the child, as the relay's user and under the relay's filter, until it is
- * executed anew.
+ * In the relay: as the user it was started as; once all is open, under relay.policy. And in the
+ * child, as the same user and under the same filter, until the resolver is executed.
  */
 #ifndef NMNOTIFY_RESOLVER_PROCESS_H
 #define NMNOTIFY_RESOLVER_PROCESS_H
@@ -15,7 +16,7 @@
 
 struct resolver_process {
 	int image, nowhere; /* this program's own file, and /dev/null */
-	int fd;             /* of the pair, while it is believed to live; else -1 */
+	int fd;             /* the relay's end of the pair, while the process is heard; else -1 */
 	pid_t pid;          /* until it has been waited for; else 0 */
 };
 
@@ -25,10 +26,10 @@ bool resolver_process_prepare(struct resolver_process *process);
 /* For one whose `pid` is 0. False with errno set. */
 bool resolver_process_start(struct resolver_process *process, struct span timeout);
 
-/* Whatever it does: it is no longer heard, and will be killed. */
+/* Kills it, and hears it no more. */
 void resolver_process_kill(struct resolver_process *process);
 
-/* Of one that is no longer heard: has it ended? Then there is none; *status is wait(2)'s. */
+/* Of one that is not heard any more: has it ended? Then .pid is 0, and *status is wait(2)'s. */
 bool resolver_process_has_ended(struct resolver_process *process, int *status);
 
 /* Ends it, waits for that, and closes all. */

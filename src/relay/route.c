@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* In the process of nmnotify-relay: words are read before it gives up its rights, or from the
- * table; users are strangers' words. */
+/* In the relay. Words come from its configuration and table; users' names come from strangers. */
 #include "relay/route.h"
 
 #include <string.h>

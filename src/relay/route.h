@@ -3,7 +3,7 @@
  * Where a user's line goes: what `user` lines of the configuration and values of the table say,
  * and which of them is the user's. Only words: the store and the name service are asked by others.
  *
- * In the process of nmnotify-relay.
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_ROUTE_H
 #define NMNOTIFY_ROUTE_H
@@ -73,8 +73,8 @@ struct relay_user {
 /* Does a pattern, in which '*' is any run of characters, match the text? */
 bool route_matches(const char *pattern, const char *text);
 
-/* The words from `first` on, as targets; their names point into the words. Port 0: none was said.
- * NULL, or a constant text that is wrong with words->word[*at]. */
+/* Reads the words from `first` on as targets; their names point into the words. Port 0: none was
+ * said. NULL, or a constant text: what is wrong with words->word[*at]. */
 const char *route_targets(const struct words *words, unsigned first,
 	struct route_target target[static ROUTE_TARGETS_MAX], unsigned *count, unsigned *fallback,
 	unsigned *at);

@@ -14,7 +14,7 @@
 /* Different sockets may be of one kind. */
 #define SOCKETS_MAX 16
 
-/* By this name (FileDescriptorName=) Cyrus's socket is known from the others. */
+/* Cyrus's socket has this name (FileDescriptorName=); the other Unix sockets are for notices. */
 #define CYRUS_SOCKET_NAME "cyrus"
 
 struct socket {
@@ -22,11 +22,12 @@ struct socket {
 	enum inbox_kind kind;
 };
 
-/* Those that systemd hands over. How many, or -1, and the text gets what is wrong. */
+/* Takes those that systemd hands over. Returns how many, or -1, and the text gets what is wrong. */
 int sockets_take(struct socket socket[static SOCKETS_MAX], struct text *wrong);
 
-/* Those that the configuration names, made anew; a socket's name that nobody answers at is free.
- * Likewise. */
+/* Makes those that the configuration names, in the place of sockets that nobody answers at. Returns
+ * the same.
+ */
 int sockets_make(const struct relay_conf *conf, struct socket socket[static SOCKETS_MAX],
 	struct text *wrong);
 

@@ -28,7 +28,7 @@ struct identity {
 
 struct table {
 	const char *path; /* behind lmdb: */
-	table_listener *listener;
+	table_logger *logger;
 	void *context;
 	struct identity identity;
 	MDB_env *env; /* NULL: it is away */
@@ -151,7 +151,7 @@ static void say(struct table *table, const char *what)
 	struct text text = TEXT_IN(bytes);
 
 	text_add(&text, "table %s: %s", table->path, what);
-	table->listener(table->context, bytes);
+	table->logger(table->context, bytes);
 }
 
 /* Says it once when the table goes away, for another reason, or comes back. */
@@ -165,14 +165,14 @@ static void note(struct table *table, int error)
 	say(table, error == 0 ? "is back" : error_text(error));
 }
 
-struct table *table_open(const char *text, table_listener *listener, void *context)
+struct table *table_open(const char *text, table_logger *logger, void *context)
 {
 	struct table *table = calloc(1, sizeof(*table));
 
 	if (table == NULL)
 		return NULL;
 	table->path = strchr(text, ':') + 1;
-	table->listener = listener;
+	table->logger = logger;
 	table->context = context;
 	note(table, refresh(table));
 	return table;

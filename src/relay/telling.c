@@ -11,11 +11,11 @@
 /* Beginnings at once, before the loop looks at anything else. */
 #define AT_ONCE 256
 
-/* When this machine is short of something, be it descriptors or ports. */
+/* When this machine is short of descriptors, ports or memory. */
 #define SHORTAGE_REST_MS 1000
 
 /* One address, or the addresses of a name in turn. */
-struct one {
+struct attempt {
 	struct telling *telling;
 	struct target *target, *name; /* `target` NULL: still to be chosen; `name` NULL: no name */
 	struct name_answer answer;
@@ -23,55 +23,56 @@ struct one {
 	struct sending sending;
 	sd_event_source *io;
 	struct instant asked, began, until; /* asked: the store, for the claim */
-	struct one *next, *previous;        /* of those that go on, by `until` */
+	struct attempt *next, *previous;    /* of those that go on, by `until` */
 	const char *reason;                 /* why the last address failed */
 };
 
 struct telling {
 	struct relay *relay;
 	sd_event_source *timer;
-	struct one *first, *last;
+	struct attempt *first, *last;
 };
 
-static void go_to_next_address(struct one *one);
+static void go_to_next_address(struct attempt *attempt);
 
 /* ---- Those that go on ---- */
 
-static void list_add(struct telling *telling, struct one *one)
+static void list_add(struct telling *telling, struct attempt *attempt)
 {
-	one->next = NULL;
-	one->previous = telling->last;
-	*(telling->last != NULL ? &telling->last->next : &telling->first) = one;
-	telling->last = one;
+	attempt->next = NULL;
+	attempt->previous = telling->last;
+	*(telling->last != NULL ? &telling->last->next : &telling->first) = attempt;
+	telling->last = attempt;
 }
 
-static void list_remove(struct telling *telling, struct one *one)
+static void list_remove(struct telling *telling, struct attempt *attempt)
 {
-	*(one->next != NULL ? &one->next->previous : &telling->last) = one->previous;
-	*(one->previous != NULL ? &one->previous->next : &telling->first) = one->next;
+	*(attempt->next != NULL ? &attempt->next->previous : &telling->last) = attempt->previous;
+	*(attempt->previous != NULL ? &attempt->previous->next : &telling->first) = attempt->next;
 }
 
 /* ---- What happened ---- */
 
-static void say_told(const struct one *one, const char *reason)
+static void say_told(const struct attempt *attempt, const char *reason)
 {
-	struct relay *relay = one->telling->relay;
+	struct relay *relay = attempt->telling->relay;
 	struct allowance *allowance = reason == NULL ? &relay->told : &relay->failed;
-	const struct target *target = one->target != NULL ? one->target : one->name;
+	const struct target *target = attempt->target != NULL ? attempt->target : attempt->name;
 	const struct destination *destination = target_destination(target);
 	char address[SOURCE_TEXT_MAX], bytes[HOST_NAME_MAX_TEXT + SOURCE_TEXT_MAX + 16];
 	struct text text = TEXT_IN(bytes);
 	uint32_t suppressed;
 	unsigned others;
-	const char *user = target_user(one->name != NULL ? one->name : target, &others);
+	const char *user = target_user(attempt->name != NULL ? attempt->name : target, &others);
 
 	if (!allowance_take(allowance, instant_now(), &suppressed))
 		return;
-	if (one->name != NULL)
-		text_add(&text, "%s", target_name(one->name));
-	if (one->target != NULL)
+	if (attempt->name != NULL)
+		text_add(&text, "%s", target_name(attempt->name));
+	if (attempt->target != NULL)
 		text_add(&text, destination->address.kind == SOURCE_IPV6 ? "%s[%s]" : "%s%s",
-			one->name != NULL ? "=" : "", source_text(&destination->address, address));
+			attempt->name != NULL ? "=" : "",
+			source_text(&destination->address, address));
 	text_add(&text, ":%u", destination->port);
 	log_told(&relay->log, user, others, bytes, reason, suppressed);
 }
@@ -83,92 +84,93 @@ static bool is_shortage(int error)
 }
 
 /* Nothing is to be sent there before then. */
-static void put_back(struct one *one, struct instant at)
+static void put_back(struct attempt *attempt, struct instant at)
 {
-	struct owed *owed = one->telling->relay->owed;
+	struct owed *owed = attempt->telling->relay->owed;
 
-	owed_put_back(owed, one->target, at);
-	if (one->name != NULL)
-		owed_put_back(owed, one->name, at);
-	free(one);
+	owed_put_back(owed, attempt->target, at);
+	if (attempt->name != NULL)
+		owed_put_back(owed, attempt->name, at);
+	free(attempt);
 }
 
-static void succeed(struct one *one)
+static void succeed(struct attempt *attempt)
 {
-	struct owed *owed = one->telling->relay->owed;
+	struct owed *owed = attempt->telling->relay->owed;
 
-	say_told(one, NULL);
-	owed_done(owed, one->target);
-	if (one->name != NULL)
-		owed_done(owed, one->name);
-	free(one);
+	say_told(attempt, NULL);
+	owed_done(owed, attempt->target);
+	if (attempt->name != NULL)
+		owed_done(owed, attempt->name);
+	free(attempt);
 }
 
-static void fail(struct one *one, int error)
+static void fail(struct attempt *attempt, int error)
 {
-	struct owed *owed = one->telling->relay->owed;
+	struct owed *owed = attempt->telling->relay->owed;
 	struct instant now = instant_now();
 
 	if (is_shortage(error)) {
-		put_back(one, instant_add(now, (struct span){ .ms = SHORTAGE_REST_MS }));
+		put_back(attempt, instant_add(now, (struct span){ .ms = SHORTAGE_REST_MS }));
 		return;
 	}
-	one->reason = strerror(error);
-	say_told(one, one->reason);
-	if (store_is_shared(one->telling->relay->store))
-		owed_reroute(owed, one->target);
-	owed_failed(owed, one->target, now);
-	one->target = NULL;
-	if (one->name == NULL) {
-		free(one);
+	attempt->reason = strerror(error);
+	say_told(attempt, attempt->reason);
+	if (store_is_shared(attempt->telling->relay->store))
+		owed_reroute(owed, attempt->target);
+	owed_failed(owed, attempt->target, now);
+	attempt->target = NULL;
+	if (attempt->name == NULL) {
+		free(attempt);
 		return;
 	}
-	one->index++;
-	go_to_next_address(one);
+	attempt->index++;
+	go_to_next_address(attempt);
 }
 
 /* ---- A sending ---- */
 
-static void release(const struct one *one)
+static void release(const struct attempt *attempt)
 {
-	struct relay *relay = one->telling->relay;
-	struct instant until = instant_add(one->began, relay->conf->interval), now = instant_now();
+	struct relay *relay = attempt->telling->relay;
+	struct instant until = instant_add(attempt->began, relay->conf->interval),
+		       now = instant_now();
 	struct span left = { .ms = until.ms > now.ms ? (uint32_t)(until.ms - now.ms) : 0 };
 
 	if (store_is_shared(relay->store))
-		store_release(relay->store, target_destination(one->target), left);
+		store_release(relay->store, target_destination(attempt->target), left);
 }
 
 /* It goes on no more. */
-static void stop(struct one *one)
+static void stop(struct attempt *attempt)
 {
-	list_remove(one->telling, one);
-	(void)sd_event_source_disable_unref(one->io);
+	list_remove(attempt->telling, attempt);
+	(void)sd_event_source_disable_unref(attempt->io);
 }
 
-static void end(struct one *one)
+static void end(struct attempt *attempt)
 {
-	sending_end(&one->sending);
-	release(one);
-	if (one->sending.error == 0)
-		succeed(one);
+	sending_end(&attempt->sending);
+	release(attempt);
+	if (attempt->sending.error == 0)
+		succeed(attempt);
 	else
-		fail(one, one->sending.error);
+		fail(attempt, attempt->sending.error);
 }
 
 static int go_on(sd_event_source *source, int fd, uint32_t events, void *context)
 {
-	struct one *one = context;
-	struct telling *telling = one->telling;
+	struct attempt *attempt = context;
+	struct telling *telling = attempt->telling;
 
 	(void)source;
 	(void)fd;
 	(void)events;
-	sending_go_on(&one->sending);
-	if (sending_goes_on(&one->sending))
+	sending_go_on(&attempt->sending);
+	if (sending_goes_on(&attempt->sending))
 		return 0;
-	stop(one);
-	end(one);
+	stop(attempt);
+	end(attempt);
 	telling_go_on(telling);
 	return 0;
 }
@@ -181,27 +183,29 @@ static const struct source *from_of(const struct relay_conf *conf, const struct 
 	return from->kind == SOURCE_UNKNOWN ? NULL : from;
 }
 
-static void begin(struct one *one)
+static void begin(struct attempt *attempt)
 {
-	struct telling *telling = one->telling;
+	struct telling *telling = attempt->telling;
 	struct relay *relay = telling->relay;
-	const struct destination *to = target_destination(one->target);
+	const struct destination *to = target_destination(attempt->target);
 
-	one->began = instant_now();
-	one->until = instant_add(one->began, relay->conf->timeout);
-	owed_begins(relay->owed, one->target, one->began);
-	if (one->name != NULL)
-		owed_begins(relay->owed, one->name, one->began);
-	sending_begin(&one->sending, to, from_of(relay->conf, to));
-	one->began = instant_now();
-	owed_has_begun(relay->owed, one->target, one->began);
-	/* Edges: what the kernel has to say of an end that is not yet acknowledged it says once. */
-	if (!sending_goes_on(&one->sending) ||
-		sd_event_add_io(relay->loop, &one->io, one->sending.fd,
-			EPOLLOUT | (uint32_t)EPOLLET, go_on, one) < 0)
-		end(one);
+	attempt->began = instant_now();
+	attempt->until = instant_add(attempt->began, relay->conf->timeout);
+	owed_begins(relay->owed, attempt->target, attempt->began);
+	if (attempt->name != NULL)
+		owed_begins(relay->owed, attempt->name, attempt->began);
+	sending_begin(&attempt->sending, to, from_of(relay->conf, to));
+	attempt->began = instant_now();
+	owed_has_begun(relay->owed, attempt->target, attempt->began);
+	/* Edge-triggered: else the socket would wake us all the time until the line is
+	 * acknowledged, since it counts as writable, and the other host may have ended the
+	 * connection. */
+	if (!sending_goes_on(&attempt->sending) ||
+		sd_event_add_io(relay->loop, &attempt->io, attempt->sending.fd,
+			EPOLLOUT | (uint32_t)EPOLLET, go_on, attempt) < 0)
+		end(attempt);
 	else
-		list_add(telling, one);
+		list_add(telling, attempt);
 }
 
 /* The store's answer: whether another relay may be sending there. That one shortens its claim when
@@ -209,67 +213,68 @@ static void begin(struct one *one)
  * be true no more. */
 static void claimed(void *context, struct span wait)
 {
-	struct one *one = context;
-	struct telling *telling = one->telling;
+	struct attempt *attempt = context;
+	struct telling *telling = attempt->telling;
 	struct span interval = telling->relay->conf->interval;
 	struct instant now = instant_now();
 
 	if (wait.ms != 0)
-		put_back(one, instant_add(now, wait.ms < interval.ms ? wait : interval));
-	else if (instant_is_over(instant_add(one->asked, interval), now))
-		put_back(one, now);
+		put_back(attempt, instant_add(now, wait.ms < interval.ms ? wait : interval));
+	else if (instant_is_over(instant_add(attempt->asked, interval), now))
+		put_back(attempt, now);
 	else
-		begin(one);
+		begin(attempt);
 	telling_wake(telling);
 }
 
-static void claim(struct one *one)
+static void claim(struct attempt *attempt)
 {
-	struct relay *relay = one->telling->relay;
+	struct relay *relay = attempt->telling->relay;
 	struct span lasts = { .ms = relay->conf->timeout.ms + relay->conf->interval.ms };
 
-	one->asked = instant_now();
+	attempt->asked = instant_now();
 	if (store_is_shared(relay->store))
-		store_claim(relay->store, target_destination(one->target), lasts, claimed, one);
+		store_claim(
+			relay->store, target_destination(attempt->target), lasts, claimed, attempt);
 	else
-		begin(one);
+		begin(attempt);
 }
 
 /* ---- Names ---- */
 
-static void go_to_next_address(struct one *one)
+static void go_to_next_address(struct attempt *attempt)
 {
-	struct relay *relay = one->telling->relay;
+	struct relay *relay = attempt->telling->relay;
 	struct instant now = instant_now();
 
-	while (one->index < one->answer.count &&
-		relay_conf_never(relay->conf, &one->answer.address[one->index])) {
-		one->reason = "its address is one that `never` excludes";
-		one->index++;
+	while (attempt->index < attempt->answer.count &&
+		relay_conf_never(relay->conf, &attempt->answer.address[attempt->index])) {
+		attempt->reason = "its address is one that `never` excludes";
+		attempt->index++;
 	}
-	if (one->index < one->answer.count) {
-		one->target = owed_pick_address(
-			relay->owed, one->name, &one->answer.address[one->index], now);
-		if (one->target != NULL)
-			claim(one);
+	if (attempt->index < attempt->answer.count) {
+		attempt->target = owed_pick_address(
+			relay->owed, attempt->name, &attempt->answer.address[attempt->index], now);
+		if (attempt->target != NULL)
+			claim(attempt);
 		else
-			free(one); /* the name waits for it */
+			free(attempt); /* the name waits for it */
 		return;
 	}
-	say_told(one, one->reason);
-	owed_failed(relay->owed, one->name, now);
-	free(one);
+	say_told(attempt, attempt->reason);
+	owed_failed(relay->owed, attempt->name, now);
+	free(attempt);
 }
 
 static void looked_up(void *context, const struct name_answer *answer)
 {
-	struct one *one = context;
-	struct telling *telling = one->telling;
+	struct attempt *attempt = context;
+	struct telling *telling = attempt->telling;
 
-	one->answer = *answer;
-	one->reason = answer->wrong;
-	target_resolved(telling->relay->owed, one->name, answer->address, answer->count);
-	go_to_next_address(one);
+	attempt->answer = *answer;
+	attempt->reason = answer->wrong;
+	target_resolved(telling->relay->owed, attempt->name, answer->address, answer->count);
+	go_to_next_address(attempt);
 	telling_wake(telling);
 }
 
@@ -278,20 +283,20 @@ static void looked_up(void *context, const struct name_answer *answer)
 static void tell(struct telling *telling, struct target *target)
 {
 	struct relay *relay = telling->relay;
-	struct one *one = calloc(1, sizeof(*one));
+	struct attempt *attempt = calloc(1, sizeof(*attempt));
 
-	if (one == NULL) {
+	if (attempt == NULL) {
 		owed_put_back(relay->owed, target,
 			instant_add(instant_now(), (struct span){ .ms = SHORTAGE_REST_MS }));
 		return;
 	}
-	one->telling = telling;
+	attempt->telling = telling;
 	if (target_name(target) == NULL) {
-		one->target = target;
-		claim(one);
+		attempt->target = target;
+		claim(attempt);
 	} else {
-		one->name = target;
-		names_look_up(relay->names, target_name(target), looked_up, one);
+		attempt->name = target;
+		names_look_up(relay->names, target_name(target), looked_up, attempt);
 	}
 }
 
@@ -321,15 +326,15 @@ static void expire(struct relay *relay, struct instant now)
 }
 
 /* The first whose time is over; it is taken from the others. NULL: none. */
-static struct one *take_over(struct telling *telling, struct instant now)
+static struct attempt *take_over(struct telling *telling, struct instant now)
 {
-	struct one *one = telling->first;
+	struct attempt *attempt = telling->first;
 
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): stop() takes it out of the list. */
-	if (one == NULL || !instant_is_over(one->until, now))
+	if (attempt == NULL || !instant_is_over(attempt->until, now))
 		return NULL;
-	stop(one);
-	return one;
+	stop(attempt);
+	return attempt;
 }
 
 void telling_wake(struct telling *telling)
@@ -342,10 +347,10 @@ void telling_go_on(struct telling *telling)
 	struct relay *relay = telling->relay;
 	struct instant now = instant_now();
 	struct target *target = NULL;
-	struct one *one;
+	struct attempt *attempt;
 
-	while ((one = take_over(telling, now)) != NULL)
-		end(one);
+	while ((attempt = take_over(telling, now)) != NULL)
+		end(attempt);
 	expire(relay, now);
 	for (unsigned i = 0; i < AT_ONCE && (target = owed_pick(relay->owed, now)) != NULL; i++)
 		tell(telling, target);
@@ -378,11 +383,11 @@ struct telling *telling_open(struct relay *relay)
 /* What is being sent is owed still. */
 void telling_close(struct telling *telling)
 {
-	for (struct one *one = telling->first, *next; one != NULL; one = next) {
-		next = one->next;
-		(void)sd_event_source_disable_unref(one->io);
-		sending_end(&one->sending);
-		free(one);
+	for (struct attempt *attempt = telling->first, *next; attempt != NULL; attempt = next) {
+		next = attempt->next;
+		(void)sd_event_source_disable_unref(attempt->io);
+		sending_end(&attempt->sending);
+		free(attempt);
 	}
 	(void)sd_event_source_disable_unref(telling->timer);
 	free(telling);

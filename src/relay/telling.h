@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The telling: whose time has come is asked for at the store, looked up if it is a name, and sent
- * the line. Thousands at once, and none waits for another.
+ * Telling: what happens to a target whose time has come. If it is a name, that is looked up; with a
+ * shared store a claim is asked for; then the line is sent. Thousands at once, and none waits for
+ * another.
  *
- * In the relay.
+ * In the relay: as the user it was started as; under relay.policy.
  */
 #ifndef NMNOTIFY_TELLING_H
 #define NMNOTIFY_TELLING_H
@@ -14,12 +15,12 @@
 struct telling *telling_open(struct relay *relay);
 void telling_close(struct telling *telling);
 
-/* Begins what is due, and ends what took too long. The loop does so by itself when its time has
- * come; whoever has noted something calls it. */
+/* Begins what is due, and ends what took too long. The loop calls it when a time has come; others
+ * call it when they have noted something. */
 void telling_go_on(struct telling *telling);
 
-/* From within an answer of the store or of the name service, which has changed what is due and
- * when: the loop goes on next. */
+/* Has the loop call telling_go_on() next. For an answer of the store or of the resolver, which
+ * changes what is due, and cannot call it itself. */
 void telling_wake(struct telling *telling);
 
 #endif

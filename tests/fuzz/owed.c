@@ -15,10 +15,10 @@
 #include "relay/inbox.h"
 #include "relay/owed.h"
 
-#define SETTLE   2000u
-#define INTERVAL 5000u
-#define KEEP     3600000u
-#define T0       1000000u
+#define SETTLE     2000u
+#define INTERVAL   5000u
+#define KEEP       3600000u
+#define T0         1000000u
 
 #define STEPS_MAX  300u
 #define HEADER     65536u /* of a file of records */
@@ -41,7 +41,7 @@ static struct destination destination_of(const char *text)
 	return destination;
 }
 
-static void listener(void *context, const char *message)
+static void logger(void *context, const char *message)
 {
 	(void)context;
 	must(message[0] != '\0');
@@ -57,7 +57,7 @@ static void open_at(void **state, uint64_t now)
 	static const uint64_t key[2] = { 1, 2 };
 
 	(void)state;
-	owed = owed_open(directory, &bounds, key, at(now - 1), listener, NULL);
+	owed = owed_open(directory, &bounds, key, at(now - 1), logger, NULL);
 	must(owed != NULL);
 }
 
@@ -68,7 +68,8 @@ static void die(void)
 
 static unsigned walk_draw(unsigned most)
 {
-	return (most > 256 ? take_byte(&input) * 256u + take_byte(&input) : take_byte(&input)) % most;
+	return (most > 256 ? take_byte(&input) * 256u + take_byte(&input) : take_byte(&input)) %
+	       most;
 }
 
 #define walk_must(condition) must(condition)
@@ -96,7 +97,8 @@ static void route_all(void)
 	struct addressee *addressee;
 
 	while ((addressee = owed_unrouted(owed)) != NULL) {
-		struct destination destination = destination_number((unsigned)addressee_name(addressee)[0] % 8);
+		struct destination destination =
+			destination_number((unsigned)addressee_name(addressee)[0] % 8);
 
 		owed_route_begin(owed, addressee);
 		owed_route_add(owed, addressee, &destination, NULL, VIA_LAST);
@@ -232,7 +234,7 @@ static void inbox_all(void)
 		must(pwrite(fd, bytes, length, where) == (ssize_t)length);
 	}
 	must(close(fd) == 0);
-	inbox = inbox_open(directory, reader, listener, NULL);
+	inbox = inbox_open(directory, reader, logger, NULL);
 	must(inbox != NULL);
 	letters = 0;
 	inbox_read_left(inbox, at(T0));
@@ -256,7 +258,8 @@ static void directory_make(void)
 {
 	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
 
-	(void)snprintf(path, sizeof(path), "%s/nmnotify-fuzz-owed.XXXXXX", base != NULL ? base : "/tmp");
+	(void)snprintf(
+		path, sizeof(path), "%s/nmnotify-fuzz-owed.XXXXXX", base != NULL ? base : "/tmp");
 	must(mkdtemp(path) != NULL);
 	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(directory >= 0 && atexit(directory_remove) == 0);

@@ -19,7 +19,7 @@ static unsigned letters;
 static struct letter last;
 static unsigned dies_at; /* the letter at which the reader's process dies; 0: none */
 
-static void listener(void *context, const char *message)
+static void logger(void *context, const char *message)
 {
 	(void)context;
 	(void)snprintf(said, sizeof(said), "%s", message);
@@ -43,7 +43,7 @@ static void open_inbox(void **state)
 
 	said[0] = read_text[0] = '\0';
 	letters = dies_at = 0;
-	inbox = inbox_open(place->fd, reader, listener, NULL);
+	inbox = inbox_open(place->fd, reader, logger, NULL);
 	assert_non_null(inbox);
 }
 
@@ -232,7 +232,8 @@ static int receive_and_die(void *context)
 /* At each letter: it, and those behind it, are there still; those before it are not. */
 static void S5_inbox_a_death_while_letters_are_noted(void **state)
 {
-	static const char *const left[] = { "mail a;mail b;mail c;", "mail b;mail c;", "mail c;", "" };
+	static const char *const left[] = { "mail a;mail b;mail c;", "mail b;mail c;", "mail c;",
+		"" };
 
 	for (unsigned i = 0; i < COUNT(left); i++) {
 		open_inbox(state);
@@ -360,7 +361,9 @@ static void S5_inbox_of_any_bytes_is_read(void **state)
 			uint8_t *bytes = (uint8_t *)&inbox->slot[i];
 
 			for (unsigned n = 0; n < offsetof(struct slot, bytes) + 8; n++)
-				bytes[n] = (uint8_t)(random_below(&seed, 3) == 0 ? random_next(&seed) : 0);
+				bytes[n] =
+					(uint8_t)(random_below(&seed, 3) == 0 ? random_next(&seed)
+									      : 0);
 			bytes[offsetof(struct slot, bytes) + random_below(&seed, INBOX_BYTES)] = 1;
 		}
 		read_left(state);
@@ -378,7 +381,8 @@ static void expect_no_file(void **state, const char *why)
 	char expected[256];
 
 	(void)snprintf(expected, sizeof(expected),
-		FILE_NAME ": cannot be used (%s): what is being read is lost when the relay is killed",
+		FILE_NAME
+		": cannot be used (%s): what is being read is lost when the relay is killed",
 		why);
 	open_inbox(state);
 	assert_string_equal(said, expected);

@@ -29,7 +29,7 @@ static struct owed_bounds bounds = { .settle = { SETTLE },
 	.users = 100,
 	.connections = 8 };
 
-static void listener(void *context, const char *message)
+static void logger(void *context, const char *message)
 {
 	(void)context;
 	(void)snprintf(said, sizeof(said), "%s", message);
@@ -48,7 +48,7 @@ static void open_at(void **state, uint64_t now)
 	const struct unit_place *place = *state;
 
 	said[0] = '\0';
-	owed = owed_open(place->fd, &bounds, key, at(now - 1), listener, NULL);
+	owed = owed_open(place->fd, &bounds, key, at(now - 1), logger, NULL);
 	assert_non_null(owed);
 }
 
@@ -170,8 +170,7 @@ static void S1_what_fails_is_tried_again_later_and_later(void **state)
 		begins(now, "192.0.2.1", &target);
 		owed_failed(owed, target, at(now + 10));
 		next = owed_when(owed).ms;
-		assert_in_range(next,
-			now + (rest * 3 / 4 > INTERVAL ? rest * 3 / 4 : INTERVAL),
+		assert_in_range(next, now + (rest * 3 / 4 > INTERVAL ? rest * 3 / 4 : INTERVAL),
 			now + 10 + (rest > INTERVAL ? rest : INTERVAL));
 		nothing_begins(next - 1);
 		now = next;
@@ -256,7 +255,8 @@ static void S1_who_is_not_routed_yet_is_not_covered(void **state)
 
 static void S1_two_destinations_are_owed_each(void **state)
 {
-	struct destination first = destination_of("192.0.2.1"), other = destination_of("2001:db8::1");
+	struct destination first = destination_of("192.0.2.1"),
+			   other = destination_of("2001:db8::1");
 	struct target *one, *two;
 	struct addressee *addressee;
 
@@ -449,8 +449,9 @@ static void S4_destinations_are_forgotten_when_there_is_no_room(void **state)
 
 static void S5_what_is_noted_outlives_the_process(void **state)
 {
-	static const char user[] = "a name that is longer than the sixty-four bytes that most names "
-				   "of users stay belowINTERVALexample.org";
+	static const char user[] =
+		"a name that is longer than the sixty-four bytes that most names "
+		"of users stay belowINTERVALexample.org";
 	struct target *target;
 
 	open_at(state, T0);
@@ -647,7 +648,7 @@ static void S5_two_relays_do_not_share_a_file(void **state)
 	const struct unit_place *place = *state;
 
 	open_at(state, T0);
-	assert_null(owed_open(place->fd, &bounds, key, at(T0), listener, NULL));
+	assert_null(owed_open(place->fd, &bounds, key, at(T0), logger, NULL));
 	assert_int_equal(errno, EWOULDBLOCK);
 	die();
 }

@@ -6,12 +6,12 @@
 
 #include "unit.h"
 
-#define NAME    "records"
-#define SIZE    32u
+#define NAME   "records"
+#define SIZE   32u
 #define LAYOUT 7u
-#define HEADER  65536
-#define CHUNK   4096u /* records */
-#define BYTES   (CHUNK * SIZE)
+#define HEADER 65536
+#define CHUNK  4096u /* records */
+#define BYTES  (CHUNK * SIZE)
 
 struct record {
 	uint32_t used, number;
@@ -23,7 +23,7 @@ _Static_assert(sizeof(struct record) == SIZE, "a record is as large as the file 
 static struct records records;
 static char said[1024];
 
-static void listener(void *context, const char *message)
+static void logger(void *context, const char *message)
 {
 	size_t length = strlen(said);
 
@@ -36,7 +36,7 @@ static bool opens_as(void **state, size_t size, uint32_t version, uint32_t most)
 	const struct unit_place *place = *state;
 
 	said[0] = '\0';
-	records = (struct records){ .fd = -1, .listener = listener };
+	records = (struct records){ .fd = -1, .logger = logger };
 	return records_open(&records, place->fd, NAME, size, version, most);
 }
 
@@ -322,7 +322,7 @@ static void S5_what_is_beyond_the_most_does_not_come_back(void **state)
 static void S5_a_second_relay_is_refused(void **state)
 {
 	const struct unit_place *place = *state;
-	struct records second = { .fd = -1, .listener = listener };
+	struct records second = { .fd = -1, .logger = logger };
 
 	make_ten(state);
 	assert_int_equal(open_most(state, 100), 10);
@@ -416,16 +416,17 @@ static void S5_holes_that_a_full_disk_cannot_fill(void **state)
 	assert_int_equal(add(42), 0);
 	records_close(&records);
 	fd = openat(place->fd, NAME, O_RDWR | O_CLOEXEC);
-	assert_int_equal(
-		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HEADER + 4096, BYTES - 4096),
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HEADER + 4096,
+				 BYTES - 4096),
 		0);
 	assert_int_equal(close(fd), 0);
 	fd = openat(place->fd, "full", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(write(fd, bytes, sizeof(bytes)) > 0);
 	assert_int_equal(close(fd), 0);
 	assert_int_equal(open_most(state, CHUNK), 1);
-	assert_string_equal(said, NAME ": cannot be written (No space left on device): what is in it is "
-				       "kept in memory, and may come again when the relay begins anew\n");
+	assert_string_equal(said,
+		NAME ": cannot be written (No space left on device): what is in it is "
+		     "kept in memory, and may come again when the relay begins anew\n");
 	assert_int_equal(((struct record *)record_at(&records, 0))->number, 42);
 	for (uint32_t i = 1; i < CHUNK; i++)
 		assert_int_equal(add(i), i);
