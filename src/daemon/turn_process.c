@@ -18,7 +18,7 @@
 /* How soon a turn that failed is tried again. */
 static const struct span retry_span = { .ms = 1000 };
 
-/* ---- A child, as the account's user, under the policy that the account names ---- */
+/* ---- A child ---- */
 
 static int waiter_refused(struct job *job, const char *what)
 {
@@ -27,7 +27,7 @@ static int waiter_refused(struct job *job, const char *what)
 }
 
 /* As the handler does, once it has read a line. */
-static int waiter_main(struct generation *generation, const struct request *request)
+static int turn_main(struct generation *generation, const struct request *request)
 {
 	/* tests/model/progress.pml: turn_child. */
 	const struct served_account *served = &generation->accounts.served[request->account];
@@ -66,7 +66,7 @@ static int waiter_main(struct generation *generation, const struct request *requ
 	return job.decision.is_waiter ? waiter_run(&job) : EX_OK;
 }
 
-/* ---- The runner, as the user that started us ---- */
+/* ---- The runner ---- */
 
 void turn_processes_tell(const struct runner *runner)
 {
@@ -152,7 +152,7 @@ void turn_process_start(
 	if (pid == 0) {
 		signals_default();
 		descriptors_leave(runner);
-		_exit(waiter_main(generation, request));
+		_exit(turn_main(generation, request));
 	}
 	if (pid < 0) {
 		if (!runner->is_full_told) /* once, until there is room again */

@@ -2,6 +2,8 @@
 /*
  * The connection that a super-server hands over on descriptor 0. Nothing is ever written to the
  * other end (G7).
+ *
+ * In the handler: identified as who started it; closed as the account's user, under its policy.
  */
 #ifndef NMNOTIFY_CONNECTION_H
 #define NMNOTIFY_CONNECTION_H

@@ -8,6 +8,8 @@
  * the event is due has ended well. The addressees and the targets' beginnings are in files; pairs
  * are not: after a death they are made anew by routing, and those whose target was told meanwhile
  * are found to be covered.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_OWED_PARTS_H
 #define NMNOTIFY_OWED_PARTS_H

@@ -162,7 +162,7 @@ static pid_t child_begin(const struct request *request)
 		.turn_fd = -1, .account = request->account };
 	run.processes++;
 	run.beginning = process;
-	process->status = waiter_main(&made.generation, request) << 8;
+	process->status = turn_main(&made.generation, request) << 8;
 	/* It has its turn, or found a waiter: the network process need not know when it ends. */
 	if (process->status == EX_OK)
 		must(progress_is_settled(&made.shared.progress, request->account, request->number));

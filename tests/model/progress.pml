@@ -83,7 +83,7 @@ inline turn_answer(n)
 	if :: asked == n -> asked = 0 :: else fi
 }
 
-/* turn_process.c waiter_main() */
+/* turn_process.c turn_main() */
 proctype turn_child(byte me)
 {
 	bool line;
