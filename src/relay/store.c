@@ -28,7 +28,7 @@ struct store {
 	struct memory *users;  /* of struct dated_addresses */
 	struct memory *claims; /* of struct claim */
 	bool is_away;
-	store_listener *listener;
+	store_logger *logger;
 	void *context;
 };
 
@@ -96,7 +96,7 @@ void store_say(struct store *store, const char *format, ...)
 	va_start(arguments, format);
 	text_add_list(&text, format, arguments);
 	va_end(arguments);
-	store->listener(store->context, message);
+	store->logger(store->context, message);
 }
 
 void store_say_away(struct store *store, const char *why)
@@ -160,7 +160,7 @@ void store_close(struct store *store)
 }
 
 struct store *store_open(const char *text, const char *password_file, uint64_t last_for,
-	uint64_t users_most, sd_event *loop, store_listener *listener, void *context,
+	uint64_t users_most, sd_event *loop, store_logger *logger, void *context,
 	const char **wrong)
 {
 	struct backend_setup setup = { .password_file = password_file,
@@ -179,7 +179,7 @@ struct store *store_open(const char *text, const char *password_file, uint64_t l
 	if (store == NULL)
 		return NULL;
 	*store = (struct store){
-		.kind = kind, .last_for = last_for, .listener = listener, .context = context
+		.kind = kind, .last_for = last_for, .logger = logger, .context = context
 	};
 	setup.store = store;
 	if (getrandom(&store->secret, sizeof(store->secret), 0) == (ssize_t)sizeof(store->secret) &&

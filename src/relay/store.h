@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What several relays may share: the addresses that users last checked mail from, and who may send
- * to a destination now. Nothing here waits: an answer comes at once, or by the loop. What is away
- * is said once, worked around from memory, and found again.
+ * The store: what several relays may share, which is the addresses that users last checked mail
+ * from, and who may send to a destination now. Nothing here waits: an answer comes at once, or by
+ * the loop. A store that is away goes to the log once; meanwhile memory takes its place.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_H
 #define NMNOTIFY_STORE_H
@@ -27,7 +29,7 @@ struct store;
 
 /* A line for the log: the store is away, is back, had to begin afresh. `message` is one line, but
  * what others said in it can have any bytes. */
-typedef void store_listener(void *context, const char *message);
+typedef void store_logger(void *context, const char *message);
 
 /*
  * `text`: lmdb:DIRECTORY, redis://HOST[:PORT][/DATABASE], redis+unix:PATH. `password_file` may be
@@ -35,10 +37,10 @@ typedef void store_listener(void *context, const char *message);
  * *wrong (constant or static) for a text that is none.
  */
 struct store *store_open(const char *text, const char *password_file, uint64_t last_for,
-	uint64_t users_most, sd_event *loop, store_listener *listener, void *context,
+	uint64_t users_most, sd_event *loop, store_logger *logger, void *context,
 	const char **wrong);
 
-/* Who has not been answered is not. Not from within an answer. */
+/* Those who still wait for an answer get none. Not to be called from within an answer. */
 void store_close(struct store *store);
 
 /* Do other relays see what we write there? */
@@ -47,13 +49,14 @@ bool store_is_shared(const struct store *store);
 /* A user checks mail from there. */
 void store_login(struct store *store, const char *user, const struct source *address);
 
-/* The answer to store_look_up(), perhaps before that returns. */
+/* The answer to store_look_up() may come before that returns. */
 typedef void store_answer(void *context, const struct last_addresses *last);
 void store_look_up(struct store *store, const char *user, store_answer *answer, void *context);
 
 /*
- * May this relay begin to send to a destination? `lasts`: nobody else may for so long, unless
- * store_release() shortens it to what is left then. `wait`: 0 if it may; else ask again after that.
+ * Asks for a claim: may this relay begin to send to a destination? If so, `wait` is 0, and nobody
+ * else may for `lasts`, unless store_release() shortens that to `left` from then on. If not, ask
+ * again after `wait`. The answer may come before store_claim() returns.
  */
 typedef void store_claimed(void *context, struct span wait);
 void store_claim(struct store *store, const struct destination *destination, struct span lasts,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: what a store is to relay/store.c, whichever it is. One that is away takes
- * nothing, and relay/store.c works from memory.
+ * What a store is to relay/store.c, whichever it is. One that is away takes nothing, and
+ * relay/store.c works from memory.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_BACKEND_H
 #define NMNOTIFY_STORE_BACKEND_H
@@ -41,15 +43,16 @@ struct dated_addresses {
 	struct dated_address entry[STORE_ADDRESSES_MAX];
 };
 
-/* Puts in a login, where its time says. */
+/* Adds a login, in the order of time. With too many, the oldest goes. */
 void dated_add(struct dated_addresses *dated, uint64_t seconds, const struct source *address);
 
 /* Leaves out what is from before `since`. */
 struct last_addresses dated_since(const struct dated_addresses *dated, uint64_t since);
 
+/* The time, as in dated_address. */
 uint64_t store_seconds(void);
 
-/* For while the store is away. */
+/* Keeps a login in memory, for while the store is away. */
 void store_remember(
 	struct store *store, const char *user, const struct source *address, uint64_t seconds);
 
@@ -63,8 +66,8 @@ struct backend_setup {
 	uint64_t token; /* says which relay we are; random */
 };
 
-/* What it is. NULL with *wrong: the text is none. Each of the rest is false if the store is away,
- * and then nothing has happened. */
+/* One kind of store. `open` returns NULL with *wrong for a text that is none. Each of the calls
+ * that return bool is false if the store is away, and then nothing has happened. */
 struct backend_kind {
 	const char *prefix;
 	bool is_shared;
@@ -83,7 +86,8 @@ extern const struct backend_kind store_lmdb, store_redis_tcp, store_redis_unix;
 
 /* ---- What a backend says ---- */
 
-/* The answers; NULL: from memory. What asks may ask more from within. */
+/* Each gives the store's answer to who asked; NULL: the answer is from memory. Who asked may ask
+ * more from within. */
 void store_settle_look_up(
 	struct store *store, const struct ask *ask, const struct last_addresses *last);
 void store_settle_claim(struct store *store, const struct ask *ask, const struct span *wait);

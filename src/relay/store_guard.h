@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: calls that read a mapped file whose pages may be missing (cut off by
- * somebody, or a disk that fails: SIGBUS) or senseless (SIGSEGV). The call is left, and the caller
- * lives on without the file.
+ * Guards calls that read a mapped file whose pages may be missing (somebody has cut it, or the disk
+ * fails: SIGBUS) or senseless (SIGSEGV). The call is left, and the caller goes on without the file.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_GUARD_H
 #define NMNOTIFY_STORE_GUARD_H

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: the logins since the database was last committed, in a mapped file. What
- * was added outlives the process, killed at whatever instruction: the kernel has it. Only one
- * process at a time has the journal open, and with it the database.
+ * The store's journal: the logins since the database was last committed, in a mapped file. What was
+ * added outlives the process, killed at whatever instruction: the kernel has it. Only one process
+ * at a time has the journal open, and with it the database.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_JOURNAL_H
 #define NMNOTIFY_STORE_JOURNAL_H

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: what it remembers by itself of users or destinations, a bounded number of
- * them. The longest unused gives way. Pages of it cost nothing before they are needed.
+ * What the relay remembers by itself of users or destinations, a bounded number of them. What was
+ * unused for longest gives way. Pages of it cost nothing before they are needed.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_MEMORY_H
 #define NMNOTIFY_STORE_MEMORY_H
@@ -32,7 +34,7 @@ void memory_close(struct memory *memory);
 /* What is remembered, or NULL. Both make it the last to give way. */
 void *memory_find(struct memory *memory, struct memory_key key);
 
-/* The same, or zeros in its place. */
+/* What is remembered; if there is nothing, zeros, which are remembered from now on. */
 void *memory_make(struct memory *memory, struct memory_key key);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: what hiredis makes of a reply of a Redis server, whose bytes may be
- * anybody's. Only what our commands can be answered with is a reply, and no more of it is kept than
- * they ask for: so nothing is allocated because a reply says how long it is.
+ * What hiredis makes of a reply of a Redis server, whose bytes may be anybody's. Only what our
+ * commands can be answered with is a reply, and no more of it is kept than they ask for: so nothing
+ * is allocated because a reply says how long it is.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_REPLY_H
 #define NMNOTIFY_STORE_REPLY_H

@@ -15,7 +15,7 @@
 #include "lib/fd.h"
 #include "lib/text.h"
 
-/* Longer than that nobody waits for an answer that memory has, too. */
+/* Memory has an answer, too: it is not worth a longer wait. */
 #define ANSWER_WITHIN ((struct span){ .ms = 1000 })
 
 /* How long until the server is looked for again: doubling. */
@@ -25,9 +25,9 @@
 /* A server may close what is idle. After so long that is not said, only connected anew. */
 #define IDLE_MS 10000
 
-/* Outstanding commands. At a fifth of a millisecond each way, millions a second. What hiredis keeps
- * of them until it is written is less than a mebibyte. */
-#define PENDING_MAX 1024
+/* Commands without a reply yet. At a fifth of a millisecond each way, millions a second. What
+ * hiredis keeps of them until it is written is less than a mebibyte. */
+#define SENT_MAX 1024
 
 /* Of a reply that has not come whole: as much as hiredis reads at once. */
 #define UNREAD_MAX 16384
@@ -39,8 +39,8 @@ enum server_state {
 	SERVER_READY,
 };
 
-/* Whose reply is the next. */
-struct pending {
+/* A command that waits for its reply; replies come in the order of commands. */
+struct sent {
 	struct ask ask;
 	bool is_greeting, ends_greeting;
 	struct deadline until;
@@ -58,8 +58,8 @@ struct server {
 	bool is_timed, is_told; /* that it refused a command */
 	uint64_t retry_ms, refused;
 	struct deadline ready; /* since then */
-	unsigned first, count; /* of `pending`, a ring */
-	struct pending pending[PENDING_MAX];
+	unsigned first, count; /* of `sent`, a ring */
+	struct sent sent[SENT_MAX];
 };
 
 /* ---- Time ---- */
@@ -80,28 +80,28 @@ static uint64_t with_jitter(uint64_t ms)
 	return ms + ms * chance / 4 / UINT16_MAX;
 }
 
-/* ---- Whose turn it is ---- */
+/* ---- Commands without a reply ---- */
 
-static void pending_add(struct server *server, const struct pending *pending)
+static void sent_add(struct server *server, const struct sent *sent)
 {
-	server->pending[(server->first + server->count++) % PENDING_MAX] = *pending;
+	server->sent[(server->first + server->count++) % SENT_MAX] = *sent;
 	if (!server->is_timed)
 		timer_set(server, ANSWER_WITHIN.ms);
 }
 
-static struct pending pending_take(struct server *server)
+static struct sent sent_take(struct server *server)
 {
-	struct pending pending = server->pending[server->first];
+	struct sent sent = server->sent[server->first];
 
-	server->first = (server->first + 1) % PENDING_MAX;
+	server->first = (server->first + 1) % SENT_MAX;
 	server->count--;
-	return pending;
+	return sent;
 }
 
-static void pending_fail(struct server *server, const struct pending *pending)
+static void sent_fail(struct server *server, const struct sent *sent)
 {
-	if (!pending->is_greeting)
-		server->answer(server->context, &pending->ask, NULL);
+	if (!sent->is_greeting)
+		server->answer(server->context, &sent->ask, NULL);
 }
 
 /* ---- Away ---- */
@@ -127,9 +127,9 @@ static void lost(struct server *server, const char *why)
 	server->retry_ms =
 		server->retry_ms * 2 < RETRY_MOST_MS ? server->retry_ms * 2 : RETRY_MOST_MS;
 	while (count-- > 0) {
-		struct pending pending = pending_take(server);
+		struct sent sent = sent_take(server);
 
-		pending_fail(server, &pending);
+		sent_fail(server, &sent);
 	}
 }
 
@@ -163,7 +163,8 @@ static void flush(struct server *server)
 		want_write(server, false);
 }
 
-/* The answers to what did not fit are memory's: said, once until the server has caught up. */
+/* What does not fit is answered from memory. That goes to the log once, until the server has caught
+ * up. */
 static bool refuse(struct server *server)
 {
 	if (server->refused++ == 0)
@@ -174,22 +175,23 @@ static bool refuse(struct server *server)
 
 bool server_send(struct server *server, const struct ask *ask, const char *format, ...)
 {
-	struct pending pending = { .ask = *ask, .until = deadline_in(ANSWER_WITHIN) };
+	struct sent sent = { .ask = *ask, .until = deadline_in(ANSWER_WITHIN) };
 	va_list arguments;
 	int result;
 
-	/* When it is new it is waited for, but not each time when it is looked for again. */
+	/* At the start commands wait for the connection; later, while a lost server is looked for
+	 * again, they do not. */
 	if (server->state == SERVER_AWAY ||
 		(server->state != SERVER_READY && store_is_away(server->setup.store)))
 		return false;
-	if (server->count == PENDING_MAX)
+	if (server->count == SENT_MAX)
 		return refuse(server);
 	va_start(arguments, format);
 	result = redisvAppendCommand(server->redis, format, arguments);
 	va_end(arguments);
 	if (result != REDIS_OK)
 		return refuse(server);
-	pending_add(server, &pending);
+	sent_add(server, &sent);
 	if (!server->is_writing)
 		want_write(server, true);
 	return true;
@@ -201,7 +203,7 @@ bool server_send(struct server *server, const struct ask *ask, const char *forma
 __attribute__((format(printf, 3, 4))) static void greet_with(
 	struct server *server, bool ends_greeting, const char *format, ...)
 {
-	struct pending pending = { .is_greeting = true,
+	struct sent sent = { .is_greeting = true,
 		.ends_greeting = ends_greeting,
 		.until = deadline_in(ANSWER_WITHIN) };
 	va_list arguments;
@@ -209,10 +211,10 @@ __attribute__((format(printf, 3, 4))) static void greet_with(
 	va_start(arguments, format);
 	(void)redisvAppendCommand(server->redis, format, arguments);
 	va_end(arguments);
-	pending_add(server, &pending);
+	sent_add(server, &sent);
 }
 
-/* Ends with a command like ours. One who may not write, or is full, is not there. */
+/* Ends with a command like ours: a server that lets us not write, or is full, counts as away. */
 static void greet(struct server *server)
 {
 	static const char probe[] = "return redis.call('SET',KEYS[1],'','PX',10000)";
@@ -225,7 +227,7 @@ static void greet(struct server *server)
 	greet_with(server, true, "EVAL %s 1 %s", probe, setup->probe_key);
 }
 
-static void greeted(struct server *server, const struct pending *pending, const struct reply *reply)
+static void greeted(struct server *server, const struct sent *sent, const struct reply *reply)
 {
 	if (reply->type == REDIS_REPLY_ERROR) {
 		lost_by(server, reply->text[0]);
@@ -235,7 +237,7 @@ static void greeted(struct server *server, const struct pending *pending, const 
 		lost(server, "the server does not answer as Redis does");
 		return;
 	}
-	if (!pending->ends_greeting)
+	if (!sent->ends_greeting)
 		return;
 	server->state = SERVER_READY;
 	server->ready = deadline_now();
@@ -252,7 +254,7 @@ static bool begins_with(const char *text, const char *with)
 
 /* An error of one command is its key's: somebody else's use of it. Any other would be the next
  * command's, too. */
-static void refused(struct server *server, const struct pending *pending, const char *error)
+static void refused(struct server *server, const struct sent *sent, const char *error)
 {
 	char message[STORE_MESSAGE_MAX];
 	struct text text = TEXT_IN(message);
@@ -264,21 +266,21 @@ static void refused(struct server *server, const struct pending *pending, const 
 		text_add_escaped(&text, error);
 		store_say(server->setup.store, "the server refuses a command: %s", message);
 	}
-	pending_fail(server, pending);
+	sent_fail(server, sent);
 }
 
 static void replied(struct server *server, const struct reply *reply)
 {
-	struct pending pending = pending_take(server);
+	struct sent sent = sent_take(server);
 
 	if (server->count == 0)
 		server->refused = 0;
-	if (pending.is_greeting)
-		greeted(server, &pending, reply);
+	if (sent.is_greeting)
+		greeted(server, &sent, reply);
 	else if (reply->type == REDIS_REPLY_ERROR)
-		refused(server, &pending, reply->text[0]);
+		refused(server, &sent, reply->text[0]);
 	else
-		server->answer(server->context, &pending.ask, reply);
+		server->answer(server->context, &sent.ask, reply);
 }
 
 /* Answers may ask more, and the connection may be lost meanwhile. */
@@ -408,7 +410,7 @@ static int timer_over(sd_event_source *source, uint64_t us, void *context)
 	if (server->state == SERVER_AWAY) {
 		begin(server);
 	} else if (server->count > 0) {
-		struct span rest = deadline_rest(server->pending[server->first].until);
+		struct span rest = deadline_rest(server->sent[server->first].until);
 
 		if (rest.ms == 0)
 			lost(server, "the server does not answer in time");

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: the connection to a Redis server. Commands are sent one behind the other,
- * a bounded number, and each is answered within a second, by the server or by not being answered.
- * One that is away is looked for again.
+ * The connection to a Redis server. Commands are sent one behind the other, a bounded number. For
+ * each the callback is called within a second, with the server's reply or with none. A server that
+ * is away is looked for again.
  *
  * The protocol is hiredis's. The socket is ours, since hiredis may wait for the name service, and
- * so is what a reply becomes (relay/store_reply.h). Its asynchronous interface is none for us: that
+ * so is what a reply becomes (relay/store_reply.h). Its asynchronous interface is not used: that
  * ends the process by an assertion if a server sends what nobody asked for. SIGPIPE has to be
  * ignored.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_SERVER_H
 #define NMNOTIFY_STORE_SERVER_H
@@ -37,15 +39,15 @@ struct server_setup {
 
 struct server;
 
-/* The answer to a command that was sent. NULL: none came, or it was an error. */
+/* Is called once for each command that was sent. NULL: no reply came, or it was an error. */
 typedef void server_answer(void *context, const struct ask *ask, const struct reply *reply);
 
 /* NULL: there is no memory. */
 struct server *server_open(const struct server_setup *setup, server_answer *answer, void *context);
 void server_close(struct server *server);
 
-/* A command: spaces of `format` are between its words, those of what takes the place of %s or a
- * number are not. False: it is not sent, since the server is away, or too many wait. */
+/* Sends a command. Spaces in `format` separate its words; spaces in a string that takes the place
+ * of %s do not. False: it is not sent, since the server is away or too many wait. */
 __attribute__((format(printf, 3, 4))) bool server_send(
 	struct server *server, const struct ask *ask, const char *format, ...);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: has the kernel bring a file to the disk, and does not wait for it (Linux
- * AIO, IOCB_CMD_FDSYNC, since 4.18). Where that cannot be had it waits, fdatasync(2).
+ * Has the kernel bring a file to the disk, without waiting for it (Linux AIO, IOCB_CMD_FDSYNC,
+ * since 4.18). Where that cannot be had, it waits, in fdatasync(2).
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_SYNC_H
 #define NMNOTIFY_STORE_SYNC_H
@@ -10,7 +12,7 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
-/* `error`: 0, or of errno(3). Perhaps before sync_begin() returns. */
+/* `error`: 0, or of errno(3). It may be called before sync_begin() returns. */
 typedef void sync_done(void *context, int error);
 
 struct sync {
@@ -24,13 +26,13 @@ struct sync {
 
 void sync_open(struct sync *sync, sd_event *loop, sync_done *done, void *context);
 
-/* What is running is waited for, and not told. */
+/* Waits for what is running; `done` is not called. */
 void sync_close(struct sync *sync);
 
-/* Not while it is running. */
+/* Not to be called while it is running. */
 void sync_begin(struct sync *sync, int fd);
 
-/* Waits for what is running. */
+/* Waits for what is running, and calls `done`. */
 void sync_finish(struct sync *sync);
 
 #endif

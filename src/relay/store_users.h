@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay's process: the database file of the last addresses, by LMDB. Keys are users' names;
- * a value is a byte that says how it is written, then the addresses with their times.
+ * The database file of the last addresses, by LMDB. Keys are users' names; a value is a byte that
+ * says how it is written, then the addresses with their times.
  *
  * Every error is one of errno(3) or LMDB's; 0 is none. After one, only users_close() is of use.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_USERS_H
 #define NMNOTIFY_STORE_USERS_H
@@ -34,14 +36,14 @@ struct users {
 	char swept[USER_NAME_MAX + 1];
 };
 
-/* In a directory, which is `path`. Nobody else has it open. The map, which bounds the file, is of
- * `size` bytes. `*transaction`: the last that is there. */
+/* Opens the file in the directory `path`. Nobody else must have it open. The map, and so the file,
+ * has at most `size` bytes. *transaction: the last one in the file. */
 int users_open(struct users *users, const char *path, size_t size, uint64_t *transaction);
 
-/* Before anything else: is it whole, and one of ours? */
+/* To be called before what follows: is the file whole, and one of ours? */
 int users_check(struct users *users);
 
-/* Whatever state it is in. What was not committed is gone. */
+/* In any state. What was not committed is gone. */
 void users_close(struct users *users);
 
 /* Is it the file that is wrong, and not the disk? */
@@ -50,15 +52,16 @@ const char *users_error(int error);
 
 int users_look_up(struct users *users, const char *user, struct last_addresses *last);
 
-/* `*is_written`: it is in the open transaction now, and was not known well enough before. */
+/* *is_written: the login is in the open transaction now. It is not if it was known well enough
+ * before. */
 int users_login(struct users *users, const char *user, const struct source *address,
 	uint64_t seconds, bool *is_written);
 
-/* Removes users who have not logged in for so long; looks at `most` of those that are next. */
+/* Looks at the next `most` users, and removes those who have not logged in for `last_for`. */
 int users_sweep(struct users *users, unsigned most);
 
-/* Hands all to the kernel, and does not wait for the disk. `*transaction`: the last; as before if
- * there was nothing. */
+/* Commits: hands all to the kernel, and does not wait for the disk. *transaction: the last one; as
+ * before if there was nothing to commit. */
 int users_commit(struct users *users, uint64_t *transaction);
 int users_fd(const struct users *users);
 
