@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 /* A word of an account's `from` together with one of its `to`, or with every local address. */
-struct pair {
+struct combination {
 	const struct prefix *from, *to; /* `to` NULL: every one */
 };
 
@@ -18,31 +18,33 @@ static const struct prefix *to_at(const struct account *account, unsigned i)
 	return account->to.count == 0 ? NULL : &account->to.prefix[i];
 }
 
-static bool pair_is_covered(const struct account *account, const struct pair *pair)
+static bool combination_is_covered(
+	const struct account *account, const struct combination *combination)
 {
 	for (unsigned t = 0; t < to_count(account); t++) {
 		const struct prefix *to = to_at(account, t);
 
-		if (to != NULL && (pair->to == NULL || !prefix_covers(to, pair->to)))
+		if (to != NULL && (combination->to == NULL || !prefix_covers(to, combination->to)))
 			continue;
 		for (unsigned f = 0; f < account->from.count; f++)
-			if (prefix_covers(&account->from.prefix[f], pair->from))
+			if (prefix_covers(&account->from.prefix[f], combination->from))
 				return true;
 	}
 	return false;
 }
 
-/* The first account before it that takes all of the pair. */
-static const struct account *pair_shadow(
-	const struct conf *conf, const struct account *account, const struct pair *pair)
+/* The first account before it that takes all of the combination. */
+static const struct account *combination_shadow(const struct conf *conf,
+	const struct account *account, const struct combination *combination)
 {
 	for (const struct account *one = conf->accounts; one < account; one++)
-		if (pair_is_covered(one, pair))
+		if (combination_is_covered(one, combination))
 			return one;
 	return NULL;
 }
 
-/* A word of `from` or of `to`: the account that takes its first pair, if all its pairs are taken.
+/* A word of `from` or of `to`: the account that takes its first combination, if all of them are
+ * taken.
  */
 static const struct account *word_shadow(
 	const struct conf *conf, const struct account *account, bool is_to, unsigned i)
@@ -51,11 +53,11 @@ static const struct account *word_shadow(
 	unsigned others = is_to ? account->from.count : to_count(account);
 
 	for (unsigned k = 0; k < others; k++) {
-		const struct pair pair = {
+		const struct combination combination = {
 			.from = &account->from.prefix[is_to ? k : i],
 			.to = to_at(account, is_to ? i : k),
 		};
-		const struct account *shadow = pair_shadow(conf, account, &pair);
+		const struct account *shadow = combination_shadow(conf, account, &combination);
 
 		if (shadow == NULL)
 			return NULL;

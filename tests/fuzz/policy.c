@@ -23,17 +23,17 @@ __attribute__((format(printf, 2, 3))) static int memory_print(char **to, const c
 __attribute__((format(printf, 2, 3))) static int complain(FILE *to, const char *format, ...);
 
 /* The compiler's own source. It ends soon, and so may forget memory and files; we do not. */
-#define main                      compiler_main
-#define exit(status)              compiler_ends(status)
-#define fopen(path, mode)         text_open()
-#define fclose(file)              text_close(file)
-#define getline(line, size, file) line_take(line, size, file)
-#define free(memory)              memory_forget(memory)
-#define strdup(text)              memory_copy(text)
-#define asprintf(to, ...)         memory_print(to, __VA_ARGS__)
-#define fprintf(to, ...)          complain(to, __VA_ARGS__)
+#define main                       compiler_main
+#define exit(status)               compiler_ends(status)
+#define fopen(path, mode)          text_open()
+#define fclose(file)               text_close(file)
+#define getline(line, size, file)  line_take(line, size, file)
+#define free(memory)               memory_forget(memory)
+#define strdup(text)               memory_copy(text)
+#define asprintf(to, ...)          memory_print(to, __VA_ARGS__)
+#define fprintf(to, ...)           complain(to, __VA_ARGS__)
 #define vfprintf(to, format, args) ((void)(to), (void)(format))
-#define fputc(c, to)              ((void)(to))
+#define fputc(c, to)               ((void)(to))
 #undef _GNU_SOURCE /* it says so itself */
 #include "../../src/policy/compile/compile.c"
 #undef main
@@ -144,13 +144,13 @@ static int memory_print(char **to, const char *format, ...)
 /* ---- What the filter must be ---- */
 
 /* As the kernel sees it: from the first instruction on. */
-static const struct sock_filter *instruction(const struct program *p, unsigned at)
+static const struct sock_filter *instruction(const struct made_filter *p, unsigned at)
 {
 	must(at < p->length);
 	return &p->reversed[p->length - 1 - at];
 }
 
-static void check_loadable(const struct program *p)
+static void check_loadable(const struct made_filter *p)
 {
 	must(p->length >= 1 && p->length <= BPF_MAXINSNS);
 	for (unsigned at = 0; at < p->length; at++) {
@@ -172,7 +172,7 @@ static void check_loadable(const struct program *p)
 	must(instruction(p, p->length - 1)->code == (BPF_RET | BPF_K));
 }
 
-static uint32_t filter_run(const struct program *p, const uint32_t words[16])
+static uint32_t filter_run(const struct made_filter *p, const uint32_t words[16])
 {
 	uint32_t accumulator = 0;
 
@@ -189,7 +189,7 @@ static uint32_t filter_run(const struct program *p, const uint32_t words[16])
 	}
 }
 
-static bool wanted_condition(const struct target *target, const struct rule *rule,
+static bool wanted_condition(const struct machine *target, const struct rule *rule,
 	const struct condition *condition, const uint32_t words[16])
 {
 	bool is_swapped = (target->arch == SCMP_ARCH_S390X || target->arch == SCMP_ARCH_S390) &&
@@ -206,7 +206,8 @@ static bool wanted_condition(const struct target *target, const struct rule *rul
 	return condition->none_of;
 }
 
-static enum answer wanted_answer(const struct text *text, uint32_t number, const uint32_t words[16])
+static enum answer wanted_answer(
+	const struct policy_text *text, uint32_t number, const uint32_t words[16])
 {
 	char *name = seccomp_syscall_resolve_num_arch(text->target->arch, (int)number);
 	enum answer answer = ABSENT;
@@ -244,7 +245,7 @@ static void fill_arguments(uint32_t words[16], uint32_t number)
 	}
 }
 
-static void check_answers(const struct program *p, const struct target *target)
+static void check_answers(const struct made_filter *p, const struct machine *target)
 {
 	uint32_t words[16];
 
@@ -258,13 +259,13 @@ static void check_answers(const struct program *p, const struct target *target)
 	}
 }
 
-static void compile_text(const struct target *target)
+static void compile_text(const struct machine *target)
 {
-	static struct program program;
-	static struct text text;
+	static struct made_filter program;
+	static struct policy_text text;
 
-	text = (struct text){ .target = target, .newest = -1 };
-	program = (struct program){ .text = &text };
+	text = (struct policy_text){ .target = target, .newest = -1 };
+	program = (struct made_filter){ .text = &text };
 	read_file(NULL, &text, "fuzz.policy");
 	if (!text.others_said || text.newest < 0)
 		return;
@@ -287,7 +288,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run.used = run.files = run.complaints = 0;
 	run.operand = (unsigned)size;
 	if (setjmp(run.end) == 0)
-		compile_text(find_target(triplets[target]));
+		compile_text(find_machine(triplets[target]));
 	else
 		must(run.complaints > 0);
 	while (run.files > 0)

@@ -2,14 +2,14 @@
 /*
  * storm MILLISECONDS SEED
  *
- * Processes that take turns by one state file, while it is written to, cut, grown and replaced under
- * their hands (G6). Real processes and real time, so spans are short, that much may happen; to block
- * for too long is to block for as long as a word says that is believed: hours.
+ * Processes that take turns by one state file, while it is written to, cut, grown and replaced
+ * under their hands (G6). Real processes and real time, so spans are short, that much may happen;
+ * to block for too long is to block for as long as a word says that is believed: hours.
  *
  *   - nobody dies but by his own exit, with EX_OSERR, after the SIGBUS of a file that was cut
  *   - nobody blocks for longer than BLOCKED_MS
- *   - no run while another goes on; none within an interval of the last one, unless `last_start` was
- *     changed, or the file cut or replaced, in between (G2)
+ *   - no run while another goes on; none within an interval of the last one, unless `last_start`
+ * was changed, or the file cut or replaced, in between (G2)
  *
  * Prints what it counted, as KEY=NUMBER. Ends with 1 if something did not hold, and says what.
  */
@@ -55,7 +55,7 @@ static struct truth {
 	_Atomic uint32_t start_changes, start_generation;
 	_Atomic int runner;              /* the process whose action runs */
 	_Atomic uint64_t begun[WORKERS]; /* when a worker's connection began; 0: there is none */
-} *truth;
+} * truth;
 
 static char directory_path[64];
 static int directory;
@@ -120,8 +120,8 @@ static void check_start(uint32_t generation)
 	uint64_t now = now_ms(), last = atomic_load(&truth->start);
 	uint32_t changes = atomic_load(&truth->start_changes);
 	bool is_known = last != 0 && changes % 2 == 0 &&
-			changes == atomic_load(&truth->last_changes) &&
-			generation % 2 == 0 && generation == atomic_load(&truth->start_generation);
+			changes == atomic_load(&truth->last_changes) && generation % 2 == 0 &&
+			generation == atomic_load(&truth->start_generation);
 	int nobody = 0;
 
 	if (!atomic_compare_exchange_strong(&truth->runner, &nobody, getpid()))
@@ -276,7 +276,8 @@ static struct state *file_map(int fd)
 	return state;
 }
 
-/* Another file gets the name, of any length and content; those who have the old one go on with it. */
+/* Another file gets the name, of any length and content; those who have the old one go on with it.
+ */
 static int replace(int old)
 {
 	static uint32_t words[sizeof(struct state) / sizeof(uint32_t)];
@@ -336,7 +337,7 @@ static pid_t start(int (*run)(void), unsigned number, uint64_t chance)
 	_exit(run());
 }
 
-/* Whoever ends, ends well, and has an heir. */
+/* Whoever ends, ends well, and another takes over. */
 static void reap(pid_t worker_pid[WORKERS])
 {
 	static uint64_t lives = 1000;
@@ -344,7 +345,8 @@ static void reap(pid_t worker_pid[WORKERS])
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != EX_OSERR))
+		if (!WIFEXITED(status) ||
+			(WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != EX_OSERR))
 			fails("G6: a process ends by its own exit");
 		for (unsigned i = 0; i < WORKERS; i++) {
 			if (worker_pid[i] != pid)
@@ -412,7 +414,8 @@ static void place_make(void)
 	if (mkdtemp(directory_path) == NULL)
 		stop("mkdtemp");
 	directory = open(directory_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	truth = mmap(NULL, sizeof(*truth), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	truth = mmap(
+		NULL, sizeof(*truth), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (directory < 0 || truth == MAP_FAILED)
 		stop(directory_path);
 }

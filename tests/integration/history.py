@@ -197,7 +197,7 @@ def heir_came(history, line, start, sent):
     if killed < 0 or history.kills[killed] < line.sent:
         return line.sent
     if not history.is_traced:
-        return history.kills[killed]  # the service itself takes over, or its heir
+        return history.kills[killed]  # the service itself takes over, or the next one
     for at, number in sent[bisect_right(sent, (history.kills[killed], 0)) :]:
         if at > start.known:
             return None

@@ -34,7 +34,7 @@ class Service:
         self.conf, self.log_path, self.pid = conf, log_path, None
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.listener.bind(("127.0.0.1", 0))
-        # Whoever is accepted has sent his line: none is lost between a process and its heir.
+        # Whoever is accepted has sent his line: none is lost between a process and the next one.
         self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 10)
         self.listener.listen(1024)
 

@@ -101,11 +101,11 @@ def killed_waiter_behind_a_run():
         ok(until(box.has_waiter), "G5: waiter behind a run killed: it waits")
         waiter.kill()
         waiter.wait()
-        heir = box.start(conf, data=b"\n")
+        payer = box.start(conf, data=b"\n")
         ok(until(box.has_waiter), "G5: waiter behind a run killed: a malformed line's handler waits")
         (box.out / "go").touch()
         equal(runs.wait(), 0, "G5: waiter behind a run killed: the run goes on")
-        equal(heir.wait(), 0, "G5: waiter behind a run killed: the debt is paid")
+        equal(payer.wait(), 0, "G5: waiter behind a run killed: the debt is paid")
         equal(len(box.starts()), 2, "G5: waiter behind a run killed: two starts")
         check_runs(box, 0, "waiter behind a run killed")
 
@@ -130,15 +130,15 @@ def killed_before_exec():
         handler.kill()
         handler.wait()
         # Its child still holds the turn until it is gone: no overlap, and nobody is sent away.
-        heir = box.start(conf, data=b"x\n")
-        equal(heir.received(), b"", f"G7: {name}: silence")
+        payer = box.start(conf, data=b"x\n")
+        equal(payer.received(), b"", f"G7: {name}: silence")
         equal(box.starts(), [], f"G5: {name}: nothing has run")
         ptrace(DETACH, child)
-        if not heir.is_running() or not box.wait_starts(1, 1):
+        if not payer.is_running() or not box.wait_starts(1, 1):
             # It saw a run that was about to begin. The next connection sees that it never did.
             until(lambda: not box.is_in_run())
-            heir = box.start(conf, data=b"x\n")
-        equal(heir.wait(), 0, f"G5: {name}: status 0 of a malformed line")
+            payer = box.start(conf, data=b"x\n")
+        equal(payer.wait(), 0, f"G5: {name}: status 0 of a malformed line")
         equal(len(box.starts()), 1, f"G5: {name}: the next connection starts the action")
         ok(
             word_after(owed, box.runs()[0].last_start) < 1 << 31,

@@ -229,9 +229,9 @@ def exec_fails(box, status, name):
     shutil.copy(box.dir / "recorder", fresh)
     fresh.chmod(0o755)
     os.replace(fresh, program)
-    heir = box.start(conf, data=b"x", end=True)
+    payer = box.start(conf, data=b"x", end=True)
     yield "waits"
-    equal(heir.wait(), 0, f"G5: an action that was {name}: runs when it can")
+    equal(payer.wait(), 0, f"G5: an action that was {name}: runs when it can")
     equal(len(box.starts()), 1, f"G5: an action that was {name}: once")
     ok(
         word_after(owed, box.runs()[0].last_start) < 1 << 31,

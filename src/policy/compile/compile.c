@@ -49,7 +49,7 @@ enum {
 	MAX_CONDITIONS = 3,    /* of a line: a socket's family, type and protocol */
 	MAX_POLICIES = 16,     /* a call of this program */
 	MAX_INCLUDES = 8,      /* deep: ends a file that includes itself */
-	MAX_RUNS = 512,        /* of call numbers with one answer; arm has most, about 200 */
+	MAX_RANGES = 512,      /* of call numbers with one answer; arm has most, about 200 */
 	WINDOW = 1000,         /* numbers that an architecture's table may span */
 	ARM_PRIVATE = 0xf0000, /* where arm keeps a few calls of its own (set_tls) */
 };
@@ -61,7 +61,7 @@ enum { X86_64_GAP_FIRST = 335, X86_64_GAP_LAST = 423 };
 /* From here on x86_64 has the x32 ABI's numbers: foreign, though the architecture is the same. */
 #define X32_FIRST 0x40000000u
 
-struct target {
+struct machine {
 	const char *triplet; /* a pattern; the first that fits is it */
 	uint32_t arch;       /* SCMP_ARCH_*, as the kernel tells the filter; 0: can't be done */
 	uint32_t first;      /* number of the first call */
@@ -69,7 +69,7 @@ struct target {
 	const char *defined; /* true for the preprocessor if it compiles for this target */
 };
 
-static const struct target targets[] = {
+static const struct machine machines[] = {
 	{ "x86_64*x32", 0, 0, false, NULL },
 	{ "x86_64*", SCMP_ARCH_X86_64, 0, false, "defined(__x86_64__) && !defined(__ILP32__)" },
 	{ "i[3-6]86*", SCMP_ARCH_X86, 0, false, "defined(__i386__)" },
@@ -168,8 +168,8 @@ struct rule {
 	unsigned line;
 };
 
-struct text {
-	const struct target *target;
+struct policy_text {
+	const struct machine *target;
 	unsigned count;
 	struct rule rules[MAX_RULES];
 	bool others_said;
@@ -211,7 +211,7 @@ static void *checked(void *memory)
 /* ---- Reading a policy ---- */
 
 /* Constants that differ between architectures: mips has its own. */
-static bool machine_value(const struct target *t, const char *name, uint32_t *value)
+static bool machine_value(const struct machine *t, const char *name, uint32_t *value)
 {
 	static const struct {
 		const char *name;
@@ -234,7 +234,7 @@ static bool machine_value(const struct target *t, const char *name, uint32_t *va
 	return false;
 }
 
-static uint32_t constant(const struct place *at, const struct target *t, const char *word)
+static uint32_t constant(const struct place *at, const struct machine *t, const char *word)
 {
 	uint32_t value;
 	unsigned long number;
@@ -254,7 +254,7 @@ static uint32_t constant(const struct place *at, const struct target *t, const c
 
 /* Reads `argN [& MASK] ==|!= A|B|C` or `argN == NULL`; returns how many words that took. */
 static unsigned read_condition(
-	const struct place *at, const struct target *t, char **words, struct condition *c)
+	const struct place *at, const struct machine *t, char **words, struct condition *c)
 {
 	unsigned n = 1;
 	char *rest, *word;
@@ -291,7 +291,7 @@ static unsigned read_condition(
 }
 
 static void read_conditions(
-	const struct place *at, const struct target *t, char **words, struct rule *r)
+	const struct place *at, const struct machine *t, char **words, struct rule *r)
 {
 	while (*words) {
 		if (r->conditions_count == MAX_CONDITIONS)
@@ -308,7 +308,7 @@ static void read_conditions(
 
 /* The same name may come again only as one more condition under which it is allowed. */
 static void refuse_second_mention(
-	const struct place *at, const struct text *text, const struct rule *new)
+	const struct place *at, const struct policy_text *text, const struct rule *new)
 {
 	for (unsigned i = 0; i < text->count; i++) {
 		const struct rule *old = &text->rules[i];
@@ -320,7 +320,8 @@ static void refuse_second_mention(
 	}
 }
 
-static void read_rule(const struct place *at, struct text *text, enum answer answer, char **words)
+static void read_rule(
+	const struct place *at, struct policy_text *text, enum answer answer, char **words)
 {
 	struct rule r = { .answer = answer, .file = at->file, .line = at->line };
 
@@ -337,7 +338,7 @@ static void read_rule(const struct place *at, struct text *text, enum answer ans
 	text->rules[text->count++] = r;
 }
 
-static void read_newest(const struct place *at, struct text *text, const char *name)
+static void read_newest(const struct place *at, struct policy_text *text, const char *name)
 {
 	if (text->newest >= 0)
 		fail(at, "newest has been said before");
@@ -346,7 +347,7 @@ static void read_newest(const struct place *at, struct text *text, const char *n
 		fail(at, "'%s' is no call of x86_64 that is newer than Linux 5.0", name);
 }
 
-static void read_others(const struct place *at, struct text *text, const char *answer)
+static void read_others(const struct place *at, struct policy_text *text, const char *answer)
 {
 	if (text->others_said)
 		fail(at, "others has been said before");
@@ -359,10 +360,10 @@ static void read_others(const struct place *at, struct text *text, const char *a
 		fail(at, "others takes allow or refuse, not '%s'", answer);
 }
 
-static void read_file(const struct place *from, struct text *text, const char *path);
+static void read_file(const struct place *from, struct policy_text *text, const char *path);
 
 /* A file is named as it is seen from the one that includes it. */
-static void include(const struct place *at, struct text *text, const char *name)
+static void include(const struct place *at, struct policy_text *text, const char *name)
 {
 	const char *slash = strrchr(at->file, '/');
 	int folder = slash ? (int)(slash - at->file + 1) : 0;
@@ -375,7 +376,7 @@ static void include(const struct place *at, struct text *text, const char *name)
 	read_file(at, text, path); /* and path stays: rules point to it */
 }
 
-static void read_line(const struct place *at, struct text *text, char *line)
+static void read_line(const struct place *at, struct policy_text *text, char *line)
 {
 	char *words[MAX_WORDS + 1] = { NULL }, *rest;
 	unsigned count = 0;
@@ -409,7 +410,7 @@ static void read_line(const struct place *at, struct text *text, char *line)
 			words[0]);
 }
 
-static void read_file(const struct place *from, struct text *text, const char *path)
+static void read_file(const struct place *from, struct policy_text *text, const char *path)
 {
 	struct place at = { .file = path, .depth = from ? from->depth + 1 : 0 };
 	FILE *file = fopen(path, "re");
@@ -430,26 +431,26 @@ static void read_file(const struct place *from, struct text *text, const char *p
 
 /* ---- What a policy says about a number ---- */
 
-struct decision {
+struct ruling {
 	const struct rule *conditional; /* its first rule; NULL: the answer is always the same */
 	enum answer answer;
 	bool known; /* it was a call when the policy was written */
 };
 
-/* Numbers that are decided alike: from `first` up to the next run's. */
-struct run {
+/* Call numbers with the same ruling: from `first` up to the next range's. */
+struct range {
 	uint32_t first;
-	struct decision decision;
+	struct ruling ruling;
 };
 
-struct runs {
+struct ranges {
 	unsigned count;
 	uint32_t first, beyond; /* of the numbers that the kernel goes through */
-	struct run list[MAX_RUNS];
+	struct range list[MAX_RANGES];
 };
 
 /* Was there such a call when the policy was written? Not to depend on libseccomp's version. */
-static bool known_then(const struct text *text, const char *name)
+static bool known_then(const struct policy_text *text, const char *name)
 {
 	static const char *const later[] = { "riscv_hwprobe" }; /* and without a number on x86_64 */
 	int number = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, name);
@@ -480,7 +481,7 @@ static bool is_same_rule(const struct rule *a, const struct rule *b)
 }
 
 /* The first rule of that name from the one with this index on; NULL if there is none. */
-static const struct rule *find_rule(const struct text *text, size_t from, const char *name)
+static const struct rule *find_rule(const struct policy_text *text, size_t from, const char *name)
 {
 	for (size_t i = from; i < text->count; i++)
 		if (strcmp(text->rules[i].name, name) == 0)
@@ -489,13 +490,13 @@ static const struct rule *find_rule(const struct text *text, size_t from, const 
 }
 
 /* The next rule of the same name. */
-static const struct rule *next_rule(const struct text *text, const struct rule *r)
+static const struct rule *next_rule(const struct policy_text *text, const struct rule *r)
 {
 	return find_rule(text, (size_t)(r - text->rules) + 1, r->name);
 }
 
 /* Do two names, by their first rules, have the same conditions in the same order? */
-static bool is_same_call(const struct text *text, const struct rule *a, const struct rule *b)
+static bool is_same_call(const struct policy_text *text, const struct rule *a, const struct rule *b)
 {
 	/* Its arguments can be in another order: put_condition(). */
 	if (strcmp(a->name, "clone") == 0 || strcmp(b->name, "clone") == 0)
@@ -508,7 +509,7 @@ static bool is_same_call(const struct text *text, const struct rule *a, const st
 }
 
 /* One for all names with the same conditions, which need them only once in the filter. */
-static const struct rule *representative(const struct text *text, const struct rule *r)
+static const struct rule *representative(const struct policy_text *text, const struct rule *r)
 {
 	for (unsigned i = 0; i < text->count; i++) {
 		const struct rule *other = &text->rules[i];
@@ -520,10 +521,10 @@ static const struct rule *representative(const struct text *text, const struct r
 	return r;
 }
 
-static struct decision decide(const struct text *text, uint32_t number)
+static struct ruling decide(const struct policy_text *text, uint32_t number)
 {
 	char *name = seccomp_syscall_resolve_num_arch(text->target->arch, (int)number);
-	struct decision d = { .answer = ABSENT };
+	struct ruling d = { .answer = ABSENT };
 	const struct rule *r;
 
 	if (!name)
@@ -541,39 +542,40 @@ static struct decision decide(const struct text *text, uint32_t number)
 	return d;
 }
 
-static void add_run(struct runs *runs, uint32_t first, struct decision d)
+static void add_range(struct ranges *ranges, uint32_t first, struct ruling d)
 {
-	const struct decision *before = runs->count ? &runs->list[runs->count - 1].decision : NULL;
+	const struct ruling *before =
+		ranges->count ? &ranges->list[ranges->count - 1].ruling : NULL;
 
 	if (before && before->conditional == d.conditional && before->answer == d.answer)
 		return;
-	if (runs->count == MAX_RUNS)
-		fail(NULL, "more than %d runs of call numbers", MAX_RUNS);
-	runs->list[runs->count++] = (struct run){ .first = first, .decision = d };
+	if (ranges->count == MAX_RANGES)
+		fail(NULL, "more than %d ranges of call numbers", MAX_RANGES);
+	ranges->list[ranges->count++] = (struct range){ .first = first, .ruling = d };
 }
 
-static void add_window(struct runs *runs, const struct text *text, uint32_t first)
+static void add_window(struct ranges *ranges, const struct policy_text *text, uint32_t first)
 {
 	for (uint32_t number = first; number < first + WINDOW; number++) {
-		struct decision d = decide(text, number);
+		struct ruling d = decide(text, number);
 
-		add_run(runs, number, d);
-		if (d.known && first == runs->first)
-			runs->beyond = number + 1;
+		add_range(ranges, number, d);
+		if (d.known && first == ranges->first)
+			ranges->beyond = number + 1;
 	}
-	add_run(runs, first + WINDOW, (struct decision){ .answer = ABSENT });
+	add_range(ranges, first + WINDOW, (struct ruling){ .answer = ABSENT });
 }
 
-static void find_runs(struct runs *runs, const struct text *text)
+static void find_ranges(struct ranges *ranges, const struct policy_text *text)
 {
-	runs->count = 0;
-	runs->first = runs->beyond = text->target->first;
-	add_run(runs, 0, (struct decision){ .answer = ABSENT });
-	add_window(runs, text, text->target->first);
+	ranges->count = 0;
+	ranges->first = ranges->beyond = text->target->first;
+	add_range(ranges, 0, (struct ruling){ .answer = ABSENT });
+	add_window(ranges, text, text->target->first);
 	if (text->target->arch == SCMP_ARCH_ARM)
-		add_window(runs, text, ARM_PRIVATE);
+		add_window(ranges, text, ARM_PRIVATE);
 	if (text->target->arch == SCMP_ARCH_X86_64)
-		add_run(runs, X32_FIRST, (struct decision){ .answer = KILL });
+		add_range(ranges, X32_FIRST, (struct ruling){ .answer = KILL });
 }
 
 /* ---- The filter ---- */
@@ -584,8 +586,8 @@ static void find_runs(struct runs *runs, const struct text *text)
  */
 typedef unsigned label;
 
-struct program {
-	const struct text *text;
+struct made_filter {
+	const struct policy_text *text;
 	label answers[ANSWERS];      /* the latest copy; 0: none yet */
 	label conditions[MAX_RULES]; /* likewise, of a representative's */
 	unsigned length;
@@ -596,7 +598,7 @@ struct program {
  * again, which leaves room for what comes between here and the jump. */
 enum { FAR = 200 };
 
-static label put(struct program *p, unsigned code, uint32_t k, label if_true, label if_false)
+static label put(struct made_filter *p, unsigned code, uint32_t k, label if_true, label if_false)
 {
 	unsigned here = p->length;
 
@@ -612,17 +614,17 @@ static label put(struct program *p, unsigned code, uint32_t k, label if_true, la
 }
 
 /* An instruction that does not jump. */
-static label put_plain(struct program *p, unsigned code, uint32_t k)
+static label put_plain(struct made_filter *p, unsigned code, uint32_t k)
 {
 	return put(p, code, k, p->length, p->length);
 }
 
-static label put_load(struct program *p, size_t offset)
+static label put_load(struct made_filter *p, size_t offset)
 {
 	return put_plain(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
 }
 
-static label put_answer(struct program *p, enum answer a)
+static label put_answer(struct made_filter *p, enum answer a)
 {
 	if (!p->answers[a] || p->length - p->answers[a] > FAR)
 		p->answers[a] = put_plain(p, BPF_RET | BPF_K, actions[a]);
@@ -630,9 +632,9 @@ static label put_answer(struct program *p, enum answer a)
 }
 
 static label put_condition(
-	struct program *p, const struct rule *r, const struct condition *c, label yes, label no)
+	struct made_filter *p, const struct rule *r, const struct condition *c, label yes, label no)
 {
-	const struct target *t = p->text->target;
+	const struct machine *t = p->text->target;
 	bool s390 = t->arch == SCMP_ARCH_S390 || t->arch == SCMP_ARCH_S390X;
 	size_t low = t->big_endian ? 4 : 0, high = 4 - low, place;
 	label equal = c->none_of ? no : yes, next = c->none_of ? yes : no;
@@ -655,7 +657,7 @@ static label put_condition(
 }
 
 /* Allowed if all conditions of one of the call's rules hold. */
-static label put_conditions(struct program *p, const char *name)
+static label put_conditions(struct made_filter *p, const char *name)
 {
 	label next = put_answer(p, REFUSE), allow = put_answer(p, ALLOW);
 
@@ -680,7 +682,7 @@ static label put_conditions(struct program *p, const char *name)
  * (kernel/seccomp.c, seccomp_cache_prepare). Here an instruction took as long as so many steps of
  * that. Calls made later cost nothing if they were noted.
  *
- * What it gains, in runs of 3,000 starts of the handler: with a tree that halves the runs, 166
+ * What it gains, in runs of 3,000 starts of the handler: with a tree that halves the ranges, 166
  * instructions of mail.policy instead of 139, a malformed line takes 4 % longer, and an accepted
  * one 4 %; with a chain wherever it asks for three numbers at most, and halves else, 2 % and 2 %;
  * with the fewest instructions, in long chains, 10 % and 8 %.
@@ -691,59 +693,60 @@ enum { INSTRUCTION_STEPS = 40 };
 enum { CHAIN_MOST = 50 };
 _Static_assert((int)FAR + (int)CHAIN_MOST <= UCHAR_MAX, "a jump crosses at most 255 instructions");
 
-/* The runs from one up to another are told apart by a branch, with a tree to each side; or by a
+/* The ranges from one up to another are told apart by a branch, with a tree to each side; or by a
  * chain that asks for one number after the other, and whatever is left has the usual answer. */
 struct plan {
 	uint64_t cost;
-	unsigned half; /* the run that the upper side begins with; 0: a chain */
+	unsigned half; /* the range that the upper side begins with; 0: a chain */
 	enum answer usual;
 };
 
-static struct plan plans[MAX_RUNS][MAX_RUNS + 1];
+static struct plan plans[MAX_RANGES][MAX_RANGES + 1];
 
-static bool has_answer(const struct run *run, enum answer answer)
+static bool has_answer(const struct range *range, enum answer answer)
 {
-	return run->decision.conditional == NULL && run->decision.answer == answer;
+	return range->ruling.conditional == NULL && range->ruling.answer == answer;
 }
 
-static uint32_t run_end(const struct runs *runs, unsigned i)
+static uint32_t range_end(const struct ranges *ranges, unsigned i)
 {
-	return i + 1 < runs->count ? runs->list[i + 1].first : UINT32_MAX;
+	return i + 1 < ranges->count ? ranges->list[i + 1].first : UINT32_MAX;
 }
 
-static uint64_t width(const struct runs *runs, unsigned i)
+static uint64_t width(const struct ranges *ranges, unsigned i)
 {
-	return run_end(runs, i) - runs->list[i].first;
+	return range_end(ranges, i) - ranges->list[i].first;
 }
 
 /* How many of its numbers the kernel goes through. */
-static uint64_t weight(const struct runs *runs, unsigned i)
+static uint64_t weight(const struct ranges *ranges, unsigned i)
 {
-	uint32_t first = runs->list[i].first, end = run_end(runs, i);
+	uint32_t first = ranges->list[i].first, end = range_end(ranges, i);
 
-	if (first < runs->first)
-		first = runs->first;
-	if (end > runs->beyond)
-		end = runs->beyond;
+	if (first < ranges->first)
+		first = ranges->first;
+	if (end > ranges->beyond)
+		end = ranges->beyond;
 	return first < end ? end - first : 0;
 }
 
-static uint64_t chain_cost(const struct runs *runs, unsigned from, unsigned to, enum answer usual)
+static uint64_t chain_cost(
+	const struct ranges *ranges, unsigned from, unsigned to, enum answer usual)
 {
 	uint64_t asked = 0, left = 0;
 
 	for (unsigned i = from; i < to; i++) {
-		if (has_answer(&runs->list[i], usual))
-			left += weight(runs, i);
+		if (has_answer(&ranges->list[i], usual))
+			left += weight(ranges, i);
 		else
-			asked += width(runs, i);
+			asked += width(ranges, i);
 	}
 	if (asked > CHAIN_MOST)
 		return UINT64_MAX;
 	return asked * INSTRUCTION_STEPS + asked * (asked + 1) / 2 + asked * left;
 }
 
-static struct plan plan_of(const struct runs *runs, unsigned from, unsigned to)
+static struct plan plan_of(const struct ranges *ranges, unsigned from, unsigned to)
 {
 	struct plan best = { .cost = UINT64_MAX };
 	uint64_t all = 0;
@@ -751,13 +754,13 @@ static struct plan plan_of(const struct runs *runs, unsigned from, unsigned to)
 	if (to - from == 1)
 		return (struct plan){ .cost = 0 };
 	for (enum answer usual = ALLOW; usual < ANSWERS; usual++) {
-		uint64_t cost = chain_cost(runs, from, to, usual);
+		uint64_t cost = chain_cost(ranges, from, to, usual);
 
 		if (cost < best.cost)
 			best = (struct plan){ .cost = cost, .usual = usual };
 	}
 	for (unsigned i = from; i < to; i++)
-		all += weight(runs, i);
+		all += weight(ranges, i);
 	for (unsigned half = from + 1; half < to; half++) {
 		uint64_t cost =
 			INSTRUCTION_STEPS + all + plans[from][half].cost + plans[half][to].cost;
@@ -768,64 +771,65 @@ static struct plan plan_of(const struct runs *runs, unsigned from, unsigned to)
 	return best;
 }
 
-static void make_plans(const struct runs *runs)
+static void make_plans(const struct ranges *ranges)
 {
-	for (unsigned length = 1; length <= runs->count; length++)
-		for (unsigned from = 0; from + length <= runs->count; from++)
-			plans[from][from + length] = plan_of(runs, from, from + length);
+	for (unsigned length = 1; length <= ranges->count; length++)
+		for (unsigned from = 0; from + length <= ranges->count; from++)
+			plans[from][from + length] = plan_of(ranges, from, from + length);
 }
 
-static label put_run(struct program *p, const struct run *run)
+static label put_range(struct made_filter *p, const struct range *range)
 {
-	const struct rule *r = run->decision.conditional;
+	const struct rule *r = range->ruling.conditional;
 	label *latest = r ? &p->conditions[r - p->text->rules] : NULL;
 
 	if (!r)
-		return put_answer(p, run->decision.answer);
+		return put_answer(p, range->ruling.answer);
 	if (!*latest || p->length - *latest > FAR)
 		*latest = put_conditions(p, r->name);
 	return *latest;
 }
 
-static label put_chain(
-	struct program *p, const struct runs *runs, unsigned from, unsigned to, enum answer usual)
+static label put_chain(struct made_filter *p, const struct ranges *ranges, unsigned from,
+	unsigned to, enum answer usual)
 {
 	label next = put_answer(p, usual);
 
 	for (unsigned i = to; i-- > from;) {
 		label equal;
 
-		if (has_answer(&runs->list[i], usual))
+		if (has_answer(&ranges->list[i], usual))
 			continue;
-		equal = put_run(p, &runs->list[i]);
-		for (uint32_t number = run_end(runs, i); number-- > runs->list[i].first;)
+		equal = put_range(p, &ranges->list[i]);
+		for (uint32_t number = range_end(ranges, i); number-- > ranges->list[i].first;)
 			next = put(p, BPF_JMP | BPF_JEQ | BPF_K, number, equal, next);
 	}
 	return next;
 }
 
-static label put_tree(struct program *p, const struct runs *runs, unsigned from, unsigned to)
+static label put_tree(
+	struct made_filter *p, const struct ranges *ranges, unsigned from, unsigned to)
 {
 	const struct plan *plan = &plans[from][to];
 	label above, below;
 
 	if (to - from == 1)
-		return put_run(p, &runs->list[from]);
+		return put_range(p, &ranges->list[from]);
 	if (plan->half == 0)
-		return put_chain(p, runs, from, to, plan->usual);
-	above = put_tree(p, runs, plan->half, to);
-	below = put_tree(p, runs, from, plan->half);
-	return put(p, BPF_JMP | BPF_JGE | BPF_K, runs->list[plan->half].first, above, below);
+		return put_chain(p, ranges, from, to, plan->usual);
+	above = put_tree(p, ranges, plan->half, to);
+	below = put_tree(p, ranges, from, plan->half);
+	return put(p, BPF_JMP | BPF_JGE | BPF_K, ranges->list[plan->half].first, above, below);
 }
 
-static void put_filter(struct program *p)
+static void put_filter(struct made_filter *p)
 {
-	static struct runs runs;
+	static struct ranges ranges;
 	label tree;
 
-	find_runs(&runs, p->text);
-	make_plans(&runs);
-	put_tree(p, &runs, 0, runs.count);
+	find_ranges(&ranges, p->text);
+	make_plans(&ranges);
+	put_tree(p, &ranges, 0, ranges.count);
 	tree = put_load(p, offsetof(struct seccomp_data, nr));
 	/* Alone a number means nothing: 26 is msync for x86_64, but ptrace through int $0x80. */
 	put(p, BPF_JMP | BPF_JEQ | BPF_K, p->text->target->arch, tree, put_answer(p, KILL));
@@ -835,11 +839,11 @@ static void put_filter(struct program *p)
 /* ---- Writing C ---- */
 
 /* Returns the filter's length. */
-static unsigned write_policy(const struct text *text, const char *name, unsigned index)
+static unsigned write_policy(const struct policy_text *text, const char *name, unsigned index)
 {
-	static struct program p;
+	static struct made_filter p;
 
-	p = (struct program){ .text = text };
+	p = (struct made_filter){ .text = text };
 	put_filter(&p);
 	printf("\n/* %s */\nstatic const struct sock_filter code_%u[] = {\n", name, index);
 	for (unsigned i = p.length; i-- > 0;) {
@@ -869,12 +873,12 @@ static int name_length(const char *base)
 	return (int)length;
 }
 
-static unsigned compile(const struct target *t, const char *path, unsigned index)
+static unsigned compile(const struct machine *t, const char *path, unsigned index)
 {
-	static struct text text;
+	static struct policy_text text;
 	struct place whole = { .file = path };
 
-	text = (struct text){ .target = t, .newest = -1 };
+	text = (struct policy_text){ .target = t, .newest = -1 };
 	read_file(NULL, &text, path);
 	if (!text.others_said)
 		fail(&whole, "does not say `others refuse` or `others allow`");
@@ -883,14 +887,14 @@ static unsigned compile(const struct target *t, const char *path, unsigned index
 	return write_policy(&text, base_name(path), index);
 }
 
-static const struct target *find_target(const char *triplet)
+static const struct machine *find_machine(const char *triplet)
 {
-	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
-		if (fnmatch(targets[i].triplet, triplet, 0) != 0)
+	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+		if (fnmatch(machines[i].triplet, triplet, 0) != 0)
 			continue;
-		if (targets[i].arch == 0)
+		if (machines[i].arch == 0)
 			break;
-		return &targets[i];
+		return &machines[i];
 	}
 	fail(NULL, "'%s' is no target that there are filters for", triplet);
 }
@@ -898,11 +902,11 @@ static const struct target *find_target(const char *triplet)
 int main(int argc, char **argv)
 {
 	unsigned lengths[MAX_POLICIES], count = (unsigned)argc - 2;
-	const struct target *t;
+	const struct machine *t;
 
 	if (argc < 3 || count > MAX_POLICIES)
 		fail(NULL, "usage: policy-compile TARGET FILE.policy... > policies.c");
-	t = find_target(argv[1]);
+	t = find_machine(argv[1]);
 	printf("/* Made by policy-compile for %s. */\n#include \"policy/policy.h\"\n\n", argv[1]);
 	printf("#if !(%s)\n#error these filters are for another target\n#endif\n", t->defined);
 	for (unsigned i = 0; i < count; i++)
