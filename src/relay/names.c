@@ -44,7 +44,7 @@ static void questions_send(struct names *names)
 
 /* ---- Answers ---- */
 
-/* Takes a name that is asked to where it is known, or nowhere, and tells who waits. */
+/* Makes a name that was asked for known, or forgets it, and tells those who wait. */
 static void name_tell(struct names *names, struct name *name, const struct name_answer *answer,
 	bool is_about_name)
 {
@@ -61,8 +61,8 @@ static void name_tell(struct names *names, struct name *name, const struct name_
 	askers_tell(names, &askers, answer);
 }
 
-/* The answer to a question: that of a name that still waits, or one that has come too late. There
- * is no other unless somebody made it up. */
+/* Takes an answer. It must be to a question that waits, or to one whose time was up before: any
+ * other is made up, and false. */
 static bool answer_match(struct names *names, const struct resolver_answer *told, size_t length)
 {
 	struct name_answer answer;
@@ -120,8 +120,7 @@ static void ready_tell(struct names *names)
 {
 	struct name *name;
 
-	/* Who asks again from here is told by another turn of the loop: the end is where it is now.
-	 */
+	/* Not those who ask again from within: the next round of the loop tells them. */
 	for (unsigned left = names->list[READY].count; left > 0; left--) {
 		struct askers askers;
 		struct name_answer answer;
@@ -213,8 +212,7 @@ static bool loop_join(struct names *names)
 	return true;
 }
 
-struct names *names_open(
-	struct span timeout, sd_event *loop, names_listener *listener, void *context)
+struct names *names_open(struct span timeout, sd_event *loop, names_logger *logger, void *context)
 {
 	struct names *names = calloc(1, sizeof(*names)); /* most of it is never touched */
 
@@ -222,7 +220,7 @@ struct names *names_open(
 		return NULL;
 	names->timeout = timeout;
 	names->loop = loop;
-	names->listener = listener;
+	names->logger = logger;
 	names->context = context;
 	if (getrandom(names->key, sizeof(names->key), 0) != (ssize_t)sizeof(names->key) ||
 		!process_open(names)) {
@@ -265,7 +263,8 @@ static struct name *name_ask(struct names *names, struct name *name, const char 
 	return name;
 }
 
-/* Whoever can be told at once is told by the loop, too, so that nobody is told while he asks. */
+/* Also an answer that is known already is told by the loop, so that nobody is told while he asks.
+ */
 static const char *names_ask(struct names *names, const char *text, struct asker *asker)
 {
 	char taken[HOST_NAME_MAX_TEXT + 1];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Names, looked up by a process that can do nothing else (relay/resolver.h), and remembered for
- * their time to live. Nothing here waits.
+ * Names: looked up by the resolver (relay/resolver.h), and remembered for their time to live.
+ * Nothing here waits.
  *
- * In the relay. The process is a child of it, which is waited for here: who waits for other
- * children waits for each by its number.
+ * In the relay: as the user it was started as; once all is open, under relay.policy. The resolver
+ * is a child of the relay, and is waited for here: whoever waits for another child must do so by
+ * its number.
  */
 #ifndef NMNOTIFY_NAMES_H
 #define NMNOTIFY_NAMES_H
@@ -17,8 +18,8 @@
 
 #define NAME_ADDRESSES_MAX 16
 
-/* Names that are remembered, at most; of those, names that are being looked up; and who waits for
- * them. */
+/* At most so many names are remembered; so many of them are being looked up; so many callers wait
+ * for them. */
 #define NAMES_MAX       4096
 #define NAMES_ASKED_MAX 1024
 #define NAME_ASKERS_MAX 65536
@@ -32,35 +33,35 @@ struct name_answer {
 
 struct names;
 
-/* A line for the log: the process died, hangs, or was taken over. Each at most once an hour. */
-typedef void names_listener(void *context, const char *message);
+/* A line for the log: the resolver died, hangs, or sent rubbish. Each at most once an hour. */
+typedef void names_logger(void *context, const char *message);
 
 /*
- * Before the relay is confined: opens what a process will be started from, and starts none before
- * the first name is looked up. The listener may be told from any function here but this. NULL with
- * errno set.
+ * To be called before the relay is confined: opens what the resolver is started from later, when
+ * the first name is looked up. `timeout`: of a look-up. Any function here but this one may call the
+ * logger. NULL with errno set.
  */
-struct names *names_open(
-	struct span timeout, sd_event *loop, names_listener *listener, void *context);
+struct names *names_open(struct span timeout, sd_event *loop, names_logger *logger, void *context);
 
-/* Not from within an answer or the listener; who still waits is not told. */
+/* Not to be called from within an answer or the logger. Those who still wait get no answer. */
 void names_close(struct names *names);
 
 /*
- * The answer comes by the loop, at most `timeout` later, whatever happens; once for each call. Only
- * if NAME_ASKERS_MAX wait already it comes (that there are too many) before this returns. An answer
- * may look up more.
+ * For each call there is one answer, whatever happens. It comes by the loop, at most `timeout`
+ * later. Only if NAME_ASKERS_MAX wait already, it comes before this returns, and says that there
+ * are too many. Who gets an answer may look up more.
  */
 typedef void names_answer(void *context, const struct name_answer *answer);
 void names_look_up(struct names *names, const char *name, names_answer *answer, void *context);
 
-/* Forgets what is known, and starts the process anew, which reads resolv.conf and hosts anew. It
- * does so by itself when they change; that it sees each change is more than the kernel promises. */
+/* Forgets what is known, and has the resolver started anew, which reads resolv.conf and hosts anew.
+ * That also happens by itself when they change; but the kernel does not promise that each change is
+ * seen. */
 void names_reload(struct names *names);
 
 /*
- * Is it a name that could be looked up? Writes it as it is compared: in lower case, without a dot
- * at its end. NULL, or what is wrong.
+ * Is it a name that can be looked up? Writes it as it is compared: in lower case, without a dot at
+ * its end. NULL, or what is wrong: constant.
  */
 const char *name_take(const char *name, char taken[static HOST_NAME_MAX_TEXT + 1]);
 

@@ -2,10 +2,13 @@
 /*
  * The parts of what is known of names, for names*.c alone: for others relay/names.h.
  *
- * A name is in one of four states: free, asked (the process that looks up names will tell, or the
- * time is up), ready (its answer is there, and somebody waits to be told by the loop), known. Each
- * state has a list, in the order in which its names came there: who was asked first is the first
- * whose time is up, and who was known or wanted longest ago is the first to be forgotten.
+ * A name is in one of four states: free; asked, until the resolver answers or the time is up;
+ * ready, which is that its answer is there, and the loop will tell those who wait; known. Each
+ * state has a list, in the order in which its names came there. So the first that was asked is the
+ * first whose time is up, and the first to be forgotten is the one that nobody has wanted for
+ * longest.
+ *
+ * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_NAMES_PARTS_H
 #define NMNOTIFY_NAMES_PARTS_H
@@ -17,13 +20,13 @@
 /* A power of two, twice the names. */
 #define BUCKETS 8192
 
-/* How long an answer lives that says something about us, and nothing about the name. */
+/* How long an answer lives that says nothing about the name, but that we could not look it up. */
 #define LIVES_LEAST ((struct span){ .ms = 1000 })
 
 struct asker {
 	names_answer *answer;
 	void *context;
-	const char *wrong; /* for who waits for no name */
+	const char *wrong; /* of one who is refused: why */
 	struct asker *next;
 };
 
@@ -31,11 +34,11 @@ struct askers {
 	struct asker *first, *last;
 };
 
-enum state { FREE, ASKED, READY, KNOWN, STATES };
+enum name_state { FREE, ASKED, READY, KNOWN, STATES };
 
 struct name {
-	enum state state;
-	bool is_sent;              /* to the process that there is */
+	enum name_state state;
+	bool is_sent;              /* to the resolver that there is now */
 	uint64_t id;               /* of its question */
 	struct deadline sent, end; /* of waiting, or of being known */
 	struct name *before, *next, *same_bucket;
@@ -55,17 +58,17 @@ struct names {
 	struct span timeout;
 	sd_event *loop;
 	sd_event_source *timer, *input; /* `input`: of the process, while there is one */
-	names_listener *listener;
+	names_logger *logger;
 	void *context;
 
 	struct resolver_process process;
 	struct deadline may_start, look_at, heard;
 	struct span rest, look;
-	bool is_excused; /* why it ended is said, or was wanted */
-	unsigned late;   /* questions of this process that it has not answered, and that are over */
+	bool is_excused; /* its end was said already, or was wanted */
+	unsigned late;   /* questions that this resolver has not answered in time */
 	struct deadline said[SAIDS];
 
-	uint64_t asked; /* ever */
+	uint64_t asked; /* questions, ever */
 	uint64_t key[2];
 	struct list list[STATES];
 	struct name *unsent; /* the first of those asked that is not sent */
@@ -79,12 +82,12 @@ struct names {
 
 /* ---- The table: names_table.c ---- */
 
-void name_move(struct names *names, struct name *name, enum state state);
+void name_move(struct names *names, struct name *name, enum name_state state);
 
-/* By what name_take() makes of it. NULL: it is not there. */
+/* `text` is as name_take() writes it. NULL: it is not there. */
 struct name *name_find(struct names *names, const char *text);
 
-/* A free one, which is that from now on. NULL: each is one that somebody waits for. */
+/* Gives a free place to that name. NULL: there is none, and somebody waits for each name. */
 struct name *name_new(struct names *names, const char *text);
 void name_forget(struct names *names, struct name *name);
 
@@ -92,29 +95,30 @@ void name_forget(struct names *names, struct name *name);
 struct asker *asker_new(struct names *names, names_answer *answer, void *context);
 void askers_add(struct askers *askers, struct asker *asker);
 
-/* Takes them from who has them: each may ask again, and change everything but this. NULL: to each
- * what is wrong with what he asked. */
+/* Empties the list first, since each who is told may ask again. `answer` NULL: each is told why he
+ * was refused. */
 void askers_tell(struct names *names, struct askers *askers, const struct name_answer *answer);
 
-/* ---- The process: names_process.c ---- */
+/* ---- The resolver: names_process.c ---- */
 
 /* Before the relay is confined. False with errno set. */
 bool process_open(struct names *names);
 
-/* Is there one that can be asked? If not, there will be, if somebody waits for it. */
+/* Is there one that can be asked? If not, and a name is asked for, it is started when it may be. */
 bool process_is_there(struct names *names);
 
-/* What it was asked is asked of the next one. `is_excused`: nothing is said of its end. */
+/* Kills it; what it was asked will be asked of the next one. `is_excused`: its end is not said. The
+ * second says `message`, and then does so. */
 void process_leave(struct names *names, bool is_excused);
 void process_distrust(struct names *names, enum said what, const char *message);
 
-/* The next one need not wait long. */
+/* It has answered: so the next one need not wait long. */
 void process_was_of_use(struct names *names);
 
-/* Leaves it, and has the next one begin at once. */
+/* Kills it, and lets the next one begin at once. */
 void process_renew(struct names *names);
 
-/* Should it have told of that name by now, and has it told of none since? */
+/* Should it have answered for that name by now, and has it answered nothing since it was asked? */
 bool process_hangs(const struct names *names, const struct name *name);
 
 /* ---- Asking and answering: names.c ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * In the relay: the process that looks up names, which is started when one is wanted, and anew when
- * it has ended, hangs, or sends what it should not. One that is left is killed, and waited for
- * without waiting: the next one is not started before.
+ * In the relay: the resolver is started when a name is wanted, and anew when it has ended, hangs,
+ * or sends what it should not. An old one is killed, and looked at now and then: when it has ended,
+ * the next one is started.
  */
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,7 +32,7 @@ static void say(struct names *names, enum said what, const char *message)
 	if (!deadline_is_over(names->said[what], now))
 		return;
 	names->said[what] = deadline_add(now, said_every);
-	names->listener(names->context, message);
+	names->logger(names->context, message);
 }
 
 /* ---- Its end ---- */
@@ -72,7 +72,7 @@ static void say_death(struct names *names, int status)
 	say(names, SAID_DEATH, line);
 }
 
-/* Is a process that was left no more? */
+/* Has the one that was killed ended? */
 static bool process_is_gone(struct names *names)
 {
 	struct deadline now = deadline_now();
@@ -88,7 +88,7 @@ static bool process_is_gone(struct names *names)
 			names->look.ms *= 2;
 		return false;
 	}
-	/* It may have said EX_OK before we have killed it: then a file has changed. */
+	/* It may have ended with EX_OK before we killed it: then a file has changed. */
 	if (!names->is_excused && !(WIFEXITED(status) && WEXITSTATUS(status) == EX_OK))
 		say_death(names, status);
 	return true;
@@ -140,8 +140,8 @@ void process_was_of_use(struct names *names)
 	names->rest = rest_least;
 }
 
-/* The process has a time of its own for each name, seven eighths of ours. One that had that, and
- * has said nothing whatever since it was asked, hangs. */
+/* The resolver has seven eighths of our time for each name (resolver.c). If that is over, and it
+ * has answered nothing whatever since, it hangs. */
 bool process_hangs(const struct names *names, const struct name *name)
 {
 	return name->is_sent && names->heard.ms <= name->sent.ms &&

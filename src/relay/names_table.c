@@ -7,7 +7,7 @@
 
 /* ---- Lists ---- */
 
-static void list_add(struct names *names, struct name *name, enum state state)
+static void list_add(struct names *names, struct name *name, enum name_state state)
 {
 	struct list *list = &names->list[state];
 
@@ -39,7 +39,7 @@ static void list_remove(struct names *names, struct name *name)
 	list->count--;
 }
 
-void name_move(struct names *names, struct name *name, enum state state)
+void name_move(struct names *names, struct name *name, enum name_state state)
 {
 	list_remove(names, name);
 	list_add(names, name, state);

@@ -9,7 +9,7 @@
  *   reload         names_reload()
  *   end
  *
- * What the listener is told: `said MESSAGE`. Nothing of it waits: what takes the loop longer than
+ * What the logger is told: `said MESSAGE`. Nothing of it waits: what takes the loop longer than
  * LATE_MS between two ticks is said as `late MS`.
  */
 #include <errno.h>
