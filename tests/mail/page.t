@@ -14,6 +14,6 @@ from nmtest import done, ok
 PAGE = "man/nmnotify-mail.7"
 tests = sorted(Path(__file__).resolve().parent.glob("*.t"))
 asked = {name for test in tests for name in re.findall(r"\bbox\.(?:type|recipe)\(\s*\"([^\"]+)\"", test.read_text())}
-for block in Documents((PAGE,)).left[PAGE]:
+for block in Documents((PAGE,)).blocks[PAGE]:
     ok(any(name in block for name in asked), f"{PAGE}: it is tried: {block.splitlines()[0].strip()}")
 done()

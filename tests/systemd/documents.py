@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: ISC
 """What README.md, the pages and the comments of all that is shipped tell somebody to type or to set.
-A test takes it from here; recipes.t sees to it that all of it is taken: there, or in another test, or
-named as something that is only shown, with the reason. What is left over, and what is asked for and is
-not there, fails."""
+Tests take it from here, by a part of it that nothing else in its document has. documents.t sees to it that
+all of it is taken by some test, or named as something that is only shown, with the reason."""
 
+import ast
 import re
 import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
-from nmtest import PROJECT, equal, ok
+from nmtest import PROJECT, equal
 
 PAGES = ("README.md", "man/nmnotify-units.7", "man/nmnotify.8", "man/nmnotify.conf.5", "man/nmnotifyd.8", "man/nmnotify-send.1",
          "man/nmnotify-login.8", "man/nmnotify-relay.8")
@@ -76,31 +76,41 @@ def _blocks(name):
 
 class Documents:
     def __init__(self, names=(*PAGES, *SHIPPED)):
-        self.left = {name: _blocks(name) for name in names}
+        self.blocks = {name: _blocks(name) for name in names}
+        self.taken = set()
 
     def take(self, name, part):
-        """The first block of a file with this text in it that was not taken yet."""
-        for block in self.left[name]:
-            if part in block:
-                self.left[name].remove(block)
-                return block
-        raise LookupError(f"{name} has no block (any more) with: {part}")
+        """The block of a file that is this text, or has it in it."""
+        found = self.find(name, part)
+        if len(found) != 1:
+            raise LookupError(f"{name} has {len(found) or 'no'} blocks with: {part}")
+        self.taken.add((name, part))
+        return found[0]
 
-    def shown(self, name, part, why):
-        """One that is not run, and why."""
+    def find(self, name, part):
+        blocks = self.blocks[name]
+        return [block for block in blocks if block == part] or [block for block in blocks if part in block]
+
+    def each(self, name, *parts):
+        return [self.take(name, part) for part in parts]
+
+    def shown(self, name, *parts, why):
+        """Those that are not run, and why."""
         assert why
-        self.take(name, part)
-
-    def run_by(self, test, name, part):
-        """One that another test takes by the same words."""
-        self.take(name, part)
-        taken = re.findall(r"take\(\s*\"([^\"]+)\",\s*f?\"([^\"]+)\"", (PROJECT / "tests" / test).read_text())
-        ok((name, part) in taken, f"{name}: {test} runs: {part.strip()}")
+        self.each(name, *parts)
 
     def check(self):
-        for name, blocks in self.left.items():
-            first = [block.splitlines()[0].strip() for block in blocks]
-            equal(first, [], f"{name}: every command and setting is run, or is known not to be")
+        """All that the running test says it takes, it has taken."""
+        left = takes(Path(sys.argv[0])) - self.taken
+        equal(sorted(left), [], "every command and setting that this test names is tried")
+
+
+def takes(test):
+    """(file, part) of all that a test takes: it says both in so many words."""
+    calls = [node for node in ast.walk(ast.parse(test.read_text())) if isinstance(node, ast.Call)]
+    calls = [node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr in ("take", "each", "shown")]
+    words = [[word.value for word in node.args if isinstance(word, ast.Constant)] for node in calls]
+    return {(name, part) for name, *parts in filter(None, words) for part in parts}
 
 
 def commands(block, prompt=None):

@@ -209,7 +209,7 @@ def own_files(root):
     private, public = docs.take("man/nmnotify-units.7", "PrivateUsers=yes"), docs.take("man/nmnotify-units.7", "PrivateUsers=no")
     text = text.replace("@ADDRESS@", re.search(r"([\d.]+):79", address)[1])
     text = text.replace("@PRIVATE@", private.strip()).replace("@PUBLIC@", public.strip())
-    user = docs.take("README.md", "User=alice")
+    user = docs.take("README.md", "[Service]\nUser=alice")
     files = {
         "usr/local/bin/guest": text,
         "etc/nmnotify.conf": "from 127.0.0.1\nuser alice\ninterval 1s\nlimit 1000/s burst 1000\naction /usr/bin/touch /home/alice/touched\n",
