@@ -137,7 +137,7 @@ bool confine(const struct policy *policy)
 
 bool has_seccomp(void)
 {
-	/* Where there are filters, one that is nowhere is EFAULT. */
+	/* A kernel that has filters looks for this one, and finds none at that address. */
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
 }
 

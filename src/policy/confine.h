@@ -12,9 +12,10 @@
 #include "lib/users.h"
 
 /*
- * For a program's first step: nobody but root may look into the process or write to its memory, by
- * ptrace(2) or /proc/PID/mem, and it leaves no core file. Else an action of the same user could run
- * code outside of every confinement. fork(2) hands it on, execve(2) ends it.
+ * To be a program's first step: from now on nobody but root can look into the process or write to
+ * its memory, by ptrace(2) or /proc/PID/mem, and it leaves no core file. Else an action of the same
+ * user could run code outside of every confinement. It holds across fork(2), but not across
+ * execve(2).
  */
 void process_guard(void);
 

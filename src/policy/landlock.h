@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Landlock (landlock(7)): what a process, and all that it starts, can reach no more. A ruleset is
- * begun with all that it forbids, then gets what it allows, and then holds. What the kernel's
- * version does not know is not forbidden.
+ * Landlock (landlock(7)): a process, and all that it starts, gives up files, ports and other
+ * processes for good. A ruleset is begun with all that it forbids, then gets what it allows, and
+ * then holds. What the kernel's version does not know is not forbidden.
  */
 #ifndef NMNOTIFY_LANDLOCK_H
 #define NMNOTIFY_LANDLOCK_H
@@ -38,17 +38,18 @@ struct landlock {
 	uint64_t files; /* rights that can be forbidden */
 };
 
-/* `forbidden`: of those above. False with errno set. */
+/* `forbidden`: LANDLOCK_FILES and so on. False with errno set. */
 bool landlock_begin(struct landlock *landlock, unsigned forbidden);
 
-/* Rights to what is below a directory, or to a file, of which it gets those that files can have.
- * What is not there now cannot be used later, either. False with errno set. */
+/* Gives rights to all that is below a directory; or to a file, which gets those of them that files
+ * can have. What is not there now is left out, and cannot be used later. False with errno set. */
 bool landlock_allow(const struct landlock *landlock, const char *path, uint64_t rights);
 
 /* `right`: LANDLOCK_BIND or LANDLOCK_CONNECT. False with errno set. */
 bool landlock_allow_port(const struct landlock *landlock, unsigned right, uint16_t port);
 
-/* From now on it holds, if `is_whole`; else it is given up. False with errno set, also then. */
+/* Makes the ruleset hold from now on. False with errno set. If not `is_whole`, an earlier call has
+ * failed: then it only drops the ruleset, and returns false with that call's errno. */
 bool landlock_end(const struct landlock *landlock, bool is_whole);
 
 #endif
