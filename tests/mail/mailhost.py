@@ -34,7 +34,9 @@ fetches alice's mail from mx.test.
     box.delay()                         seconds of the slowest of three deliveries, from 250 to an empty queue
     box.log_in(address, "imap")         alice checks mail from there ("imap" or "pop3")
     box.is_told(name, at=address)       ... and the line went to that address of the laptop's
-    box.is_unharmed(name, usual)        by whichever sockets of the relay are enabled
+    box.is_unharmed(name, usual, also)  by whichever sockets of the relay are enabled; also() is something else that
+                                        must not wait, such as a login
+    box.fill(socket, datagram)          until that one of them, "socket" or "cyrus", takes no more
     box.queue, box.harm                 a command that says so if nothing is in the queue; what the journal must not
                                         have, a regular expression
 
@@ -76,6 +78,7 @@ SOCKETS = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-rela
 ARRIVAL_SECONDS = 120
 # More than the kernel keeps of any of the relay's sockets.
 MORE_THAN_FIT = 20000
+SO_SNDBUFFORCE = 32
 
 # ---- A layer over the tree of the release ----
 
@@ -377,7 +380,7 @@ class MailHost(container.Container):
 
     # -- No delivery suffers --
 
-    def is_unharmed(self, name, usual):
+    def is_unharmed(self, name, usual, also=None):
         """With the relay in each state that it must not be in. `usual` is a delivery without us."""
         bound = 5 + 5 * usual
         used = [unit for unit in SOCKETS if self.is_active(unit)]
@@ -386,6 +389,10 @@ class MailHost(container.Container):
             message, seconds = self.deliver(f"S3: {name}: the relay is {state}")
             ok(seconds < bound, f"S3: {name}: the relay is {state}: the delivery does not wait")
             diag(f"{self.release}: {name}: {state}: {seconds * 1000:.0f} ms")
+            if also:
+                begun = time.monotonic()
+                also()
+                ok(time.monotonic() - begun < bound, f"S3: {name}: the relay is {state}: nor does that wait")
             return message
 
         self.sh(f"systemctl stop {' '.join(used)} {RELAY}")
@@ -406,16 +413,22 @@ class MailHost(container.Container):
         ok(until(lambda: self.fetched(message), ARRIVAL_SECONDS), f"S1: {name}: what came meanwhile is on the laptop")
         self.is_told(f"{name}: after that")
 
-    def _fill(self, units):
-        """Until nothing fits any more."""
+    def fill(self, name="socket", datagram=b"mail nobody"):
+        """Until one of the relay's Unix sockets takes no more."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as s:
-            s.connect(f"/proc/{self.leader}/root/run/nmnotify-relay/socket")
+            # The queue is to be full, and not what this one sender may have in it.
+            s.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 26)
+            s.connect(f"/proc/{self.leader}/root/run/nmnotify-relay/{name}")
             try:
                 for _ in range(MORE_THAN_FIT):
-                    s.send(b"mail nobody")
+                    s.send(datagram)
                 raise RuntimeError("the relay's socket takes everything")
             except BlockingIOError:
                 pass
+
+    def _fill(self, units):
+        """Until nothing fits any more."""
+        self.fill()
         if SOCKETS[1] in units:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
                 for _ in range(MORE_THAN_FIT):
