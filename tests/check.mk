@@ -32,7 +32,7 @@ HELPERS := $(filter-out $(if $(filter no,$(RELAY)),$(RELAY_HELPERS)), \
 SCRIPTS := $(wildcard tests/model/*.t tests/integration/*.t tests/fuzz/*.t tests/bench/*.t)
 # With LONG=1 these go on for as long as it is worth while.
 LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/integration/storm_nmnotifyd.t \
-	tests/integration/relay_storm.t tests/model/model.t
+	tests/integration/relay_refused.t tests/integration/relay_storm.t tests/model/model.t
 # G1, G2 and G4; G3; G5; G6; G7; and the configuration. The longest first.
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file)
 # Most tests wait for something most of the time: one more at a time than there are processors.
@@ -83,8 +83,8 @@ $(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
 	$(Q)$(HOSTCC) -std=c11 -O1 -g $(WARNINGS) -o $@ $< $(HELPER_FLAGS)
 
-$(BUILD)/tests/syscalls $(BUILD)/tests/refuse: HELPER_FLAGS = -lseccomp
-$(BUILD)/tests/newer.so: HELPER_FLAGS = -shared -fPIC -ldl
+$(BUILD)/tests/syscalls $(BUILD)/tests/refuse $(BUILD)/tests/refuse_at: HELPER_FLAGS = -lseccomp
+$(BUILD)/tests/newer.so $(BUILD)/tests/wall_clock.so: HELPER_FLAGS = -shared -fPIC -ldl
 
 # The real service, but for its network process.
 $(BUILD)/tests/taken_over: tests/integration/taken_over.c $(BUILD)/nmnotifyd

@@ -135,7 +135,7 @@ void sending_go_on(struct sending *sending)
 		send_line(sending);
 }
 
-void sending_end(struct sending *sending)
+void sending_end(struct sending *sending, int error)
 {
 	/* close(2) resets it: the kernel must not go on with it, since the next one may come soon.
 	 */
@@ -145,7 +145,7 @@ void sending_end(struct sending *sending)
 	if (sending->state == SENDING_UNACKNOWLEDGED)
 		look_for_end(sending);
 	if (sending_goes_on(sending)) {
-		fail(sending, ETIMEDOUT);
+		fail(sending, error);
 		(void)setsockopt(sending->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	}
 	fd_close_if_open(sending->fd);

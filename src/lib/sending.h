@@ -47,7 +47,7 @@ short sending_events(const struct sending *sending);
 /* To be called when one of them, or an error, has come. */
 void sending_go_on(struct sending *sending);
 
-/* Closes it. One that still goes on has failed then, with ETIMEDOUT. */
-void sending_end(struct sending *sending);
+/* Closes it. One that still goes on has failed then, with this errno. */
+void sending_end(struct sending *sending, int error);
 
 #endif

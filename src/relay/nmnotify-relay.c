@@ -56,6 +56,8 @@ struct service {
 	struct socket socket[SOCKETS_MAX];
 	int sockets_count;
 	int directory; /* of the state */
+	sd_event_source *letters[SOCKETS_MAX];
+	bool is_deaf[SOCKETS_MAX]; /* it cannot be read, which is said */
 	uint32_t lost[SOCKETS_MAX];
 	sd_event_source *clock; /* status, idleness */
 	struct instant worked;
@@ -325,6 +327,26 @@ static void open_parts(struct service *service)
 
 /* ---- Serving ---- */
 
+/* What waits there keeps waking the loop: it rests until the next second. */
+static void rest_from(struct service *service, unsigned i, int error)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	(void)sd_event_source_set_enabled(service->letters[i], SD_EVENT_OFF);
+	if (!service->is_deaf[i]) {
+		text_add(&text, "a socket cannot be read: %s: it is tried again", strerror(error));
+		relay_say(&service->relay, bytes);
+	}
+	service->is_deaf[i] = true;
+}
+
+static void listen_again(struct service *service)
+{
+	for (int i = 0; i < service->sockets_count; i++)
+		(void)sd_event_source_set_enabled(service->letters[i], SD_EVENT_ON);
+}
+
 static int on_letters(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct service *service = context;
@@ -338,7 +360,10 @@ static int on_letters(sd_event_source *source, int fd, uint32_t events, void *co
 	while (service->socket[i].fd != fd)
 		i++;
 	lost = service->lost[i];
-	(void)inbox_receive(relay->inbox, fd, service->socket[i].kind, now, &lost);
+	if (inbox_receive(relay->inbox, fd, service->socket[i].kind, now, &lost) >= 0)
+		service->is_deaf[i] = false;
+	else if (errno != EAGAIN && errno != EINTR)
+		rest_from(service, i, errno);
 	if (lost != service->lost[i]) {
 		relay->lost += lost - service->lost[i];
 		service->lost[i] = lost;
@@ -374,6 +399,7 @@ static int on_clock(sd_event_source *source, uint64_t at, void *context)
 
 	(void)at;
 	say_status(relay);
+	listen_again(service);
 	if (++service->seconds % ASK_AGAIN_SECONDS == 0)
 		routing_ask_again(relay);
 	if (owed_users(relay->owed) != 0)
@@ -471,7 +497,8 @@ static bool listen_to_all(struct service *service)
 		const struct socket *socket = &service->socket[i];
 
 		inbox_prepare(socket->fd, socket->kind);
-		if (sd_event_add_io(loop, NULL, socket->fd, EPOLLIN, on_letters, service) < 0)
+		if (sd_event_add_io(loop, &service->letters[i], socket->fd, EPOLLIN, on_letters,
+			    service) < 0)
 			return false;
 	}
 	return sd_event_add_time_relative(loop, &service->clock, CLOCK_BOOTTIME,
@@ -532,8 +559,12 @@ static int serve(struct service *service)
 	owed_close(relay->owed);
 	relay_conf_free(relay->conf);
 	free(relay->conf);
+	for (int i = 0; i < service->sockets_count; i++)
+		(void)sd_event_source_unref(service->letters[i]);
 	(void)sd_event_unref(relay->loop);
-	return status < 0 ? EX_OSERR : status;
+	if (status < 0)
+		fail(service, EX_OSERR, "the loop", -status);
+	return status;
 }
 
 int main(int argc, char **argv)

@@ -77,10 +77,11 @@ static void say_told(const struct attempt *attempt, const char *reason)
 	log_told(&relay->log, user, others, bytes, reason, suppressed);
 }
 
+/* ENOSPC: what a user may watch (epoll(7): max_user_watches). */
 static bool is_shortage(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
-	       error == EADDRNOTAVAIL;
+	       error == ENOSPC || error == EADDRNOTAVAIL;
 }
 
 /* Nothing is to be sent there before then. */
@@ -110,12 +111,12 @@ static void fail(struct attempt *attempt, int error)
 	struct owed *owed = attempt->telling->relay->owed;
 	struct instant now = instant_now();
 
+	attempt->reason = strerror(error);
+	say_told(attempt, attempt->reason);
 	if (is_shortage(error)) {
 		put_back(attempt, instant_add(now, (struct span){ .ms = SHORTAGE_REST_MS }));
 		return;
 	}
-	attempt->reason = strerror(error);
-	say_told(attempt, attempt->reason);
 	if (store_is_shared(attempt->telling->relay->store))
 		owed_reroute(owed, attempt->target);
 	owed_failed(owed, attempt->target, now);
@@ -148,9 +149,10 @@ static void stop(struct attempt *attempt)
 	(void)sd_event_source_disable_unref(attempt->io);
 }
 
-static void end(struct attempt *attempt)
+/* `error`: why, if it goes on. */
+static void end(struct attempt *attempt, int error)
 {
-	sending_end(&attempt->sending);
+	sending_end(&attempt->sending, error);
 	release(attempt);
 	if (attempt->sending.error == 0)
 		succeed(attempt);
@@ -170,7 +172,7 @@ static int go_on(sd_event_source *source, int fd, uint32_t events, void *context
 	if (sending_goes_on(&attempt->sending))
 		return 0;
 	stop(attempt);
-	end(attempt);
+	end(attempt, 0);
 	telling_go_on(telling);
 	return 0;
 }
@@ -188,6 +190,7 @@ static void begin(struct attempt *attempt)
 	struct telling *telling = attempt->telling;
 	struct relay *relay = telling->relay;
 	const struct destination *to = target_destination(attempt->target);
+	int error = 0;
 
 	attempt->began = instant_now();
 	attempt->until = instant_add(attempt->began, relay->conf->timeout);
@@ -200,12 +203,13 @@ static void begin(struct attempt *attempt)
 	/* Edge-triggered: else the socket would wake us all the time until the line is
 	 * acknowledged, since it counts as writable, and the other host may have ended the
 	 * connection. */
-	if (!sending_goes_on(&attempt->sending) ||
-		sd_event_add_io(relay->loop, &attempt->io, attempt->sending.fd,
-			EPOLLOUT | (uint32_t)EPOLLET, go_on, attempt) < 0)
-		end(attempt);
-	else
+	if (sending_goes_on(&attempt->sending))
+		error = sd_event_add_io(relay->loop, &attempt->io, attempt->sending.fd,
+			EPOLLOUT | (uint32_t)EPOLLET, go_on, attempt);
+	if (sending_goes_on(&attempt->sending) && error >= 0)
 		list_add(telling, attempt);
+	else
+		end(attempt, -error);
 }
 
 /* The store's answer: whether another relay may be sending there. That one shortens its claim when
@@ -350,7 +354,7 @@ void telling_go_on(struct telling *telling)
 	struct attempt *attempt;
 
 	while ((attempt = take_over(telling, now)) != NULL)
-		end(attempt);
+		end(attempt, ETIMEDOUT);
 	expire(relay, now);
 	for (unsigned i = 0; i < AT_ONCE && (target = owed_pick(relay->owed, now)) != NULL; i++)
 		tell(telling, target);
@@ -386,7 +390,7 @@ void telling_close(struct telling *telling)
 	for (struct attempt *attempt = telling->first, *next; attempt != NULL; attempt = next) {
 		next = attempt->next;
 		(void)sd_event_source_disable_unref(attempt->io);
-		sending_end(&attempt->sending);
+		sending_end(&attempt->sending, ETIMEDOUT);
 		free(attempt);
 	}
 	(void)sd_event_source_disable_unref(telling->timer);

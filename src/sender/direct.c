@@ -57,7 +57,7 @@ static int send_to(
 		if (sending.state == before)
 			(void)poll(NULL, 0, PAUSE_MS);
 	}
-	sending_end(&sending);
+	sending_end(&sending, ETIMEDOUT);
 	return sending.error;
 }
 

@@ -41,7 +41,7 @@ class Beginnings:
     OUTGOING, SYN, ACK = 4, 0x02, 0x10
 
     def __init__(self):
-        self.seen = []  # (port, when)
+        self.seen = []  # (port, when, from)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.bind(("lo", 0))
@@ -54,10 +54,11 @@ class Beginnings:
             tcp = packet[40:] if packet[0] >> 4 == 6 else packet[(packet[0] & 15) * 4:]
             protocol = packet[6] if packet[0] >> 4 == 6 else packet[9]
             if kind == self.OUTGOING and protocol == socket.IPPROTO_TCP and tcp[13] & (self.SYN | self.ACK) == self.SYN:
-                self.seen.append((struct.unpack_from(">H", tcp, 2)[0], seconds + nanoseconds / 1e9))
+                sender = socket.inet_ntop(socket.AF_INET6, packet[8:24]) if packet[0] >> 4 == 6 else socket.inet_ntoa(packet[12:16])
+                self.seen.append((struct.unpack_from(">H", tcp, 2)[0], seconds + nanoseconds / 1e9, sender))
 
-    def of(self, port):
-        return [when for seen, when in self.seen if seen == port]
+    def of(self, port, sender=None):
+        return [when for seen, when, by in self.seen if seen == port and sender in (None, by)]
 
 
 class Machine:
@@ -73,6 +74,7 @@ class Machine:
         self.listener.listen(backlog)
         self.address, self.port = address, self.listener.getsockname()[1]
         self.lines = []  # (when, bytes)
+        self.senders = []  # of each line: the address that it is from
         self.open, self.most_open = 0, 0
         self._how, self._resets = how, resets
         self._lock = threading.Lock()
@@ -84,12 +86,12 @@ class Machine:
     def _serve(self):
         while True:
             try:
-                connection, _ = self.listener.accept()
+                connection, (sender, *_) = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._take, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._take, args=(connection, sender), daemon=True).start()
 
-    def _take(self, connection):
+    def _take(self, connection, sender):
         with self._lock:
             self.open += 1
             self.most_open = max(self.most_open, self.open)
@@ -110,6 +112,7 @@ class Machine:
         with self._lock:
             self.open -= 1
             self.lines.append((came, got))
+            self.senders.append(sender)
         connection.close()
 
     def times(self):
@@ -133,7 +136,7 @@ class Machine:
 class Relay:
     """The relay, by hand (-l), or with sockets that outlive it, as systemd starts it (`activated`)."""
 
-    def __init__(self, text, activated=False, limit=None, program=RELAY, user=None):
+    def __init__(self, text, activated=False, limit=None, program=RELAY):
         self.dir = Path(tempfile.mkdtemp(prefix="nmrelay.", dir=nmtest._temporary_base()))
         self.dir.chmod(0o755)
         self.path = self.dir / "socket"
@@ -166,9 +169,11 @@ class Relay:
             self.passed.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def start(self, wait=True):
-        words = [str(self.program), "-f", str(self.conf)]
-        environment = {"PATH": "/usr/bin:/bin"}
+    def start(self, wait=True, under=(), prepare=None, **more):
+        """`under`: words that stand before the program. `prepare`: called in the process that becomes it. `more`: of
+        its environment."""
+        words = [*map(str, under), str(self.program), "-f", str(self.conf)]
+        environment = {"PATH": "/usr/bin:/bin", **more}
         passed = ()
         if self.activated:
             # The number of the process is known to itself alone.
@@ -181,6 +186,8 @@ class Relay:
         def limit():
             if self.limit:
                 resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
+            if prepare:
+                prepare()
 
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
