@@ -91,12 +91,12 @@ static const char *protocol_of(const struct destination *destination)
 	return destination->is_udp ? "udp" : "tcp";
 }
 
-/* How long it is another's; 0: it is ours now. */
+/* How long it is another's; 0: it is ours now. PTTL says 0 in the last part of a millisecond. */
 static bool redis_claim(void *backend, const struct ask *ask, const struct destination *destination)
 {
 	static const char script[] =
 		"if redis.call('SET',KEYS[1],ARGV[1],'NX','PX',ARGV[2]) then return 0 end "
-		"return redis.call('PTTL',KEYS[1])";
+		"local left=redis.call('PTTL',KEYS[1]) if left==0 then left=1 end return left";
 	const struct redis *redis = backend;
 	char address[SOURCE_TEXT_MAX];
 

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Two nmnotify-relays, as on two delivery hosts, with a real Redis between them: S2 over both, S1 for each, and what
+becomes of it when a relay or the store dies. They are known from each other by the address that they send from."""
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+
+sys.dont_write_bytecode = True
+import nmtest
+from nmtest import LINE, diag, equal, ok, skip, until
+from redis_server import REDIS, Redis
+from relay import Beginnings, Machine, Relay
+
+ONE, TWO = "127.0.0.21", "127.0.0.22"
+INTERVAL = 0.5
+TEXT = "interval 500ms\nsettle 100ms\ntimeout 1s\nnever 203.0.113.0/24\n"
+BEGINNINGS = Beginnings() if nmtest.is_root() else None
+
+
+class Hosts:
+    """A store, and a relay of each host."""
+
+    def __init__(self, users, store="redis+unix:{redis.path}"):
+        self.users, self.store = users, store
+
+    def __enter__(self):
+        self._stack = ExitStack()
+        place = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nmnotify-hosts."))
+        self.redis = self._stack.enter_context(Redis(place))
+        text = TEXT + f"store {self.store.format(redis=self.redis)}\n" + self.users
+        self.one = self._stack.enter_context(Relay(f"{text}source {ONE}\n"))
+        self.two = self._stack.enter_context(Relay(f"{text}source {TWO}\n"))
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def both(self):
+        return self.one, self.two
+
+
+def apart(machine, name, sender=None):
+    """S2: of all its lines, or of one relay's. Both ends of a gap are cut to a millisecond."""
+    if not BEGINNINGS:
+        skip(f"S2: {name}", "not root")
+        return
+    began = BEGINNINGS.of(machine.port, sender)
+    gaps = [b - a for a, b in zip(began, began[1:])]
+    if not ok(len(began) > 2 and min(gaps) >= INTERVAL - 0.002, f"S2: {name}"):
+        diag(gaps)
+
+
+def lines_from(machine, sender):
+    return [when for (when, line), who in zip(machine.lines, machine.senders) if who == sender and line == LINE]
+
+
+def told_to_the_end(hosts, machine, name, seconds=4):
+    """S1: events at both for so long; of each relay a line comes behind its last one."""
+    begin = time.time()
+    while time.time() < begin + seconds:
+        for relay in hosts.both():
+            for number in range(20):
+                relay.tell(f"mail u{number}")
+        time.sleep(0.02)
+    last = time.time()
+    for relay, sender in ((hosts.one, ONE), (hosts.two, TWO)):
+        # What began before may have come behind it: one more that did not.
+        relay.tell("mail u1")
+        if not ok(until(lambda: any(when > last for when in lines_from(machine, sender))), f"S1: {name}: the last one of {sender}"):
+            diag("\n".join(relay.log()[-5:]))
+    return begin
+
+
+def one_destination():
+    with Machine() as machine, Hosts(f"user * {machine}\n") as hosts:
+        begin = told_to_the_end(hosts, machine, "one destination")
+        apart(machine, "one destination: over both relays, an interval apart")
+        most = (machine.times()[-1] - begin) / INTERVAL + 2
+        ok(len(machine.lines) <= most, f"S2: one destination: {len(machine.lines)} lines, at most {most:.0f}")
+        equal(machine.most_open, 1, "S2: one destination: one connection at a time")
+        equal({line for _, line in machine.lines}, {LINE}, "S7: one destination: nothing else")
+
+
+def logins():
+    """Where somebody has logged in at one host, the other knows."""
+    with Machine("127.0.0.23") as first, Machine("127.0.0.24", first.port) as second, \
+            Hosts(f"user carol last:{first.port}\n", "redis://127.0.0.1:{redis.port}/1") as hosts:
+        hosts.one.tell("login carol 127.0.0.23")
+        ok(until(lambda: hosts.two.tell("mail carol") or until(lambda: first.lines, 0.3)), "a login at one is used by the other")
+        equal(set(first.senders), {TWO}, "which has sent the line")
+        hosts.two.tell("login carol 127.0.0.24")
+        ok(until(lambda: hosts.one.tell("mail carol") or until(lambda: second.lines, 0.3)), "and the other way round")
+        equal(set(second.senders), {ONE}, "likewise")
+
+
+def killed_with_the_claim():
+    """The one that sends dies while it does. Its claim is over by itself, and not before."""
+    with socket.socket() as full, ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        holders = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for holder in holders:
+            holder.setblocking(False)
+            holder.connect_ex(address)
+        hosts = stack.enter_context(Hosts(f"user * 127.0.0.1:{address[1]}\n"))
+        key = f"nmnotify:to:tcp:127.0.0.1:{address[1]}"
+        hosts.one.tell("mail alice")
+        if not ok(until(lambda: hosts.redis.command("EXISTS", key) == b":1\r\n"), "the first has the claim"):
+            diag(hosts.redis.command("KEYS", "*"))
+        hosts.one.kill()
+        left = int(hosts.redis.command("PTTL", key)[1:]) / 1000
+        died = time.time()
+        hosts.two.tell("mail alice")
+        came = []
+
+        def serve():
+            while True:
+                try:
+                    connection, (sender, _) = full.accept()
+                except OSError:
+                    return
+                with connection:
+                    if sender == TWO and connection.recv(100) == LINE:
+                        came.append(time.time())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        ok(until(lambda: came), "S1: killed with the claim: the other tells")
+        ok(left > 0 and came and came[0] >= died + left - 0.1, f"S2: and not while the claim holds, {left:.2f} s")
+        full.shutdown(socket.SHUT_RDWR)
+
+
+def store_away():
+    """Without the store each keeps to the interval alone, and nothing is lost; with it they find together again."""
+    with Machine() as machine, Hosts(f"user * {machine}\n") as hosts:
+        told_to_the_end(hosts, machine, "with the store", 1)
+        hosts.redis.signal(signal.SIGKILL)
+        ok(until(lambda: all(relay.said("store: away") for relay in hosts.both())), "both say that it is away")
+        told_to_the_end(hosts, machine, "without the store", 3)
+        for sender in (ONE, TWO):
+            apart(machine, f"without the store: {sender} alone, an interval apart", sender)
+        os.unlink(hosts.redis.path)
+        hosts.redis.start()
+        ok(until(lambda: all(relay.said("store: back") for relay in hosts.both())), "both say that it is back")
+        until(lambda: not machine.open)
+        # What each has begun alone is known to that one: only what comes an interval later is agreed on.
+        time.sleep(INTERVAL * 2)
+        before = len(BEGINNINGS.of(machine.port)) if BEGINNINGS else 0
+        told_to_the_end(hosts, machine, "with the store again", 2)
+        if BEGINNINGS:
+            began = BEGINNINGS.of(machine.port)[before:]
+            gaps = [b - a for a, b in zip(began, began[1:])]
+            ok(min(gaps) >= INTERVAL - 0.002, "S2: with the store again: over both, an interval apart") or diag(gaps)
+        for relay in hosts.both():
+            equal((len(relay.said("away")), len(relay.said("store: back"))), (1, 1), "said once")
+
+
+def store_hangs():
+    """It answers no more, and then again: nobody waits for it for longer than a second, and nothing is lost."""
+    with Machine() as machine, Hosts(f"user * {machine}\n") as hosts:
+        told_to_the_end(hosts, machine, "with the store", 1)
+        hosts.redis.signal(signal.SIGSTOP)
+        told_to_the_end(hosts, machine, "the store hangs", 3)
+        hosts.redis.signal(signal.SIGCONT)
+        ok(until(lambda: all(relay.said("store: back") for relay in hosts.both())), "both say that it is back")
+        told_to_the_end(hosts, machine, "the store goes on", 1)
+
+
+if not REDIS.exists():
+    print("1..0 # SKIP tests/packages has not unpacked redis-tools")
+    sys.exit(0)
+nmtest.run(one_destination, logins, killed_with_the_claim, store_away, store_hangs)
