@@ -47,10 +47,24 @@ static void dated_remove(struct dated_addresses *dated, unsigned at)
 		(dated->count - at) * sizeof(dated->entry[0]));
 }
 
+bool dated_set_back(struct dated_addresses *dated, uint64_t now)
+{
+	unsigned count = 0;
+
+	/* They are the first. */
+	while (count < dated->count && dated->entry[count].seconds > now)
+		dated->entry[count++].seconds = now;
+	return count > 0;
+}
+
 void dated_add(struct dated_addresses *dated, uint64_t seconds, const struct source *address)
 {
+	uint64_t now = store_seconds();
 	unsigned at = 0;
 
+	(void)dated_set_back(dated, now);
+	if (seconds > now)
+		seconds = now;
 	for (unsigned i = 0; i < dated->count; i++)
 		if (is_same(&dated->entry[i].address, address)) {
 			if (dated->entry[i].seconds > seconds)

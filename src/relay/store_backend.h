@@ -43,6 +43,10 @@ struct dated_addresses {
 	struct dated_address entry[STORE_ADDRESSES_MAX];
 };
 
+/* What is of the future is of now: the clock was set back, and is not to make a login the last one
+ * for years. Was there any? */
+bool dated_set_back(struct dated_addresses *dated, uint64_t now);
+
 /* Adds a login, in the order of time. With too many, the oldest goes. */
 void dated_add(struct dated_addresses *dated, uint64_t seconds, const struct source *address);
 

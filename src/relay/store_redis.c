@@ -56,13 +56,17 @@ static uint64_t since(const struct redis *redis, uint64_t now)
 	return now > last_for ? now - last_for : 0;
 }
 
-/* -9: all but the eight last. */
+/* First: what is of the future was before this, by a clock that is another host's or was set back.
+ * -9: all but the eight last. */
 _Static_assert(STORE_ADDRESSES_MAX == 8, "the script's -9, the command's 8");
 
 static bool redis_login(void *backend, const struct ask *ask, const char *user,
 	const struct source *address, uint64_t seconds)
 {
-	static const char script[] = "redis.call('ZADD',KEYS[1],ARGV[1],ARGV[2])"
+	static const char script[] = "for _,a in ipairs(redis.call('ZRANGEBYSCORE',"
+				     "KEYS[1],ARGV[1],'+inf')) do "
+				     "redis.call('ZADD',KEYS[1],ARGV[1]-1,a) end "
+				     "redis.call('ZADD',KEYS[1],ARGV[1],ARGV[2])"
 				     "redis.call('ZREMRANGEBYSCORE',KEYS[1],'-inf','('..ARGV[3])"
 				     "redis.call('ZREMRANGEBYRANK',KEYS[1],0,-9)"
 				     "return redis.call('EXPIRE',KEYS[1],ARGV[4])";

@@ -458,27 +458,34 @@ struct sweep {
 	unsigned most;
 };
 
-static bool is_over(const MDB_val *key, const MDB_val *value, uint64_t since_then)
+/* One who has not logged in for `last-for` is forgotten, be it since the clock was set back. */
+static int sweep_one(
+	const struct users *users, MDB_cursor *cursor, MDB_val *key, const MDB_val *value)
 {
 	struct dated_addresses dated;
+	uint8_t bytes[VALUE_MAX];
+	MDB_val fresh = { .mv_data = bytes };
 
 	/* Not the format's. What cannot be read is for who asks for it. */
 	if (*(const char *)key->mv_data == '\0' || value_read(value, &dated) != 0)
-		return false;
-	return dated.count == 0 || dated.entry[0].seconds < since_then;
+		return 0;
+	if (dated.count == 0 || dated.entry[0].seconds < since(users))
+		return mdb_cursor_del(cursor, 0);
+	if (!dated_set_back(&dated, store_seconds()))
+		return 0;
+	fresh.mv_size = value_write(bytes, &dated);
+	return mdb_cursor_put(cursor, key, &fresh, MDB_CURRENT);
 }
 
 static int sweep_along(struct sweep *sweep, MDB_cursor *cursor)
 {
 	struct users *users = sweep->users;
 	MDB_val key = { .mv_size = users->swept_length, .mv_data = users->swept }, value;
-	uint64_t since_then = since(users);
 	int error = mdb_cursor_get(
 		cursor, &key, &value, users->swept_length > 0 ? MDB_SET_RANGE : MDB_FIRST);
 
 	for (unsigned i = 0; i < sweep->most && error == 0; i++) {
-		if (is_over(&key, &value, since_then))
-			error = mdb_cursor_del(cursor, 0);
+		error = sweep_one(users, cursor, &key, &value);
 		if (error == 0)
 			error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
 	}

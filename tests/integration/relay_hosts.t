@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 import nmtest
 from nmtest import LINE, diag, equal, ok, skip, until
 from redis_server import REDIS, Redis
-from relay import Beginnings, Machine, Relay
+from relay import RELAY, Beginnings, Machine, Relay
 
 ONE, TWO = "127.0.0.21", "127.0.0.22"
 INTERVAL = 0.5
@@ -174,7 +174,7 @@ def store_hangs():
         told_to_the_end(hosts, machine, "the store goes on", 1)
 
 
-if not REDIS.exists():
-    print("1..0 # SKIP tests/packages has not unpacked redis-tools")
+if not RELAY.exists() or not REDIS.exists():
+    print("1..0 # SKIP the relay is not built, or tests/packages has not unpacked redis-tools")
     sys.exit(0)
 nmtest.run(one_destination, logins, killed_with_the_claim, store_away, store_hangs)
