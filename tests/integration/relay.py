@@ -36,15 +36,16 @@ def take(connection, most):
 
 
 class Beginnings:
-    """Who began a connection to which port of this machine, and when, as the kernel's packets on lo say (packet(7))."""
+    """Who began a connection to which port, and when, as the kernel's packets say (packet(7)): on lo, or any."""
 
     OUTGOING, SYN, ACK = 4, 0x02, 0x10
 
-    def __init__(self):
+    def __init__(self, interface="lo"):
         self.seen = []  # (port, when, from)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.socket.bind(("lo", 0))
+        if interface:
+            self.socket.bind((interface, 0))
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self):

@@ -79,9 +79,11 @@ class Run:
 
     def __enter__(self):
         self.live, self.there = Machine(), Machine("127.0.0.7")
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.8", 0))
-            self.later = unused.getsockname()
+        # Nobody else gets the port until somebody listens there.
+        self.unused = socket.socket()
+        self.unused.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.unused.bind(("127.0.0.8", 0))
+        self.later = self.unused.getsockname()
         self.text = (
             "interval 100ms\nsettle 100ms\ntimeout 1s\nnever 203.0.113.0/24\n"
             f"user alice {self.live}\nuser bob 127.0.0.8:{self.later[1]}\n"
@@ -95,6 +97,7 @@ class Run:
         self.relay.__exit__()
         self.live.close()
         self.there.close()
+        self.unused.close()
 
     def runs(self):
         return self.relay.process.poll() is None
