@@ -20,7 +20,6 @@ enum request_kind {
 	REQUEST_TURN,  /* a process must take its turn: for a line, or for a dead process's debt */
 	REQUEST_LOG,   /* write a line; it was counted and admitted already */
 	REQUEST_ALIVE, /* the network process goes round its loop */
-	REQUEST_KINDS
 };
 
 #define ACCOUNT_NONE UINT32_MAX

@@ -11,8 +11,9 @@
 
 #include "lib/source.h"
 
-/* RFC 1035, 2.3.4, as text. */
-#define HOST_NAME_MAX_TEXT 253
+/* Characters of a name in the domain name system, written without a dot at its end (RFC
+ * 1035, 2.3.4). */
+#define DNS_NAME_MAX 253
 
 struct destination {
 	struct source address; /* SOURCE_IPV4 or SOURCE_IPV6 */

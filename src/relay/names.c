@@ -267,7 +267,7 @@ static struct name *name_ask(struct names *names, struct name *name, const char 
  */
 static const char *names_ask(struct names *names, const char *text, struct asker *asker)
 {
-	char taken[HOST_NAME_MAX_TEXT + 1];
+	char taken[DNS_NAME_MAX + 1];
 	const char *wrong = name_take(text, taken);
 	struct name *name;
 

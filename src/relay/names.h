@@ -63,6 +63,6 @@ void names_reload(struct names *names);
  * Is it a name that can be looked up? Writes it as it is compared: in lower case, without a dot at
  * its end. NULL, or what is wrong: constant.
  */
-const char *name_take(const char *name, char taken[static HOST_NAME_MAX_TEXT + 1]);
+const char *name_take(const char *name, char taken[static DNS_NAME_MAX + 1]);
 
 #endif

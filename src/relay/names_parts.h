@@ -43,7 +43,7 @@ struct name {
 	struct deadline sent, end; /* of waiting, or of being known */
 	struct name *before, *next, *same_bucket;
 	struct askers askers;
-	char text[HOST_NAME_MAX_TEXT + 1];
+	char text[DNS_NAME_MAX + 1];
 	struct name_answer answer;
 };
 

@@ -32,15 +32,15 @@ static bool is_number(const char *label, size_t length)
 	return length == 0;
 }
 
-const char *name_take(const char *name, char taken[static HOST_NAME_MAX_TEXT + 1])
+const char *name_take(const char *name, char taken[static DNS_NAME_MAX + 1])
 {
-	size_t length = strnlen(name, HOST_NAME_MAX_TEXT + 2), at = 0, label = 0;
+	size_t length = strnlen(name, DNS_NAME_MAX + 2), at = 0, label = 0;
 
 	if (length > 0 && name[length - 1] == '.')
 		length--;
 	if (length == 0)
 		return "it is no name: it is empty";
-	if (length > HOST_NAME_MAX_TEXT)
+	if (length > DNS_NAME_MAX)
 		return "it is no name: a name has at most 253 characters";
 	for (; at < length; at += label + 1) {
 		label = label_take(name + at, taken + at);

@@ -166,11 +166,6 @@ uint32_t owed_users(const struct owed *owed)
 	return owed->users;
 }
 
-uint32_t owed_targets(const struct owed *owed)
-{
-	return (uint32_t)(owed->proven.count + owed->unproven.count) + owed->busy;
-}
-
 uint32_t owed_busy(const struct owed *owed)
 {
 	return owed->busy;

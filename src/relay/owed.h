@@ -129,8 +129,7 @@ unsigned owed_expire(struct owed *owed, struct instant now);
 /* ---- Numbers ---- */
 
 const struct owed_counts *owed_counts(const struct owed *owed);
-uint32_t owed_users(const struct owed *owed);   /* who are owed something */
-uint32_t owed_targets(const struct owed *owed); /* that are waiting or busy */
+uint32_t owed_users(const struct owed *owed); /* who are owed something */
 uint32_t owed_busy(const struct owed *owed);
 
 #endif

@@ -40,7 +40,6 @@ struct relay {
 	struct log log;
 	struct allowance told, failed, refused;
 	uint64_t events, logins, refusals, lost;
-	const char *waits; /* why nothing can be sent now, for the status; or NULL */
 };
 
 /* May a line of this kind be written? `*suppressed`: how many were not since the last one. */

@@ -42,7 +42,7 @@ struct resolver_start {
 /* Every other one. The name is as name_take() writes it, with zeros behind it. */
 struct resolver_question {
 	uint64_t id;
-	char name[HOST_NAME_MAX_TEXT + 3];
+	char name[DNS_NAME_MAX + 3];
 };
 
 enum resolver_wrong {

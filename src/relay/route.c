@@ -158,7 +158,7 @@ static const char *name_take(struct route_target *target, char *word)
 		return wrong_name(word);
 	if (wrong != NULL)
 		return wrong;
-	if (length > HOST_NAME_MAX_TEXT)
+	if (length > DNS_NAME_MAX)
 		return "the name is too long";
 	/* No top-level domain is a number: it is an address that is none. */
 	if (strspn(last, "0123456789") == (size_t)(word + length - last))

@@ -33,7 +33,7 @@ struct route_target {
 	uint16_t port;         /* never 0 */
 	uint8_t last;          /* ROUTE_LAST: at most so many addresses, 1 to ROUTE_LAST_MAX */
 	struct source address; /* ROUTE_ADDRESS */
-	const char *name;      /* ROUTE_NAME: at most HOST_NAME_MAX_TEXT bytes, no dot at its end */
+	const char *name;      /* ROUTE_NAME: at most DNS_NAME_MAX bytes, no dot at its end */
 };
 
 /*

@@ -59,7 +59,7 @@ static void say_told(const struct attempt *attempt, const char *reason)
 	struct allowance *allowance = reason == NULL ? &relay->told : &relay->failed;
 	const struct target *target = attempt->target != NULL ? attempt->target : attempt->name;
 	const struct destination *destination = target_destination(target);
-	char address[SOURCE_TEXT_MAX], bytes[HOST_NAME_MAX_TEXT + SOURCE_TEXT_MAX + 16];
+	char address[SOURCE_TEXT_MAX], bytes[DNS_NAME_MAX + SOURCE_TEXT_MAX + 16];
 	struct text text = TEXT_IN(bytes);
 	uint32_t suppressed;
 	unsigned others;

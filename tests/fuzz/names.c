@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the process that looks up names may say, byte for byte, and names as text. Oracles: an answer
- * that is taken is written back to the same bytes, and no address of it can be mistaken for one of
- * another kind; a name that is taken is taken again, as itself, and has nothing but what a name has;
- * an answer or name that another reading of the rules takes is taken.
+ * What the process that looks up names may say, byte for byte, and names as text. Oracles: an
+ * answer that is taken is written back to the same bytes, and no address of it can be mistaken for
+ * one of another kind; a name that is taken is taken again, as itself, and has nothing but what a
+ * name has; an answer or name that another reading of the rules takes is taken.
  *
  * Input: a byte, then a name (odd), or an answer (even), whose size the input's is.
  */
@@ -65,16 +65,16 @@ static bool is_name_byte(char c)
 /* One label after the other, from behind. */
 static bool wanted_name(const char *name)
 {
-	char bytes[HOST_NAME_MAX_TEXT + 2];
+	char bytes[DNS_NAME_MAX + 2];
 	size_t length = strlen(name);
 	const char *label;
 
-	if (length > HOST_NAME_MAX_TEXT + 1)
+	if (length > DNS_NAME_MAX + 1)
 		return false;
 	(void)strcpy(bytes, name);
 	if (length > 0 && bytes[length - 1] == '.')
 		bytes[--length] = '\0';
-	if (length == 0 || length > HOST_NAME_MAX_TEXT)
+	if (length == 0 || length > DNS_NAME_MAX)
 		return false;
 	label = strrchr(bytes, '.') != NULL ? strrchr(bytes, '.') + 1 : bytes;
 	if (strspn(label, "0123456789") == strlen(label))
@@ -83,8 +83,9 @@ static bool wanted_name(const char *name)
 		size_t end = from;
 
 		for (; bytes[end] != '\0' && bytes[end] != '.'; end++)
-			if (!is_name_byte((char)(bytes[end] >= 'A' && bytes[end] <= 'Z' ? bytes[end] + 32
-											: bytes[end])))
+			if (!is_name_byte(
+				    (char)(bytes[end] >= 'A' && bytes[end] <= 'Z' ? bytes[end] + 32
+										  : bytes[end])))
 				return false;
 		if (end == from || end - from > 63 || bytes[from] == '-' || bytes[end - 1] == '-')
 			return false;
@@ -95,13 +96,13 @@ static bool wanted_name(const char *name)
 
 static void check_name(const char *name)
 {
-	char taken[HOST_NAME_MAX_TEXT + 1], again[HOST_NAME_MAX_TEXT + 1];
+	char taken[DNS_NAME_MAX + 1], again[DNS_NAME_MAX + 1];
 	const char *wrong = name_take(name, taken);
 
 	must((wrong == NULL) == wanted_name(name));
 	if (wrong != NULL)
 		return;
-	must(strlen(taken) >= 1 && strlen(taken) <= HOST_NAME_MAX_TEXT);
+	must(strlen(taken) >= 1 && strlen(taken) <= DNS_NAME_MAX);
 	must(name_take(taken, again) == NULL && strcmp(taken, again) == 0);
 	for (const char *at = taken; *at != '\0'; at++)
 		must(is_name_byte(*at) || *at == '.');

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The relay's configuration: any text is either refused with a message that says where, or is one
- * whose every value is within its bounds, and in which the first line that is a user's is found as by
- * a search from the front. Each is read with advice and without: errors are the same.
+ * whose every value is within its bounds, and in which the first line that is a user's is found as
+ * by a search from the front. Each is read with advice and without: errors are the same.
  *
  * Input: lines that begin with "-o " are arguments of the command line; from the first other line
  * on, it is the file.
@@ -47,7 +47,8 @@ static void report(
 	attempt->reports++;
 	if (attempt->length < sizeof(attempt->said))
 		attempt->length += (size_t)snprintf(attempt->said + attempt->length,
-			sizeof(attempt->said) - attempt->length, "%s:%u: %s\n", file, line, message);
+			sizeof(attempt->said) - attempt->length, "%s:%u: %s\n", file, line,
+			message);
 }
 
 /* ---- What must hold of a whole one ---- */
@@ -85,7 +86,7 @@ static void check_target(const struct route_target *target)
 	if (target->kind == ROUTE_NAME) {
 		size_t length = strlen(target->name);
 
-		must(length >= 1 && length <= HOST_NAME_MAX_TEXT);
+		must(length >= 1 && length <= DNS_NAME_MAX);
 		must(target->name[length - 1] != '.' && target->name[0] != '.');
 		must(strpbrk(target->name, " :/[]@*") == NULL);
 	}

@@ -61,7 +61,8 @@ static void fake_answer(const struct resolver_question *question)
 	else if (strcmp(name, "count.test") == 0)
 		fake_send(question->id, RESOLVER_FINE, count, 0);
 	else
-		fake_send(question->id, RESOLVER_FINE, (unsigned)strtoul(name + 1, NULL, 10), 86400);
+		fake_send(
+			question->id, RESOLVER_FINE, (unsigned)strtoul(name + 1, NULL, 10), 86400);
 	if (strcmp(name, "stop.test") == 0)
 		fake_send(reverse, RESOLVER_FINE, 9, 86400);
 }
@@ -121,8 +122,7 @@ static int stage_open(void **state)
 	*state = stage;
 	if (stage == NULL || sd_event_new(&stage->loop) < 0)
 		return -1;
-	stage->names = names_open(
-		(struct span){ .ms = TIMEOUT_MS }, stage->loop, on_said, stage);
+	stage->names = names_open((struct span){ .ms = TIMEOUT_MS }, stage->loop, on_said, stage);
 	return stage->names == NULL ? -1 : 0;
 }
 
@@ -178,7 +178,7 @@ static void name_is_written_as_it_is_compared(void **state)
 	static const char *const bad[] = { "", ".", "..", "a..", ".a", "a..b", "-a", "a-", "a-.b",
 		"a b", "a\n", "\x01", "a\x7f", "a\xc3\xa9", "192.0.2.1", "a.1", "1", "127.1", "::1",
 		"a/b", "a:1", "*.a", "a,b" };
-	char taken[HOST_NAME_MAX_TEXT + 1], text[400];
+	char taken[DNS_NAME_MAX + 1], text[400];
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(good); i++) {
@@ -240,7 +240,8 @@ static void S7_answer_that_is_none_is_refused(void **state)
 	REFUSED(address[1].scope, 1);
 	REFUSED(address[15].bytes[15], 1);
 	told = good;
-	told.address[1] = (struct resolver_address){ 128, 0, { [10] = 0xff, [11] = 0xff, [12] = 10 } };
+	told.address[1] =
+		(struct resolver_address){ 128, 0, { [10] = 0xff, [11] = 0xff, [12] = 10 } };
 	assert_false(resolver_answer_take(&told, sizeof(told), &answer));
 	told.address[1] = (struct resolver_address){ 128, 7, { 0xfe, 0x80 } };
 	assert_true(resolver_answer_take(&told, sizeof(told), &answer));
@@ -417,7 +418,7 @@ static void S5_end_of_the_process_is_no_end(void **state)
 	run_until_told(stage, &told, 1);
 	assert_non_null(told.answer.wrong);
 	assert_int_equal(stage->said, 0); /* as it should */
-	names_reload(stage->names); /* the next one is started at once */
+	names_reload(stage->names);       /* the next one is started at once */
 	names_look_up(stage->names, "die.test", on_answer, &told);
 	run_until_told(stage, &told, 2);
 	assert_string_equal(stage->message,
