@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the process that looks up names may say, byte for byte, and names as text. Oracles: an
+ * What the resolver may say, byte for byte, and names as text. Oracles: an
  * answer that is taken is written back to the same bytes, and no address of it can be mistaken for
  * one of another kind; a name that is taken is taken again, as itself, and has nothing but what a
  * name has; an answer or name that another reading of the rules takes is taken.
