@@ -11,17 +11,18 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/text.h"
 
 #define SLOTS         64
-#define CONTROL_BYTES 64
+#define CONTROL_BYTES 128
 #define FILE_NAME     "inbox"
 
 /* One whose first byte is 0 is empty. It is emptied from the first byte on. */
 struct slot {
-	uint64_t read_at;
+	uint64_t came_at;
 	uint32_t length; /* 0: not known */
 	uint32_t kind, is_cut;
 	_Alignas(struct cmsghdr) char control[CONTROL_BYTES];
@@ -119,7 +120,7 @@ static void slot_empty(struct slot *slot, size_t length)
 	memset(slot->bytes, 0, length);
 	memset(slot->control, 0, sizeof(slot->control));
 	slot->length = 0;
-	slot->read_at = 0;
+	slot->came_at = 0;
 }
 
 /* What the kernel has said beside the bytes. */
@@ -152,7 +153,7 @@ static void slot_read(struct inbox *inbox, struct slot *slot, uint32_t *lost)
 		.bytes = slot->bytes,
 		.length = slot->length,
 		.is_cut = slot->is_cut != 0,
-		.read = { .ms = slot->read_at } };
+		.came = { .ms = slot->came_at } };
 
 	control_read(slot, &letter, lost);
 	inbox->reader(inbox->context, &letter);
@@ -172,8 +173,8 @@ void inbox_read_left(struct inbox *inbox, struct instant now)
 		for (unsigned end = INBOX_BYTES; slot->length == 0 && end > 0; end--)
 			if (slot->bytes[end - 1] != '\0')
 				slot->length = end;
-		if (slot->read_at > now.ms)
-			slot->read_at = 0;
+		if (slot->came_at > now.ms)
+			slot->came_at = 0;
 		if (slot->bytes[0] != '\0')
 			slot_read(inbox, slot, &lost);
 		slot_empty(slot, INBOX_BYTES);
@@ -188,6 +189,32 @@ void inbox_prepare(int fd, enum inbox_kind kind)
 	if (kind == INBOX_NOTICE)
 		(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
 	(void)setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof(yes));
+	(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes));
+}
+
+/* How long ago the kernel has taken a letter. Where it does not say so, and where the clock has
+ * been set back since then, that is taken for now. One that was set forward makes a letter old. */
+static struct span age(struct slot *slot, const struct timespec *now)
+{
+	struct msghdr header = { .msg_control = slot->control,
+		.msg_controllen = sizeof(slot->control) };
+
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(&header); part != NULL && part->cmsg_len != 0;
+		part = CMSG_NXTHDR(&header, part)) {
+		struct timespec then;
+		int64_t ms;
+
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_TIMESTAMPNS ||
+			part->cmsg_len != CMSG_LEN(sizeof(then)))
+			continue;
+		memcpy(&then, CMSG_DATA(part), sizeof(then));
+		ms = (int64_t)(now->tv_sec - then.tv_sec) * 1000 +
+		     (now->tv_nsec - then.tv_nsec) / 1000000;
+		return (struct span){ .ms = ms < 0                     ? 0
+					    : ms > (int64_t)UINT32_MAX ? UINT32_MAX
+								       : (uint32_t)ms };
+	}
+	return (struct span){ .ms = 0 };
 }
 
 int inbox_receive(
@@ -195,6 +222,7 @@ int inbox_receive(
 {
 	struct mmsghdr message[SLOTS];
 	struct iovec part[SLOTS];
+	struct timespec wall;
 	int count;
 
 	memset(message, 0, sizeof(message));
@@ -210,8 +238,11 @@ int inbox_receive(
 			.msg_controllen = CONTROL_BYTES };
 	}
 	count = recvmmsg(fd, message, SLOTS, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	(void)clock_gettime(CLOCK_REALTIME, &wall); /* clock_gettime(2): fails for no such clock */
 	for (int i = 0; i < count; i++) {
-		inbox->slot[i].read_at = now.ms;
+		uint64_t old = age(&inbox->slot[i], &wall).ms;
+
+		inbox->slot[i].came_at = old < now.ms ? now.ms - old : 1;
 		inbox->slot[i].is_cut = (message[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
 		inbox->slot[i].length = message[i].msg_len;
 	}

@@ -27,7 +27,7 @@ struct letter {
 	const char *bytes;
 	size_t length;
 	bool is_cut;         /* it was longer than INBOX_BYTES */
-	struct instant read; /* when it was; 0: not known, since a death came in between */
+	struct instant came; /* to the kernel; 0: not known, since a death came in between */
 	bool has_sender;     /* the kernel has named him (unix(7): SCM_CREDENTIALS) */
 	uid_t uid;
 	gid_t gid;
@@ -45,7 +45,8 @@ void inbox_close(struct inbox *inbox);
 /* Reads the letters that a death has left unread. To be called before inbox_receive(). */
 void inbox_read_left(struct inbox *inbox, struct instant now);
 
-/* Asks the kernel to name senders, and to count what it had no room for. */
+/* Asks the kernel to name senders, to say when letters came, and to count what it had no room for.
+ */
 void inbox_prepare(int fd, enum inbox_kind kind);
 
 /*

@@ -45,10 +45,10 @@ static bool may_say(struct relay *relay, const struct letter *letter, const stru
 static void note_login(struct relay *relay, const struct letter *letter, const struct event *event)
 {
 	relay->logins++;
-	/* When a login that a death left unread was read is not known: it may be older than what is
+	/* When a login that a death left unread has come is not known: it may be older than what is
 	 * owed. */
-	if (letter->read.ms != 0)
-		owed_login(relay->owed, event->user, &event->address, letter->read);
+	if (letter->came.ms != 0)
+		owed_login(relay->owed, event->user, &event->address, letter->came);
 	if (!relay_conf_never(relay->conf, &event->address))
 		store_login(relay->store, event->user, &event->address);
 }
