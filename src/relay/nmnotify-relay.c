@@ -461,7 +461,7 @@ static void reload(struct service *service)
 	say_unchanged(service, old);
 	relay_conf_free(old);
 	free(old);
-	relay_say(relay, "the configuration was read again");
+	log_relay(&relay->log, "says", "the configuration was read again", false);
 	routing_go_on(relay);
 	telling_go_on(relay->telling);
 }
