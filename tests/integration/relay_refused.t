@@ -7,11 +7,9 @@ by itself or by the next relay, unless it has said that what is owed is in memor
 nmnotify-login do of it is in refused.t."""
 
 import errno
-import mmap
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -21,10 +19,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import nmtest
-from nmtest import BUILD, LINE, diag, ok, until
+from nmtest import LINE, diag, ok, until
+from refuse_at import REFUSE_AT, Counts
 from relay import RELAY, Machine, Relay
 
-REFUSE_AT = BUILD / "tests" / "refuse_at"
 LONG = os.environ.get("LONG")
 ALWAYS = 0xFFFFFFFF
 # At once: most of the time each waits for something.
@@ -43,21 +41,6 @@ QUIET = {"newfstatat", "fstat", "fstat64", "fstatat64", "statx"}
 # What it says when what is owed, or last addresses, are in memory alone.
 IN_MEMORY = ("is lost when the relay", "and lost when the relay", "and may come again when the relay")
 USERS = ("alice", "bob", "carol", "dora")
-
-
-class Counts:
-    """What refuse_at counts, while it does: {name: (made, refused)}."""
-
-    SIZE, NUMBERS = 32, 1024
-
-    def __init__(self, path):
-        path.write_bytes(bytes(self.SIZE * self.NUMBERS))
-        with open(path, "rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-
-    def __call__(self):
-        entries = struct.iter_unpack("24sII", self._map[:])
-        return {name.rstrip(b"\0").decode(): (made, refused) for name, made, refused in entries if made}
 
 
 def cpu_seconds(pid):
