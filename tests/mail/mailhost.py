@@ -365,7 +365,7 @@ class MailHost(container.Container):
             "imap": (143, [f"a login alice {PASSWORD}", "b logout"], "a OK"),
             "pop3": (110, ["user alice", f"pass {PASSWORD}", "quit"], "+OK"),
         }[protocol]
-        with socket.create_connection((MX, port), 60, (address, 0)) as connection, connection.makefile("rw", newline="\r\n") as f:
+        with socket.create_connection((MX, port), 60, (address, 0)) as connection, connection.makefile("rw", newline="") as f:
             said.append(f.readline())
             good_ones = []
             for word in words:

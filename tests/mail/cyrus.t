@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Cyrus tells of what it delivers and who logs in: itself, by its events; or its notifyd, of what it delivers."""
+
+import signal
+import socket
+import sys
+
+sys.dont_write_bytecode = True
+import mailhost
+from mailhost import LAPTOP, PASSWORD, RELAY
+from nmtest import diag, kill, ok, until
+
+DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
+box = mailhost.MailHost("cyrus", "postfix cyrus-imapd cyrus-pop3d sasl2-bin", DEBCONF)
+
+# As Debian has it, but for services whose programs are in other packages, and without which it does not start;
+# users; and one may check mail by POP3 twice in a minute.
+SETUP = rf"""
+sed -i -E '/^\s(nntp|http)\s/d' /etc/cyrus.conf
+sed -i -E '/^(httpmodules|popminpoll):/d' /etc/imapd.conf
+printf '%s\n' 'autocreate_post: yes' 'sasl_mech_list: PLAIN LOGIN' >>/etc/imapd.conf
+for user in alice bob; do echo {PASSWORD} | saslpasswd2 -p -c -u mx.test $user; done
+usermod -aG mail postfix
+postconf -F lmtp/unix/chroot=n
+postconf mailbox_transport=lmtp:unix:/run/cyrus/socket/lmtp
+systemctl restart postfix.service cyrus-imapd.service
+"""
+# Its folder has no user's name in it.
+MAILBOX = """
+place=$(su cyrus -s /bin/sh -c '/usr/lib/cyrus/bin/mbpath user.alice') && ln -sfn ..$place /srv/alice
+"""
+EVENT = b"external\0MAIL\0\0nobody\0INBOX\x000\0From: nobody\n\0"
+# systemd asks a relay that hangs to end before it kills it.
+HANGS = "[Service]\nWatchdogSec=5s\nTimeoutAbortSec=1s\n"
+HANGING_SECONDS = 120
+START_SECONDS = 120
+
+
+def is_up():
+    """Else Postfix would defer what it cannot hand over while Cyrus starts."""
+    with socket.socket(socket.AF_UNIX) as lmtp:
+        try:
+            return lmtp.connect(f"/proc/{box.leader}/root/run/cyrus/socket/lmtp") is None
+        except OSError:
+            return False
+
+
+def wait():
+    ok(until(is_up, START_SECONDS), "Cyrus is up")
+
+
+def listen():
+    """systemd gives the socket to Cyrus after it has made it, and a restart of the relay's own does not wait for that."""
+    ok(until(lambda: box.is_active("nmnotify-relay-cyrus.socket"), START_SECONDS), "Cyrus has its socket")
+
+
+def installed():
+    box.sh(SETUP)
+    wait()
+    box.send()
+    ok(until(lambda: not box.run("bash", "-c", MAILBOX, check=False).returncode, START_SECONDS), "alice has a mailbox")
+    box.mailbox = "/srv/{user}/*."
+    global usual
+    usual = box.delay()
+
+
+def log_in():
+    for protocol in ("imap", "pop3"):
+        box.log_in(LAPTOP[1], protocol)
+
+
+def events():
+    box.type("notifysocket")
+    wait()
+    listen()
+    box.is_told("events", at=LAPTOP[0])
+
+
+def last():
+    """Checking mail tells where alice is, and so does the laptop's fetching, each time."""
+    box.configure("user alice last")
+    listen()
+    box.log_in(LAPTOP[1], "imap")
+    box.is_told("last, IMAP", at=LAPTOP[1])
+    box.is_told("last, the fetcher's", at=LAPTOP[0])
+    box.log_in(LAPTOP[2], "pop3")
+    box.is_told("last, POP3", at=LAPTOP[2])
+    box.configure("user alice 192.0.2.79")
+    listen()
+
+
+def unharmed():
+    """Not with its own queue full: see below."""
+    box.is_unharmed("events", usual, log_in)
+
+
+def hanging():
+    """Cyrus waits for room in the queue; so the watchdog is what lets it go on."""
+    box.write(f"/etc/systemd/system/{RELAY}.d/test.conf", HANGS)
+    box.sh("systemctl daemon-reload; systemctl restart nmnotify-relay.socket")
+    listen()
+    box.is_told("before it hangs")
+    for pid in box.pids(RELAY):
+        kill(pid, signal.SIGSTOP)
+    box.fill("cyrus", EVENT)
+    _, seconds = box.deliver("S3: the relay hangs, and its queue is full")
+    ok(seconds < HANGING_SECONDS, "S3: systemd ends it, and the delivery goes on")
+    diag(f"after {seconds:.1f} s")
+    log_in()
+    box.is_told("after that")
+    box.write(f"/etc/systemd/system/{RELAY}.d/test.conf", "[Service]\nWatchdogSec=0\n")
+    box.sh("systemctl daemon-reload; systemctl restart nmnotify-relay.socket")
+
+
+def notifyd():
+    box.sh("systemctl disable --now nmnotify-relay-cyrus.socket; systemctl restart nmnotify-relay.socket")
+    box.sh("sed -i -E '/^(event_|notifysocket:)/d' /etc/imapd.conf; echo 'notifysocket: /run/cyrus/socket/notify' >>/etc/imapd.conf")
+    box.type("mailnotifier")
+    wait()
+    box.is_told("notifyd", at=LAPTOP[0])
+    box.is_unharmed("notifyd", usual, log_in)
+
+
+mailhost.main(box, installed, events, last, unharmed, hanging, notifyd, releases=("trixie",))
