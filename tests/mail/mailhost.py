@@ -446,7 +446,7 @@ class MailHost(container.Container):
 
 def main(box, *parts, releases=RELEASES):
     """All of a script. Ends the process."""
-    container.require(*releases)
+    container.require(*(releases if box.is_whole else (box.release,)))
     names = [word for word in sys.argv[1:] if word in [part.__name__ for part in parts]]
     if box.is_whole and not names:
         for release in releases:

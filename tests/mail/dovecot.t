@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Dovecot tells of what it delivers, by LMTP and by its LDA behind Postfix; and of who has logged in."""
+
+import socket
+import sys
+
+sys.dont_write_bytecode = True
+import mailhost
+from mailhost import LAPTOP
+from nmtest import ok
+
+DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
+box = mailhost.MailHost("dovecot", "postfix dovecot-lmtpd dovecot-sieve lua-socket", DEBCONF)
+# Nor is the script compiled at each delivery, in vain.
+box.harm += r"|nmnotify\.svbin"
+
+# As Dovecot's own documentation has LMTP behind Postfix, and users of the system.
+LMTP = """
+auth_username_format = {name}
+service lmtp {{
+  unix_listener /var/spool/postfix/private/dovecot-lmtp {{
+    user = postfix
+    group = postfix
+    mode = 0600
+  }}
+}}
+"""
+NAME = {"2.3": "%Ln", "2.4": "%{user | username | lower}"}
+LMTP_DELIVERS = ("mailbox_command=", "mailbox_transport=lmtp:unix:private/dovecot-lmtp")
+LDA_DELIVERS = ("mailbox_transport=", "mailbox_command=/usr/lib/dovecot/dovecot-lda")
+
+
+def postfix(*settings):
+    words = " ".join(f"'{setting}'" for setting in settings)
+    box.sh(f"postconf {words}; systemctl reload postfix")
+
+
+def version():
+    """Which words of a block are of the Dovecot that is there."""
+    return box.dovecot_version()
+
+
+def lmtp():
+    box.imap("maildir")
+    box.write("/etc/dovecot/conf.d/99-test-lmtp.conf", LMTP.format(name=NAME[version()]))
+    box.sh("systemctl restart dovecot.service; systemctl start nmnotify-relay.socket")
+    postfix(*LMTP_DELIVERS)
+
+
+def without():
+    box.sh("rm -f /etc/dovecot/conf.d/99-nmnotify.conf; systemctl reload dovecot")
+
+
+def lua():
+    lmtp()
+    usual = box.delay()
+    box.type("cat >/etc/dovecot/nmnotify.lua")
+    box.type({"2.3": "lua:file=", "2.4": "lua_file ="}[version()])
+    box.is_told("LMTP, Lua", at=LAPTOP[0])
+    box.is_unharmed("LMTP, Lua", usual)
+    postfix(*LDA_DELIVERS)
+    box.is_told("LDA, Lua", at=LAPTOP[0])
+    box.is_unharmed("LDA, Lua", usual)
+    without()
+
+
+def sieve():
+    lmtp()
+    usual = box.delay()
+    box.type("cat >/etc/dovecot/nmnotify.sieve")
+    box.type({"2.3": "sieve_before", "2.4": "sieve_script nmnotify"}[version()])
+    box.is_told("LMTP, Sieve", at=LAPTOP[0])
+    box.is_unharmed("LMTP, Sieve", usual)
+    postfix(*LDA_DELIVERS)
+    box.is_told("LDA, Sieve", at=LAPTOP[0])
+    box.is_unharmed("LDA, Sieve", usual)
+
+
+def logins():
+    """By whichever of the above; here it is the last one."""
+    usual = box.delay()
+    box.configure("user alice last")
+    box.type("trust dovecot")
+    for address, protocol in ((LAPTOP[1], "imap"), (LAPTOP[2], "pop3"), (LAPTOP[1], "pop3"), (LAPTOP[2], "imap")):
+        box.log_in(address, protocol)
+        box.is_told(f"last, {protocol}", at=address)
+    box.is_told("last, where mbsync has logged in meanwhile", at=LAPTOP[0])
+    for protocol in ("imap", "pop3"):
+        box.is_unharmed(f"{protocol}", usual, lambda: box.log_in(LAPTOP[1], protocol))
+
+
+def pop3_may_come_at_once():
+    """RFC 2449 has a server say how long a client must wait between two logins: Dovecot wants no wait."""
+    with socket.create_connection(("127.0.0.1", 110), 60) as connection, connection.makefile("rw", newline="") as f:
+        f.readline()
+        f.write("CAPA\r\n")
+        f.flush()
+        capabilities = [line.split()[0] for line in iter(f.readline, ".\r\n")]
+    ok("UIDL" in capabilities and "LOGIN-DELAY" not in capabilities, "POP3: nothing keeps a told client from logging in at once")
+
+
+mailhost.main(box, lua, sieve, logins, pop3_may_come_at_once)
