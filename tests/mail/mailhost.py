@@ -70,7 +70,8 @@ RELEASES = ("trixie", "bookworm")
 PAGE = "man/nmnotify-mail.7"
 HOST, MX = "mx.test", "192.0.2.25"
 LAPTOP = ("192.0.2.79", "192.0.2.80", "192.0.2.81")
-MAILBOX = {"mbox": "/var/mail/{user}", "maildir": "/home/{user}/Maildir/new/*"}
+# Who looks into a Maildir moves what is in `new` to `cur`.
+MAILBOX = {"mbox": "/var/mail/{user}", "maildir": "/home/{user}/Maildir/[nc][eu][wr]/*"}
 PASSWORD = "secret"
 RELAY = "nmnotify-relay.service"
 SOCKETS = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-relay-cyrus.socket")
@@ -290,9 +291,17 @@ class MailHost(container.Container):
         """Whole when the server has said 250, and when that was."""
         name = f"<{secrets.token_hex(8)}@sender.test>"
         text = f"From: bob@{HOST}\r\nTo: {to}@{HOST}\r\nSubject: test\r\nMessage-ID: {name}\r\n\r\nHello.\r\n"
-        with smtplib.SMTP("127.0.0.1", 25, "sender.test", timeout=60) as server:
+        # A server that is about to start is asked again, as any sender does it.
+        with until(self._server, ARRIVAL_SECONDS) as server:
             server.sendmail(f"bob@{HOST}", [f"{to}@{HOST}"], text)
             return name, time.time()
+
+    @staticmethod
+    def _server():
+        try:
+            return smtplib.SMTP("127.0.0.1", 25, "sender.test", timeout=60)
+        except ConnectionRefusedError:
+            return None
 
     def _has(self, pattern, text):
         for path in self.root.glob(pattern.lstrip("/")):

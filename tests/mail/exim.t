@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Exim tells of what it delivers: to mailboxes, to Maildirs, and by a program."""
+
+import sys
+
+sys.dont_write_bytecode = True
+import mailhost
+from mailhost import LAPTOP
+from nmtest import equal, ok
+
+DEBCONF = """
+exim4-config exim4/dc_eximconfig_configtype select internet site; mail is sent and received directly using SMTP
+exim4-config exim4/dc_other_hostnames string mx.test
+exim4-config exim4/dc_postmaster string root
+exim4-config exim4/mailname string mx.test
+""".strip()
+box = mailhost.MailHost("exim", "exim4-daemon-light", DEBCONF)
+box.queue = "exim4 -bp"
+
+
+def mailbox():
+    box.imap("mbox")
+    usual = box.delay()
+    box.type("enable nmnotify-relay-biff.socket")
+    box.type("notify_comsat")
+    box.is_told("comsat, mbox", at=LAPTOP[0])
+    box.is_unharmed("comsat, mbox", usual)
+
+
+def maildir():
+    box.sh("sed -i 's/^dc_localdelivery=.*/dc_localdelivery=maildir_home/' /etc/exim4/update-exim4.conf.conf")
+    box.sh("systemctl reload exim4")
+    box.imap("maildir")
+    usual = box.delay()
+    box.is_told("comsat, Maildir", at=LAPTOP[0])
+    box.is_unharmed("comsat, Maildir", usual)
+    box.sh("systemctl disable --now nmnotify-relay-biff.socket; systemctl restart nmnotify-relay.socket")
+
+
+def program():
+    usual = box.delay()
+    box.type("unseen")
+    box.is_told("unseen router", at=LAPTOP[0])
+    box.is_unharmed("unseen router", usual)
+
+
+def nothing_is_logged():
+    said = box.sh(r"grep -E ' (==|\*\*) ' /var/log/exim4/mainlog; cat /var/log/exim4/paniclog 2>/dev/null; :")
+    equal(said, "", "S3: Exim's own log has no deferral, failure or panic")
+    ok("=> alice" in box.sh("cat /var/log/exim4/mainlog"), "... and has its deliveries")
+
+
+mailhost.main(box, mailbox, maildir, program, nothing_is_logged)
