@@ -14,21 +14,7 @@
 #define JOURNAL_NAME "logins"
 
 /* Of another version: begun afresh. */
-static const char magic[16] = "nmnotify logins1";
-
-/* The kernel's, another one after each start of the machine. Where it cannot be read (ProcSubset=
- * of systemd.exec(5)) the machine counts as having gone down. */
-static void boot_read(char boot[BOOT_ID_SIZE])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-
-	memset(boot, 0, BOOT_ID_SIZE);
-	if (fd < 0)
-		return;
-	if (read(fd, boot, BOOT_ID_SIZE - 1) < 0)
-		boot[0] = '\0';
-	(void)close(fd);
-}
+static const char magic[16] = "nmnotify logins2";
 
 /* Bound to no secret: it is against accidents. */
 static uint64_t check_of(const struct login *login)
@@ -40,26 +26,21 @@ static uint64_t check_of(const struct login *login)
 	return siphash(key, bytes, offsetof(struct login, user) - sizeof(login->check) + length);
 }
 
-static void begin(struct journal_file *file)
-{
-	atomic_store(&file->count, 0);
-	atomic_store(&file->synced, 0);
-	memcpy(file->magic, magic, sizeof(magic));
-}
-
-static void read_header(struct journal *journal)
+/* It is on the disk before the first commit is: if there is none after a start of the machine, then
+ * there was none. */
+static void begin_if_new(struct journal *journal)
 {
 	struct journal_file *file = journal->file;
-	char boot[BOOT_ID_SIZE];
 
-	boot_read(boot);
-	if (memcmp(file->magic, magic, sizeof(magic)) != 0 ||
-		atomic_load(&file->count) > JOURNAL_LOGINS)
-		begin(file);
-	else
-		journal->machine_ran =
-			boot[0] != '\0' && memcmp(file->boot, boot, BOOT_ID_SIZE) == 0;
-	memcpy(file->boot, boot, BOOT_ID_SIZE);
+	if (memcmp(file->magic, magic, sizeof(magic)) == 0 &&
+		atomic_load(&file->end) - atomic_load(&file->begin) <= JOURNAL_LOGINS)
+		return;
+	journal->is_new = true;
+	atomic_store(&file->begin, 0);
+	atomic_store(&file->end, 0);
+	atomic_store(&file->synced, 0);
+	memcpy(file->magic, magic, sizeof(magic));
+	(void)fdatasync(journal->fd);
 }
 
 static const char *map(struct journal *journal)
@@ -91,7 +72,7 @@ const char *journal_open(struct journal *journal, int directory)
 		return strerror(errno);
 	wrong = map(journal);
 	if (wrong == NULL)
-		read_header(journal);
+		begin_if_new(journal);
 	else
 		journal_close(journal);
 	return wrong;
@@ -108,11 +89,11 @@ void journal_close(struct journal *journal)
 bool journal_add(
 	struct journal *journal, const char *user, const struct source *address, uint64_t seconds)
 {
-	uint32_t count = journal_count(journal);
-	struct login *login = &journal->file->login[count];
+	uint64_t end = journal_end(journal);
+	struct login *login = &journal->file->login[end % JOURNAL_LOGINS];
 	size_t length = strlen(user);
 
-	if (count == JOURNAL_LOGINS || length == 0 || length > USER_NAME_MAX)
+	if (journal_is_full(journal) || length == 0 || length > USER_NAME_MAX)
 		return false;
 	memset(login, 0, offsetof(struct login, user));
 	login->seconds = seconds;
@@ -121,19 +102,29 @@ bool journal_add(
 	memcpy(login->address.address, address->address, sizeof(address->address));
 	memcpy(login->user, user, length + 1);
 	login->check = check_of(login);
-	/* Pairs with journal_count() of the process after us: what it counts is whole. */
-	atomic_store_explicit(&journal->file->count, count + 1, memory_order_release);
+	/* Pairs with journal_end() of the process after us: what is before it is whole. */
+	atomic_store_explicit(&journal->file->end, end + 1, memory_order_release);
 	return true;
 }
 
-uint32_t journal_count(const struct journal *journal)
+uint64_t journal_begin(const struct journal *journal)
 {
-	return (uint32_t)atomic_load_explicit(&journal->file->count, memory_order_acquire);
+	return atomic_load(&journal->file->begin);
 }
 
-const struct login *journal_at(const struct journal *journal, uint32_t number)
+uint64_t journal_end(const struct journal *journal)
 {
-	const struct login *login = &journal->file->login[number];
+	return atomic_load_explicit(&journal->file->end, memory_order_acquire);
+}
+
+bool journal_is_full(const struct journal *journal)
+{
+	return journal_end(journal) - journal_begin(journal) == JOURNAL_LOGINS;
+}
+
+const struct login *journal_at(const struct journal *journal, uint64_t number)
+{
+	const struct login *login = &journal->file->login[number % JOURNAL_LOGINS];
 
 	if (login->user[sizeof(login->user) - 1] != '\0' || login->user[0] == '\0' ||
 		(login->address.kind != SOURCE_IPV4 && login->address.kind != SOURCE_IPV6) ||
@@ -142,14 +133,11 @@ const struct login *journal_at(const struct journal *journal, uint32_t number)
 	return login;
 }
 
-void journal_empty(struct journal *journal)
-{
-	atomic_store(&journal->file->count, 0);
-}
-
-void journal_synced(struct journal *journal, uint64_t transaction, bool waits)
+/* In this order: a login that is put in once more does no harm. */
+void journal_synced(struct journal *journal, uint64_t transaction, uint64_t begin, bool waits)
 {
 	atomic_store(&journal->file->synced, transaction);
+	atomic_store(&journal->file->begin, begin);
 	if (waits)
 		(void)fdatasync(journal->fd);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The store's journal: the logins since the database was last committed, in a mapped file. What was
- * added outlives the process, killed at whatever instruction: the kernel has it. Only one process
- * at a time has the journal open, and with it the database.
+ * The store's journal: the logins that the database may not have on the disk, in a mapped file. Only
+ * one process at a time has the journal open, and with it the database.
+ *
+ * It is there because a commit writes several pages, and the next one has to wait until they are on
+ * the disk: so there cannot be one for each login. What is added here is copied once, and outlives
+ * the process, killed at whatever instruction: the kernel has it.
  *
  * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
@@ -16,10 +19,8 @@
 #include "lib/destination.h"
 #include "relay/store.h"
 
-/* 2.3 MiB. As many fit between two commits of which each waits for the disk. */
-#define JOURNAL_LOGINS 8192
-
-#define BOOT_ID_SIZE   40
+/* 4.6 MiB. Half of them are there for what is committed and on its way to the disk. */
+#define JOURNAL_LOGINS 16384
 
 struct login {
 	uint64_t check; /* of the rest; a machine that went down may have written a part */
@@ -28,18 +29,19 @@ struct login {
 	char user[USER_NAME_MAX + 2]; /* zeros to its end */
 };
 
+/* A ring: login number n is at n % JOURNAL_LOGINS. */
 struct journal_file {
 	char magic[16];
-	char boot[BOOT_ID_SIZE]; /* while the machine ran since then, nothing is missing */
 	_Atomic uint64_t synced; /* transactions of the database up to this are on the disk */
-	_Atomic uint64_t count;  /* of the logins that are whole */
+	_Atomic uint64_t begin;  /* the first that those do not have */
+	_Atomic uint64_t end;    /* behind the last that is whole */
 	struct login login[JOURNAL_LOGINS];
 };
 
 struct journal {
 	struct journal_file *file;
 	int fd;
-	bool machine_ran; /* since the journal was last open */
+	bool is_new; /* it knows nothing of the database that is there */
 };
 
 /* Opens or creates it. NULL, or what is wrong: constant or of strerror(3). */
@@ -50,16 +52,15 @@ void journal_close(struct journal *journal);
 bool journal_add(
 	struct journal *journal, const char *user, const struct source *address, uint64_t seconds);
 
-uint32_t journal_count(const struct journal *journal);
+uint64_t journal_begin(const struct journal *journal);
+uint64_t journal_end(const struct journal *journal);
+bool journal_is_full(const struct journal *journal);
 
 /* NULL: it was not written whole. */
-const struct login *journal_at(const struct journal *journal, uint32_t number);
+const struct login *journal_at(const struct journal *journal, uint64_t number);
 
-/* The database has them all. */
-void journal_empty(struct journal *journal);
-
-/* Transactions up to this are on the disk. If it is less than before, it has to be there itself
- * before the next commit: `waits`. */
-void journal_synced(struct journal *journal, uint64_t transaction, bool waits);
+/* Transactions up to this are on the disk, and have the logins before `begin`. If it is less than
+ * before, it has to be there itself before the next commit: `waits`. */
+void journal_synced(struct journal *journal, uint64_t transaction, uint64_t begin, bool waits);
 
 #endif

@@ -3,13 +3,14 @@
  * In the relay's process: the store lmdb:DIRECTORY. A login is noted in the journal, and put into
  * LMDB's open transaction, where look-ups see it. The transaction is committed every few seconds:
  *
- * - The process is killed: the journal has what was not committed, and the next one puts it in
- *   again. The kernel has what was committed.
- * - The machine goes down: a commit does not wait for the disk (MDB_NOSYNC), so its pages may be
- *   written in any order, and LMDB alone could find a transaction of which a part is missing. But
+ * - A commit does not wait for the disk (MDB_NOSYNC), so its pages may be written in any order, and
+ *   LMDB alone could find a transaction of which a part is missing when the machine went down. But
  *   no other is committed before the kernel says that it is on the disk (store_sync.h), and each
- *   leaves the one before whole. So after a start of the machine the last one is taken back unless
- *   it is known to have been written: seconds of logins are lost, never the file.
+ *   leaves the one before whole.
+ * - So whoever comes next, after a kill, a machine that went down or a disk that failed, takes the
+ *   last one back unless it is known to be on the disk, and puts in again what the journal has
+ *   since the one before. The kernel may not have written all of the journal when the machine went
+ *   down: then seconds of logins are lost, never the file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +60,8 @@ struct lmdb {
 	struct users users;
 	bool is_writable;
 	struct sync sync;
-	uint64_t committed; /* what `sync` is about */
+	uint64_t committed;        /* what `sync` is about */
+	uint64_t committed_logins; /* those of the journal before this are in it */
 	sd_event_source *timer;
 	bool is_timed;
 	uint64_t retry_us;
@@ -103,7 +105,7 @@ static int users_begin(struct lmdb *lmdb, uint64_t *transaction)
 	return users_open(&lmdb->users, lmdb->path, lmdb->map_size, transaction);
 }
 
-/* The machine went down before the last commit was on the disk. */
+/* The last commit may not be on the disk, or only in part. The journal has what it has. */
 static int take_back(struct lmdb *lmdb, uint64_t *transaction)
 {
 	size_t page_size = users_page_size(&lmdb->users);
@@ -117,7 +119,6 @@ static int take_back(struct lmdb *lmdb, uint64_t *transaction)
 	/* LMDB has another way with its pages than we know. */
 	if (error == 0 && *transaction >= last)
 		return MDB_CORRUPTED;
-	store_say(lmdb->store, "the machine went down: the last seconds of logins are lost");
 	return error;
 }
 
@@ -127,15 +128,15 @@ static int settle(struct lmdb *lmdb, uint64_t transaction)
 	uint64_t on_disk = atomic_load(&lmdb->journal.file->synced);
 	int error = 0;
 
-	if (transaction > on_disk && !lmdb->journal.machine_ran)
+	if (transaction > on_disk && !lmdb->journal.is_new)
 		error = take_back(lmdb, &transaction);
-	/* From here on it is this start of the machine that counts. */
-	lmdb->journal.machine_ran = true;
+	lmdb->journal.is_new = false;
 	if (error != 0 || transaction == on_disk)
 		return error;
 	if (fdatasync(users_fd(&lmdb->users)) != 0)
 		return errno;
-	journal_synced(&lmdb->journal, transaction, transaction < on_disk);
+	journal_synced(
+		&lmdb->journal, transaction, journal_begin(&lmdb->journal), transaction < on_disk);
 	return 0;
 }
 
@@ -155,10 +156,10 @@ static int put(struct lmdb *lmdb, const char *user, const struct source *address
 /* What is in the journal, into the open transaction. */
 static int replay(struct lmdb *lmdb)
 {
-	uint32_t count = journal_count(&lmdb->journal);
+	uint64_t end = journal_end(&lmdb->journal);
 	int error = 0;
 
-	for (uint32_t i = 0; i < count && error == 0; i++) {
+	for (uint64_t i = journal_begin(&lmdb->journal); i != end && error == 0; i++) {
 		const struct login *login = journal_at(&lmdb->journal, i);
 		bool is_written;
 
@@ -174,7 +175,7 @@ static void synced(void *context, int error)
 	struct lmdb *lmdb = context;
 
 	if (error == 0)
-		journal_synced(&lmdb->journal, lmdb->committed, false);
+		journal_synced(&lmdb->journal, lmdb->committed, lmdb->committed_logins, false);
 	else
 		away(lmdb, strerror(error));
 }
@@ -188,11 +189,12 @@ static int commit(struct lmdb *lmdb)
 	error = users_commit(&lmdb->users, &transaction);
 	if (error != 0)
 		return error;
-	journal_empty(&lmdb->journal);
-	if (transaction == atomic_load(&lmdb->journal.file->synced))
-		return 0;
 	lmdb->committed = transaction;
-	sync_begin(&lmdb->sync, users_fd(&lmdb->users));
+	lmdb->committed_logins = journal_end(&lmdb->journal);
+	if (transaction == atomic_load(&lmdb->journal.file->synced))
+		synced(lmdb, 0); /* there was nothing */
+	else
+		sync_begin(&lmdb->sync, users_fd(&lmdb->users));
 	return 0;
 }
 
@@ -216,7 +218,7 @@ static void put_aside(struct lmdb *lmdb, int error)
 
 	if (renameat(directory, USERS_NAME, directory, USERS_DAMAGED) != 0)
 		(void)unlinkat(directory, USERS_NAME, 0);
-	journal_synced(&lmdb->journal, 0, true);
+	journal_synced(&lmdb->journal, 0, journal_begin(&lmdb->journal), true);
 	store_say(lmdb->store, "begins afresh, what was there is %s/%s now: %s", lmdb->path,
 		USERS_DAMAGED, users_error(error));
 }
@@ -230,7 +232,7 @@ static void read_only(struct lmdb *lmdb, int error)
 	users_close(&lmdb->users);
 	if (users_begin(lmdb, &transaction) != 0 || users_check(&lmdb->users) != 0)
 		users_close(&lmdb->users);
-	for (uint32_t i = 0; i < journal_count(&lmdb->journal); i++) {
+	for (uint64_t i = journal_begin(&lmdb->journal); i != journal_end(&lmdb->journal); i++) {
 		const struct login *login = journal_at(&lmdb->journal, i);
 
 		if (login != NULL)
@@ -281,12 +283,17 @@ static void failed(struct lmdb *lmdb, int error)
 
 /* ---- While it is there ---- */
 
+static uint64_t logins_since_commit(const struct lmdb *lmdb)
+{
+	return journal_end(&lmdb->journal) - lmdb->committed_logins;
+}
+
 static void commit_now(struct lmdb *lmdb)
 {
-	unsigned most = SWEEP_PER_COMMIT + SWEEP_PER_LOGIN * journal_count(&lmdb->journal);
+	uint64_t most = SWEEP_PER_COMMIT + SWEEP_PER_LOGIN * logins_since_commit(lmdb);
 	int error;
 
-	error = users_sweep(&lmdb->users, most < SWEEP_MOST ? most : SWEEP_MOST);
+	error = users_sweep(&lmdb->users, most < SWEEP_MOST ? (unsigned)most : SWEEP_MOST);
 	if (error == 0)
 		error = commit(lmdb);
 	if (error != 0)
@@ -309,17 +316,20 @@ static int timer_over(sd_event_source *source, uint64_t us, void *context)
 	return 0;
 }
 
+/* The disk is slower than the logins: only then is it waited for. */
+static void wait_if_full(struct lmdb *lmdb)
+{
+	if (lmdb->is_writable && journal_is_full(&lmdb->journal))
+		sync_finish(&lmdb->sync);
+}
+
 static void make_room(struct lmdb *lmdb)
 {
-	uint32_t count = journal_count(&lmdb->journal);
-
-	if (count < COMMIT_LOGINS)
-		return;
-	/* The disk is slower than the logins: only now is it waited for. */
-	if (count == JOURNAL_LOGINS)
-		sync_finish(&lmdb->sync);
-	if (lmdb->is_writable && !lmdb->sync.is_running)
+	wait_if_full(lmdb);
+	if (lmdb->is_writable && !lmdb->sync.is_running &&
+		logins_since_commit(lmdb) >= COMMIT_LOGINS)
 		commit_now(lmdb);
+	wait_if_full(lmdb);
 }
 
 static bool lmdb_login(void *backend, const struct ask *ask, const char *user,
