@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The store's journal: the logins that the database may not have on the disk, in a mapped file. Only
- * one process at a time has the journal open, and with it the database.
+ * The store's journal: the logins that the database may not have on the disk, in a mapped file.
+ * Only one process at a time has the journal open, and with it the database.
  *
  * It is there because a commit writes several pages, and the next one has to wait until they are on
  * the disk: so there cannot be one for each login. What is added here is copied once, and outlives

@@ -3,6 +3,9 @@
  * Has the kernel bring a file to the disk, without waiting for it (Linux AIO, IOCB_CMD_FDSYNC,
  * since 4.18). Where that cannot be had, it waits, in fdatasync(2).
  *
+ * It is there because a disk can take seconds, and notices of mail would wait for it. Nothing else
+ * does it without one more thread, which relay.policy does not allow, or process.
+ *
  * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
 #ifndef NMNOTIFY_STORE_SYNC_H
