@@ -279,10 +279,12 @@ static void raise_limit(struct service *service)
 	}
 }
 
+/* A beginning may have been almost a millisecond later than its instant says: so much is added to
+ * what has to lie between two. */
 static struct owed_bounds bounds_of(const struct relay_conf *conf)
 {
 	return (struct owed_bounds){ .settle = conf->settle,
-		.interval = conf->interval,
+		.interval = { .ms = conf->interval.ms + 1 },
 		.keep = conf->keep,
 		.users = conf->users,
 		.connections = conf->most };

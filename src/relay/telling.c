@@ -140,7 +140,8 @@ static void release(const struct attempt *attempt)
 	struct relay *relay = attempt->telling->relay;
 	struct instant until = instant_add(attempt->began, relay->conf->interval),
 		       now = instant_now();
-	struct span left = { .ms = until.ms > now.ms ? (uint32_t)(until.ms - now.ms) : 0 };
+	/* A beginning may have been almost a millisecond later than its instant says. */
+	struct span left = { .ms = until.ms >= now.ms ? (uint32_t)(until.ms - now.ms) + 1 : 0 };
 
 	if (store_is_shared(relay->store))
 		store_release(relay->store, target_destination(attempt->target), left);
