@@ -83,6 +83,7 @@ def logins():
     box.configure("user alice last")
     box.type("trust dovecot")
     for address, protocol in ((LAPTOP[1], "imap"), (LAPTOP[2], "pop3"), (LAPTOP[1], "pop3"), (LAPTOP[2], "imap")):
+        box.quiet()
         box.log_in(address, protocol)
         box.is_told(f"last, {protocol}", at=address)
     box.is_told("last, where mbsync has logged in meanwhile", at=LAPTOP[0])

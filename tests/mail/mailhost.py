@@ -32,6 +32,7 @@ fetches alice's mail from mx.test.
                                         alone: a glob, with {user} in it
     box.send(to="alice")                a message by SMTP: (its Message-ID, the time of the 250)
     box.delay()                         seconds of the slowest of three deliveries, from 250 to an empty queue
+    box.quiet()                         when the laptop fetches no more
     box.log_in(address, "imap")         alice checks mail from there ("imap" or "pop3")
     box.is_told(name, at=address)       ... and the line went to that address of the laptop's
     box.is_unharmed(name, usual, also)  by whichever sockets of the relay are enabled; also() is something else that
@@ -341,9 +342,12 @@ class MailHost(container.Container):
     def fetched(self, message):
         return any(self._has(f"/home/laptop/Mail/INBOX/{folder}/*", message) for folder in ("new", "cur"))
 
-    def is_told(self, name, to="alice", at=None):
-        # What was told before is over.
+    def quiet(self):
+        """What was told before is over."""
         until(lambda: not self.sh("pgrep -u laptop mbsync", check=False), ARRIVAL_SECONDS)
+
+    def is_told(self, name, to="alice", at=None):
+        self.quiet()
         before, after = len(self._starts()), time.time()
         message, accepted = self.send(to)
         there = until(lambda: self._starts()[before:] and self.fetched(message), ARRIVAL_SECONDS)

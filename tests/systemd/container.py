@@ -497,7 +497,9 @@ class Container:
 def run_parts(script, names, at_once=True):
     """Runs a test once for each name, its first argument, at the same time or in turn; the results are one's
     own."""
-    start = lambda name: subprocess.Popen([script, name], stdout=subprocess.PIPE, text=True)
+    # They end with this one, and clean up.
+    alive = ("setpriv", "--pdeathsig", "TERM", "--")
+    start = lambda name: subprocess.Popen([*alive, script, name], stdout=subprocess.PIPE, text=True)
     tests = [(name, start(name)) for name in names] if at_once else ((name, start(name)) for name in names)
     for name, test in tests:
         output = test.communicate()[0]
