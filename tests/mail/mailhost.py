@@ -231,6 +231,11 @@ class MailHost(container.Container):
     def below(self):
         return [_layer(self.system, self.release) / "root", *super().below()]
 
+    def install(self):
+        super().install()
+        # Postfix takes none that has two names, as all have in a tree that was copied by hard links.
+        self.write("/etc/mailname", f"{HOST}\n")
+
     # -- Before the first part --
 
     def prepare(self):
