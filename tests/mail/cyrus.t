@@ -115,7 +115,8 @@ def hanging():
 
 def notifyd():
     box.sh("systemctl disable --now nmnotify-relay-cyrus.socket; systemctl restart nmnotify-relay.socket")
-    box.sh("sed -i -E '/^(event_|notifysocket:)/d' /etc/imapd.conf; echo 'notifysocket: /run/cyrus/socket/notify' >>/etc/imapd.conf")
+    box.sh("sed -i -E '/^(event_|notifysocket:)/d' /etc/imapd.conf")
+    box.sh("echo 'notifysocket: /run/cyrus/socket/notify' >>/etc/imapd.conf")
     box.type("mailnotifier")
     wait()
     box.is_told("notifyd", at=LAPTOP[0])

@@ -246,6 +246,9 @@ class MailHost(container.Container):
         self.write("/etc/systemd/system/nmnotifyd.service.d/laptop.conf", f"[Service]\nUser=laptop\n{apart}")
         # A test stops it for longer.
         self.write(f"/etc/systemd/system/{RELAY}.d/test.conf", "[Service]\nWatchdogSec=0\n")
+        # ... and starts these more often than five times in ten seconds.
+        for unit in SOCKETS:
+            self.write(f"/etc/systemd/system/{unit}.d/test.conf", "[Unit]\nStartLimitIntervalSec=0\n")
         self.write("/etc/laptop.mbsyncrc", _MBSYNCRC)
         self.sh(_MACHINE)
         self.configure("user alice 192.0.2.79")
