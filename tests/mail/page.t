@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Each block of nmnotify-mail(7) is one that a test beside this file takes from there, and tries."""
+"""Each block of nmnotify-mail(7) is one that a test beside this file takes from there, and tries; and what a test
+asks for is in one block alone."""
 
 import ast
 import sys
@@ -23,6 +24,9 @@ def asked(test):
 
 
 known = {text for test in Path(__file__).resolve().parent.glob("*.t") for text in asked(test)}
-for block in Documents((PAGE,)).blocks[PAGE]:
+page = Documents((PAGE,))
+for text in sorted(known):
+    ok(len(page.find(PAGE, text)) == 1, f"{PAGE}: one block has: {text}", tell=False)
+for block in page.blocks[PAGE]:
     ok(any(text in block for text in known), f"{PAGE}: it is tried: {block.splitlines()[0].strip()}", tell=False)
 done()

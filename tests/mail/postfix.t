@@ -109,7 +109,7 @@ def forward():
     box.imap("maildir")
     postfix("mailbox_command=", "home_mailbox=Maildir/")
     usual = box.delay()
-    box.type(".forward")
+    box.type("alice, \"|")
     box.is_told(".forward", at=LAPTOP[0])
     box.is_unharmed(".forward", usual)
     box.sh("rm ~alice/.forward")
