@@ -36,7 +36,8 @@ HARDEN := -fstack-protector-strong -fPIE $(if $(filter -O0,$(OPTIMISE)),,-D_FORT
 PLACES := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(BUILD)=build -ffile-prefix-map=$(abspath $(BUILD))=build
 # c-ares 1.18 has not yet what takes the place of what 1.34 calls deprecated.
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"' \
-	-DRELAY_CONF_FILE='"$(SYSCONFDIR)/nmnotify-relay.conf"' -DCARES_NO_DEPRECATED -Isrc
+	-DRELAY_CONF_FILE='"$(SYSCONFDIR)/nmnotify-relay.conf"' -DLOGS_CONF_FILE='"$(SYSCONFDIR)/nmnotify-relay-logs.conf"' \
+	-DCARES_NO_DEPRECATED -Isrc
 # Size, not time: with musl, stripped, the handler has 99 KB; without a section for each function and variable
 # 103, with unwind tables 107, with -O2 111. All of them together are not 3 % of any start.
 COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(PLACES) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
@@ -69,20 +70,21 @@ CORE := $(filter-out lib/service,$(call sources,lib policy state conf run)) poli
 HANDLER := $(call sources,handler) $(CORE)
 DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
 RELAY_SOURCES := $(call sources,relay lib policy) sender/notice policies relay-policies
+LOGS_SOURCES := $(call sources,logs lib policy) sender/notice logs-policies
 HANDLER_OBJECTS := $(HANDLER:%=$(BUILD)/handler/%.o)
 DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
 # What its programs share; each is a file of its own besides.
 SENDER := $(filter-out sender/nmnotify-%,$(call sources,sender)) $(filter-out lib/service,$(call sources,lib policy)) send-policies
 SENDER_OBJECTS := $(SENDER:%=$(BUILD)/handler/%.o)
 # What policy_find() finds, and what programs keep beside that.
-POLICY_TABLES := policies network-policies send-policies relay-policies
+POLICY_TABLES := policies network-policies send-policies relay-policies logs-policies
 
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@mkdir -p $(dir $(2)) && printf '  %-7s %s\n' '$(1)' '$(2)')
 
 LISTENER_PROGRAMS := nmnotify nmnotifyd
 STATIC_SENDERS := nmnotify-send nmnotify-login
-SENDER_PROGRAMS := $(STATIC_SENDERS) $(if $(filter no,$(RELAY)),,nmnotify-relay)
+SENDER_PROGRAMS := $(STATIC_SENDERS) $(if $(filter no,$(RELAY)),,nmnotify-relay nmnotify-relay-logs)
 PROGRAMS := $(LISTENER_PROGRAMS) $(SENDER_PROGRAMS)
 
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -114,12 +116,17 @@ $(BUILD)/nmnotify-relay: $(RELAY_SOURCES:%=$(BUILD)/daemon/%.o)
 	$(call say,LINK,$@)
 	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ $(RELAY_END)
 
+$(BUILD)/nmnotify-relay-logs: $(LOGS_SOURCES:%=$(BUILD)/daemon/%.o)
+	$(call say,LINK,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ -lsystemd
+
 # Compiled on the machine that builds, for the machine that will run it. What the network process keeps is
 # not one that a configuration could name.
 $(BUILD)/policies.c: POLICIES = mail local none
 $(BUILD)/network-policies.c: POLICIES = network
 $(BUILD)/send-policies.c: POLICIES = send mail
 $(BUILD)/relay-policies.c: POLICIES = resolver relay
+$(BUILD)/logs-policies.c: POLICIES = logs
 $(POLICY_TABLES:%=$(BUILD)/%.c): $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
 	$(call say,POLICY,$@)
 	$(Q)$(BUILD)/policy-compile $(TARGET) $(POLICIES:%=src/policy/%.policy) > $@.new && mv $@.new $@
@@ -162,8 +169,8 @@ install-listener: $(LISTENER_PROGRAMS:%=$(BUILD)/%)
 install-sender: $(SENDER_PROGRAMS:%=$(BUILD)/%)
 	$(foreach place,$(SENDER_PLACES),$(call install_program,$(place)))
 	$(foreach text,$(SENDER_TEXTS),$(call install_text,$(text)))
-	$(Q)$(if $(HAS_RELAY),[ -e $(DESTDIR)$(SYSCONFDIR)/nmnotify-relay.conf ] || \
-		$(INSTALL) -D -m 644 units/nmnotify-relay.conf $(DESTDIR)$(SYSCONFDIR)/nmnotify-relay.conf)
+	$(Q)$(foreach name,$(HAS_RELAY:%=nmnotify-relay.conf nmnotify-relay-logs.conf),[ -e $(DESTDIR)$(SYSCONFDIR)/$(name) ] || \
+		$(INSTALL) -D -m 644 units/$(name) $(DESTDIR)$(SYSCONFDIR)/$(name);)
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(LISTENER_PLACES) $(SENDER_PLACES)) $(foreach text,$(LISTENER_TEXTS) $(SENDER_TEXTS),$(call to,$(text)))

@@ -20,11 +20,15 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 # The relay's have the names of its files. Its objects are an archive of their own, for its libraries.
 RELAY_TESTED := $(filter-out %/nmnotify-relay,$(call sources,relay))
 RELAY_TESTS := $(filter $(RELAY_TESTED:relay/%=$(BUILD)/tests/unit/%),$(UNIT_TESTS))
+# Likewise what reads the journal, but for the reading itself.
+LOGS_TESTED := logs/logins logs/pattern
+LOGS_TESTS := $(LOGS_TESTED:logs/%=$(BUILD)/tests/unit/%)
 ifeq ($(RELAY),no)
-UNIT_TESTS := $(filter-out $(RELAY_TESTS),$(UNIT_TESTS))
+UNIT_TESTS := $(filter-out $(RELAY_TESTS) $(LOGS_TESTS),$(UNIT_TESTS))
 endif
 RELAY_HELPERS := $(addprefix $(BUILD)/tests/,names names_taken relay_taken store)
-HELPERS := $(filter-out $(if $(filter no,$(RELAY)),$(RELAY_HELPERS)), \
+LOGS_HELPERS := $(BUILD)/tests/logs_taken
+HELPERS := $(filter-out $(if $(filter no,$(RELAY)),$(RELAY_HELPERS) $(LOGS_HELPERS)), \
 		$(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c))) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
 	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
@@ -79,6 +83,9 @@ $(RELAY_TESTS): TEST_ARCHIVES = $(BUILD)/host/relay.a
 $(RELAY_TESTS): TEST_LIBRARIES = $(RELAY_END)
 $(RELAY_TESTS): $(BUILD)/host/relay.a
 
+$(LOGS_TESTS): TEST_ARCHIVES = $(BUILD)/host/logs.a
+$(LOGS_TESTS): $(BUILD)/host/logs.a
+
 $(BUILD)/tests/%: tests/integration/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
 	$(Q)$(HOSTCC) -std=c11 -O1 -g $(WARNINGS) -o $@ $< $(HELPER_FLAGS)
@@ -95,6 +102,11 @@ $(BUILD)/tests/taken_over: tests/integration/taken_over.c $(BUILD)/nmnotifyd
 $(RELAY_HELPERS): $(BUILD)/tests/%: tests/integration/%.c $(BUILD)/host/relay.a $(BUILD)/host/core.a | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
 	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/relay.a $(BUILD)/host/core.a $(LDFLAGS) $(RELAY_END)
+
+LOGS_REST := $(patsubst %,$(BUILD)/host/%.o,logs/journal logs/logs_confine logs-policies)
+$(LOGS_HELPERS): $(BUILD)/tests/%: tests/integration/%.c $(LOGS_REST) $(BUILD)/host/logs.a $(BUILD)/host/core.a | $(BUILD)/tests/unit
+	$(call say,TEST,$@)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -Wno-nonnull -o $@ $< $(LOGS_REST) $(BUILD)/host/logs.a $(BUILD)/host/core.a $(LDFLAGS) -lsystemd
 
 $(BUILD)/tests/%: tests/systemd/%.c | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
@@ -115,6 +127,9 @@ $(BUILD)/host/core.a: $(TESTED:%=$(BUILD)/host/%.o)
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
 
 $(BUILD)/host/relay.a: $(RELAY_TESTED:%=$(BUILD)/host/%.o) $(BUILD)/host/relay-policies.o
+	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
+
+$(BUILD)/host/logs.a: $(LOGS_TESTED:%=$(BUILD)/host/%.o)
 	$(Q)rm -f $@ && $(CROSS)ar rcs $@ $^
 
 $(eval $(call objects,host,$$(TEST_CC),$$(TEST_FLAGS)))

@@ -4,12 +4,13 @@
 
 LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%)
 HAS_RELAY := $(filter nmnotify-relay,$(SENDER_PROGRAMS))
-SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login $(HAS_RELAY:%=$(SBINDIR)/%)
+SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login \
+	$(if $(HAS_RELAY),$(SBINDIR)/nmnotify-relay $(SBINDIR)/nmnotify-relay-logs)
 PAGES := $(wildcard man/*.[1-9])
 SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 \
-	$(if $(HAS_RELAY),man/nmnotify-relay.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7),$(PAGES))
+	$(if $(HAS_RELAY),man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7),$(PAGES))
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
-RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket .service))
+RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket .service -logs.service))
 WATCH_UNITS := nmnotify-watch@.path nmnotify-watch@.service
 # What only younger systemds know is in drop-ins; older ones would warn of it.
 since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
@@ -25,7 +26,7 @@ SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page))) \
 	$(foreach unit,$(WATCH_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \
 	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
-		units/nmnotify-relay.conf:$(DOCDIR)/nmnotify-relay.conf.example)
+		$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
 LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES),$(PAGES)),$(call page_text,$(page))) \
 	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \

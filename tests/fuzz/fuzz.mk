@@ -6,8 +6,9 @@
 FUZZ_CC ?= clang
 FUZZ := line conf executable source connection users network request state policy sender
 FUZZ_RELAY := event names relay_conf redis owed
+FUZZ_LOGS := logins
 ifneq ($(RELAY),no)
-FUZZ += $(FUZZ_RELAY)
+FUZZ += $(FUZZ_RELAY) $(FUZZ_LOGS)
 endif
 FUZZ_FLAGS = -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(WARNINGS) $(DEFINES) $(EXTRA)
 FUZZ_CORE := $(TESTED) lib/service $(filter-out %/nmnotifyd,$(call sources,daemon))
@@ -37,6 +38,12 @@ $(FUZZ_RELAY:%=$(BUILD)/fuzz/%): FUZZ_LIBRARIES = $(RELAY_END)
 $(FUZZ_RELAY:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/relay.a
 
 $(BUILD)/fuzz/relay.a: $(RELAY_TESTED:%=$(BUILD)/fuzz/core/%.o) $(BUILD)/fuzz/core/relay-policies.o
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_LOGS:%=$(BUILD)/fuzz/%): FUZZ_ARCHIVES = $(BUILD)/fuzz/logs.a
+$(FUZZ_LOGS:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/logs.a
+
+$(BUILD)/fuzz/logs.a: $(LOGS_TESTED:%=$(BUILD)/fuzz/core/%.o)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/fuzz/core.a: $(FUZZ_CORE:%=$(BUILD)/fuzz/core/%.o)

@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 PLACE = BUILD / "fuzz"
 TARGETS = ("line", "conf", "executable", "source", "connection", "users", "network", "request", "state", "policy", "sender")
 # Of the relay, which is not always built.
-TARGETS += tuple(target for target in ("event", "redis", "names", "relay_conf", "owed") if (PLACE / target).exists())
+TARGETS += tuple(target for target in ("event", "redis", "names", "relay_conf", "owed", "logins") if (PLACE / target).exists())
 
 TIME = float(os.environ.get("FUZZ_TIME") or (60 if os.environ.get("LONG") else 2))
 KEPT = TIME >= 60

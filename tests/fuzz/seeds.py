@@ -282,9 +282,28 @@ def owed():
         yield b"\x03\x01" + (88).to_bytes(4, "little") + bytes([len(text) - 1]) + text
 
 
+def logins():
+    lines = (
+        b"imap-login: Login: user=<alice>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, mpid=1, session=<x>",
+        b"imap-login: Logged in: user=<x>, method=PLAIN, rip=192.0.2.66, lip=1>, method=PLAIN, rip=2001:db8::7, lip=::1",
+        b"LOGIN, user=alice, ip=[::ffff:192.0.2.7], port=[42107], protocol=IMAP",
+        b"LOGIN, user=alic..., ip=[192.0.2.7], port=[1, ip=[192.0.2.66], port=[2]",
+        b"login: home.example.org [192.0.2.7] alice plaintext User logged in SESSIONID=<x>",
+        b"Login user=alice host=home.example.org [192.0.2.7]",
+    )
+    installed = (PROJECT / "units" / "nmnotify-relay-logs.conf").read_bytes()
+    small = b"server x\nfield _UID=0\nmessage 'a%u,%*;%a,%*'\nmessage 'LOGIN, user=%u, ip=[%a], port=[%*'\n"
+    for text in lines:
+        yield text + b"\0" + installed
+        yield text + b"\0" + small
+    yield b"aaa,,;;::1,,\0" + small
+    for wrong in (b"%u%a.", b"x%u", b"x%u,%a", b"x%q", b"%u.%a.", b"x%"):
+        yield b"x\0server x\nfield _UID=0 x=\nmessage '" + wrong + b"'\nserver x\n"
+
+
 def main():
     base = Path(sys.argv[1])
-    for target in (line, conf, executable, source, connection, users, network, request, state, policy, sender, event, names, relay_conf, redis, owed):
+    for target in (line, conf, executable, source, connection, users, network, request, state, policy, sender, event, names, relay_conf, redis, owed, logins):
         folder = base / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(target()):

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: ISC
 """Dovecot tells of what it delivers, by LMTP and by its LDA behind Postfix; and of who has logged in."""
 
+import re
 import socket
 import sys
+import time
 
 sys.dont_write_bytecode = True
 import mailhost
 from mailhost import LAPTOP
-from nmtest import ok
+from nmtest import ok, until
 
 DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
 box = mailhost.MailHost("dovecot", "postfix dovecot-lmtpd dovecot-sieve lua-socket", DEBCONF)
@@ -91,6 +93,30 @@ def logins():
         box.is_unharmed(f"{protocol}", usual, lambda: box.log_in(LAPTOP[1], protocol))
 
 
+def journal():
+    """Without that: what Dovecot logs."""
+    box.sh("rm -f /etc/dovecot/conf.d/99-nmnotify-login.conf; systemctl reload dovecot")
+    box.configure("user alice last")
+    started = time.time()
+    box.type("trust nmnotify-relay-logs")
+    counts = lambda: [int(n) for n in re.findall(r"\d+", box.show("nmnotify-relay-logs.service", "StatusText"))]
+
+    def logged():
+        """By mbsync, too."""
+        said = [str(r.get("MESSAGE")) for r in box.journal("_SYSTEMD_UNIT=dovecot.service", after=started)]
+        return sum(bool(re.match(r"(imap|pop3)-login: Log(in|ged in): ", line)) for line in said)
+
+    until(lambda: counts() == [0, 0, 0], 20)
+    for address, protocol in ((LAPTOP[1], "imap"), (LAPTOP[2], "pop3")):
+        for _ in range(10):  # again, if the machine is so busy that it was read too late
+            before, failed = logged(), counts()[1:]
+            box.log_in(address, protocol)
+            until(lambda: logged() > before and sum(counts()) == logged(), 60)
+            if counts()[1:] == failed:
+                break
+        box.is_told(f"last, {protocol}, from the journal", at=address)
+
+
 def pop3_may_come_at_once():
     """RFC 2449 has a server say how long a client must wait between two logins: Dovecot wants no wait."""
     with socket.create_connection(("127.0.0.1", 110), 60) as connection, connection.makefile("rw", newline="") as f:
@@ -101,4 +127,4 @@ def pop3_may_come_at_once():
     ok("UIDL" in capabilities and "LOGIN-DELAY" not in capabilities, "POP3: nothing keeps a told client from logging in at once")
 
 
-mailhost.main(box, lua, sieve, logins, pop3_may_come_at_once)
+mailhost.main(box, lua, sieve, logins, journal, pop3_may_come_at_once)

@@ -319,7 +319,8 @@ class Container:
             stdout=subprocess.DEVNULL,
             env={k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))},
         )
-        shutil.copy(relay(self.release), self.root / "usr/local/sbin/nmnotify-relay")
+        for program in ("nmnotify-relay", "nmnotify-relay-logs"):
+            shutil.copy(relay(self.release, program), self.root / "usr/local/sbin" / program)
 
     def write(self, path, text, mode=0o644):
         """A file in the container, with its directories."""

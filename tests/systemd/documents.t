@@ -24,6 +24,8 @@ docs.shown(
     "units/nmnotify-relay.conf", "   alice   last", "bob", "trust", "never", "strip-domain", "interval", "last-for", "source",
     why="unit/relay_conf.c reads each line",
 )
+docs.shown("man/nmnotify-relay-logs.8", "login=failed user=USER", why="the form of the log")
+docs.shown("man/nmnotify-relay-logs.8", "systemctl status nmnotify-relay-logs", "journalctl -o verbose", why="what to look at")
 tests = [path for path in sorted((PROJECT / "tests").rglob("*.t")) if "python3" in path.read_text().splitlines()[0]]
 asked = {(name, part, test) for test in tests for name, part in takes(test) if name in docs.blocks}
 

@@ -20,10 +20,11 @@ SYSTEM, USER = "lib/systemd/system", "usr/lib/systemd/user"
 SOCKETS = ("nmnotify.socket", "nmnotifyd.socket")
 SERVICES = ("nmnotify@.service", "nmnotifyd.service")
 RELAY = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-relay-cyrus.socket", "nmnotify-relay.service")
+RELAY += ("nmnotify-relay-logs.service",)
 WATCH = ("nmnotify-watch@.path", "nmnotify-watch@.service")
 # systemd-analyze security, in tenths. It does not see the programs' own filters, and counts those that
 # the units leave to them.
-EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53, "nmnotify-relay.service": 12}
+EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53, "nmnotify-relay.service": 12, "nmnotify-relay-logs.service": 2}
 # systemd.exec(5): each of them gives the service a mount namespace of its own.
 TAKE_MOUNTS = (
     "PrivateMounts PrivateTmp PrivateDevices PrivateIPC ProtectSystem ProtectHome ProtectProc ProcSubset "
@@ -174,7 +175,7 @@ def younger_systemd():
                     said = root.analyze(directory, "verify", "--man=no", manager, *units).stderr
                     equal(said, "", f"systemd {number}: verify {manager}: clean")
             make(root.path, "uninstall", f"SYSTEMD_VERSION={number}")
-            conf = ("nmnotify.conf", "nmnotify-relay.conf")
+            conf = ("nmnotify.conf", "nmnotify-relay.conf", "nmnotify-relay-logs.conf")
             left = [p for p in root.path.rglob("*nmnotify*") if p.name not in conf and p.is_file()]
             left += [p for p in root.path.rglob("*.socket.d")] + [p for p in root.path.rglob("*.service.d")]
             equal(left, [], f"systemd {number}: make uninstall leaves none of it")
