@@ -113,6 +113,21 @@ def hanging():
     box.sh("systemctl daemon-reload; systemctl restart nmnotify-relay.socket")
 
 
+def broken():
+    """Nobody reads the queue: without the socket, Cyrus goes on."""
+    box.sh("cp /etc/nmnotify-relay.conf /root/good; echo nonsense >>/etc/nmnotify-relay.conf")
+    box.sh(f"systemctl restart nmnotify-relay.socket; systemctl stop {RELAY}")
+    listen()
+    box.fill("cyrus", EVENT)
+    box.sh(box.recipe("systemctl stop nmnotify-relay-cyrus.socket"))
+    _, seconds = box.deliver("S3: the configuration is wrong, and the socket is stopped")
+    ok(seconds < 5 + 5 * usual, "S3: the delivery does not wait")
+    log_in()
+    box.sh("cp /root/good /etc/nmnotify-relay.conf; systemctl restart nmnotify-relay.socket")
+    listen()
+    box.is_told("when the configuration is right again")
+
+
 def notifyd():
     box.sh("systemctl disable --now nmnotify-relay-cyrus.socket; systemctl restart nmnotify-relay.socket")
     box.sh("sed -i -E '/^(event_|notifysocket:)/d' /etc/imapd.conf")
@@ -123,4 +138,4 @@ def notifyd():
     box.is_unharmed("notifyd", usual, log_in)
 
 
-mailhost.main(box, installed, events, last, unharmed, hanging, notifyd, releases=("trixie",))
+mailhost.main(box, installed, events, last, unharmed, hanging, broken, notifyd, releases=("trixie",))
