@@ -104,8 +104,15 @@ class Logs:
 
 
 def followed():
-    with Sandbox() as box, Journal(box.dir / "journal") as journal, Logs(box) as logs:
-        ok(logs.is_ready(), "it is confined, and waits")
+    with Sandbox() as box, Journal(box.dir / "journal") as journal:
+        conf = box.dir / "conf"
+        conf.write_text(CONF.read_text() + documents.Documents().take("units/nmnotify-relay-logs.conf", "server courier"))
+        with Logs(box, conf) as logs:
+            follow(journal, logs)
+
+
+def follow(journal, logs):
+    if ok(logs.is_ready(), "it is confined, and waits"):
         servers = {"Dovecot": (DOVECOT, dovecot("alice")),
                    "Courier": (COURIER, "LOGIN, user=alice, ip=[::ffff:192.0.2.7], port=[42107], protocol=IMAP"),
                    "Cyrus": (CYRUS, "login: home.example.org [192.0.2.7] alice plaintext User logged in SESSIONID=<x>")}
@@ -218,7 +225,7 @@ def asked():
         equal((result.returncode, result.stdout), (0, "login alice 192.0.2.7\n"), "-m: the page's example")
         conf.write_text(page.take("units/nmnotify-relay-logs.conf", "server uw-imap"))
         result = run("-f", conf, "-m", "Login user=alice host=home.example.org [192.0.2.7]")
-        equal((result.returncode, result.stdout), (0, "login alice 192.0.2.7\n"), "-m: the one that only stands there")
+        equal((result.returncode, result.stdout), (0, "login alice 192.0.2.7\n"), "-m: UW's, which only stands there")
         conf.write_text("server x\n")
         result = run("-f", conf, "-t")
         equal(result.returncode, EX_CONFIG, "-t: what is wrong")
