@@ -89,7 +89,7 @@ def delivery():
 
 def maildrop():
     box.sh(CLEAN)
-    box.type("/etc/maildroprc")
+    box.type("/usr/bin/maildrop")
     wait()
     box.is_told("maildrop", at=LAPTOP[0])
     box.is_unharmed("maildrop", usual)
