@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Guards calls that read a mapped file whose pages may be missing (somebody has cut it, or the disk
- * fails: SIGBUS) or senseless (SIGSEGV). The call is left, and the caller goes on without the file.
+ * fails: SIGBUS) or senseless (SIGSEGV; SIGABRT of malloc(3), if something was written beyond its
+ * memory). The call is left, and the caller goes on without the file.
  *
  * It is there because LMDB follows what is in its file wherever that leads: of 1,000 files with one
- * to eight wrong bytes 161 would end the process by these signals, and again at each start. When it
- * has written beyond memory of malloc(3) before, which then calls abort(3), that is the end
- * nevertheless: of the same files 19.
+ * to eight wrong bytes 180 would end the process by these signals, and again at each start. If what
+ * it has written elsewhere ends the process later, the next one does not find the file.
  *
  * In the relay: as the user it was started as; once all is open, under relay.policy.
  */
@@ -16,9 +16,11 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* Of two signals: SIGBUS, SIGSEGV. Outside of a guarded call they end the process, as ever. */
+/* SIGBUS, SIGSEGV and SIGABRT. Outside of a guarded call they end the process, as ever. */
+#define GUARDED_SIGNALS 3
+
 struct guard {
-	struct sigaction before[2];
+	struct sigaction before[GUARDED_SIGNALS];
 };
 
 void guard_open(struct guard *guard);

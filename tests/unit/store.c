@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The store lmdb:DIRECTORY: what it knows, and that nothing that happens to its files or its process
- * stops it or loses what was recorded.
+ * The store lmdb:DIRECTORY: what it knows, and that nothing that happens to its files or its
+ * process stops it or loses what was recorded.
  */
 #include "unit.h"
 
@@ -50,8 +50,8 @@ static int begin_in(struct world *world, const char *path, uint64_t last_for, ui
 	*world = (struct world){ .loop = NULL };
 	if (sd_event_new(&world->loop) < 0)
 		return -1;
-	world->store = store_open(
-		text, NULL, last_for, most, world->loop, hear, &world->said, &wrong);
+	world->store =
+		store_open(text, NULL, last_for, most, world->loop, hear, &world->said, &wrong);
 	return world->store == NULL ? -1 : 0;
 }
 
@@ -547,6 +547,48 @@ static void other_faults_still_kill(void **state)
 	assert_int_equal(unit_reap(unit_fork(die_of_segv, *state)), UNIT_SIGNAL + SIGSEGV);
 }
 
+static int call_abort(void *context)
+{
+	(void)context;
+	abort();
+}
+
+static int abort_parent(void *context)
+{
+	(void)context;
+	return kill(getppid(), SIGABRT);
+}
+
+static int be_told_to_abort(void *context)
+{
+	(void)unit_fork(abort_parent, context);
+	unit_sleep_ms(UNIT_PATIENCE_MS);
+	return 0;
+}
+
+/* Of its own accord within calls; then outside of one, or within one as somebody else asks. */
+static int abort_in_turn(void *context)
+{
+	struct rlimit none = { .rlim_cur = 0 };
+	struct guard guard;
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)signal(SIGABRT, SIG_DFL);
+	guard_open(&guard);
+	for (unsigned i = 0; i < 3; i++)
+		if (guard_call(call_abort, NULL, 77) != 77)
+			return 1;
+	if (context == NULL)
+		abort();
+	return 2 + guard_call(be_told_to_abort, NULL, 77);
+}
+
+static void an_abort_within_a_call_is_left(void **state)
+{
+	assert_int_equal(unit_reap(unit_fork(abort_in_turn, NULL)), UNIT_SIGNAL + SIGABRT);
+	assert_int_equal(unit_reap(unit_fork(abort_in_turn, *state)), UNIT_SIGNAL + SIGABRT);
+}
+
 /* ---- The machine goes down ---- */
 
 static size_t file_read(void **state, const char *file, uint8_t *bytes, size_t size)
@@ -685,7 +727,7 @@ static void what_was_synced_stays(void **state)
 
 struct storm {
 	const char *path;
-	_Atomic unsigned done;               /* logins that store_login() returned for */
+	_Atomic unsigned done;              /* logins that store_login() returned for */
 	_Atomic unsigned last[STORM_USERS]; /* the last of each user */
 };
 
@@ -697,8 +739,8 @@ static void storm_user(char user[16], unsigned number)
 static struct source storm_address(unsigned number)
 {
 	struct source source = { .kind = SOURCE_IPV4,
-		.address = { 10, (uint8_t)(number >> 16), (uint8_t)(number >> 8),
-			(uint8_t)number } };
+		.address = {
+			10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number } };
 
 	return source;
 }
@@ -840,8 +882,7 @@ static int full_child(void *context)
 	char fill[300], user[16];
 
 	(void)snprintf(fill, sizeof(fill), "%s/fill", place->path);
-	if (unshare(CLONE_NEWNS) != 0 ||
-		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
 		mount("tmpfs", place->path, "tmpfs", 0, "size=8m") != 0)
 		return UNIT_CANNOT;
 	if (begin_in(&world, place->path, MONTH, MANY) != 0)
@@ -924,6 +965,7 @@ int main(void)
 		UNIT_TEST_PLACE(journal_is_garbage),
 		UNIT_TEST_PLACE(cut_off_while_open),
 		UNIT_TEST_PLACE(other_faults_still_kill),
+		UNIT_TEST_PLACE(an_abort_within_a_call_is_left),
 		UNIT_TEST_PLACE(the_last_commit_is_half),
 		UNIT_TEST_PLACE(what_was_synced_stays),
 		UNIT_TEST_PLACE(it_comes_without_a_journal),
