@@ -656,6 +656,61 @@ static void the_last_commit_is_half(void **state)
 	test_free(after);
 }
 
+#define DAMAGED_FILES 150
+
+/* Whatever an ordinary day brings. Nothing is asserted: it is a child. */
+static int use(void *context)
+{
+	const struct unit_place *place = context;
+	struct rlimit none = { .rlim_cur = 0 };
+	struct world world;
+	char user[16];
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)signal(SIGABRT, SIG_DFL);
+	if (begin_in(&world, place->path, MONTH, MANY) != 0)
+		return 0;
+	for (unsigned i = 0; i < 200; i++) {
+		(void)snprintf(user, sizeof(user), "user%u", i * 7 % 150);
+		login(&world, user, i % 3 ? "192.0.2.7" : "2001:db8::7");
+		(void)look_up(&world, user);
+	}
+	store_close(world.store);
+	return 0;
+}
+
+static void S5_no_wrong_bytes_end_the_process(void **state)
+{
+	uint8_t *good = test_calloc(1, FILE_MOST), *bad = test_calloc(1, FILE_MOST);
+	uint8_t journal[offsetof(struct journal_file, login)];
+	uint64_t seed = 1;
+	char path[300];
+	size_t length;
+	int fd;
+
+	make(state);
+	length = file_read(state, USERS_NAME, good, FILE_MOST);
+	name(path, state, "logins");
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pread(fd, journal, sizeof(journal), 0), sizeof(journal));
+	for (unsigned i = 0; i < DAMAGED_FILES; i++) {
+		memcpy(bad, good, length);
+		for (uint64_t k = 1 + random_below(&seed, 8); k > 0; k--)
+			bad[random_below(&seed, (uint32_t)length)] =
+				(uint8_t)random_below(&seed, 256);
+		name(path, state, USERS_NAME);
+		(void)unlink(path);
+		(void)close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+		damage(state, 0, bad, length);
+		assert_int_equal(pwrite(fd, journal, sizeof(journal), 0), sizeof(journal));
+		if (unit_reap(unit_fork(use, *state)) != 0)
+			fail_msg("file %u ends the process", i);
+	}
+	(void)close(fd);
+	test_free(good);
+	test_free(bad);
+}
+
 /* As from a copy of it. */
 static void it_comes_without_a_journal(void **state)
 {
@@ -966,6 +1021,7 @@ int main(void)
 		UNIT_TEST_PLACE(cut_off_while_open),
 		UNIT_TEST_PLACE(other_faults_still_kill),
 		UNIT_TEST_PLACE(an_abort_within_a_call_is_left),
+		UNIT_TEST_PLACE(S5_no_wrong_bytes_end_the_process),
 		UNIT_TEST_PLACE(the_last_commit_is_half),
 		UNIT_TEST_PLACE(what_was_synced_stays),
 		UNIT_TEST_PLACE(it_comes_without_a_journal),
