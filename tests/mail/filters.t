@@ -46,7 +46,7 @@ def maildrop():
 def maildrop_copy():
     box.sh("rm /etc/maildroprc")
     usual = box.delay()
-    box.type('cc "|')
+    box.type('cc "|/usr')
     box.is_told("maildrop, a copy", at=LAPTOP[0])
     box.is_unharmed("maildrop, a copy", usual)
 
