@@ -7,8 +7,8 @@ HAS_RELAY := $(filter nmnotify-relay,$(SENDER_PROGRAMS))
 SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login \
 	$(if $(HAS_RELAY),$(SBINDIR)/nmnotify-relay $(SBINDIR)/nmnotify-relay-logs)
 PAGES := $(wildcard man/*.[1-9])
-SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 \
-	$(if $(HAS_RELAY),man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7),$(PAGES))
+RELAY_PAGES := man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7
+SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 $(if $(HAS_RELAY),$(RELAY_PAGES)),$(PAGES))
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
 RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket .service -logs.service))
 WATCH_UNITS := nmnotify-watch@.path nmnotify-watch@.service
@@ -27,7 +27,7 @@ SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page))) \
 	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \
 	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
 		$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
-LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES),$(PAGES)),$(call page_text,$(page))) \
+LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES),$(PAGES)),$(call page_text,$(page))) \
 	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
