@@ -60,6 +60,8 @@ static bool is_late(sd_journal *records)
 	       (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* Of any record. libsystemd could select those with certain fields, but seeks less surely with that
+ * (systemd 252); another server's takes 6 microseconds, and a login 17. */
 static void record_read(const struct journal *journal)
 {
 	const size_t before = strlen(MESSAGE);
