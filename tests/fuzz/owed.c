@@ -215,7 +215,7 @@ static void reader(void *context, const struct letter *letter)
 	(void)context;
 	letters++;
 	must(letter->length <= INBOX_BYTES && letter->length > 0);
-	must(letter->kind < INBOX_KINDS && letter->read.ms <= T0);
+	must(letter->kind < INBOX_KINDS && letter->came.ms <= T0);
 	must(letter->bytes[0] != '\0');
 }
 

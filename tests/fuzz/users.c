@@ -184,7 +184,7 @@ static void check_user(const char *name)
 	if (wrong == NULL)
 		check_groups(&user, name);
 	else
-		must(user.groups_count == USER_GROUPS_MAX || group.length >= TABLE_LINE_MAX);
+		must(user.groups_count == USER_GROUPS_MAX || group.length >= FILE_LINE_MAX);
 }
 
 /* Whoever runs us and is not in passwd is what the environment says, if that is any good. */
