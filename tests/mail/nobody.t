@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """Mail that comes without a mail system of Debian's: by a program that writes it and knows of nothing else, which the
-user's own systemd watches, so nothing can make it wait; and the line of a .qmail, run as qmail-local(8) does it."""
+user's own systemd watches; and the line of a .qmail, run as qmail-local(8) does it."""
 
 import secrets
 import sys
@@ -66,6 +66,7 @@ def maildir():
         box.type("~/Maildir/new")
         box.is_told("a Maildir, watched", at=LAPTOP[0])
         box.is_told("a Maildir, watched, once more")
+        box.is_unharmed("a Maildir, watched", 0)
         box.sh("systemctl --user disable --now 'nmnotify-watch@*.path'", "alice")
 
 
@@ -77,6 +78,7 @@ def mailbox():
         box.type("/var/mail/$USER")
         box.is_told("a mailbox, watched", at=LAPTOP[0])
         box.is_told("a mailbox, watched, once more")
+        box.is_unharmed("a mailbox, watched", 0)
 
 
 mailhost.main(box, qmail, maildir, mailbox)
