@@ -35,7 +35,13 @@
 #define OTHER_DESCRIPTORS 64
 
 #define LAST_READS        1024
-#define FAILED_REST       10 /* seconds */
+
+/* After a start that has failed. Where Cyrus waits for us, almost as long as systemd lets a start
+ * take (TimeoutStartSec=). */
+static const struct span failed_rest = { .ms = 10000 }, failed_rest_cyrus = { .ms = 80000 };
+
+/* Between two looks at what Cyrus says meanwhile. */
+#define DROP_EVERY_MS 100
 
 /* Lines of one kind at once, and then a second. */
 #define LINES_A_SECOND  20
@@ -110,20 +116,31 @@ static void say(const char *text)
 	(void)text_write(&line, STDERR_FILENO); /* nowhere is left to say that it failed */
 }
 
-/* Else the service manager would start it again at once, and what is wrong would be said each
+/*
+ * Else the service manager would start it again at once, and what is wrong would be said each
  * second. A signal ends the wait: sigtimedwait(2) takes one that is blocked, any other ends the
- * process. */
-static void rest(const struct service *service)
+ * process.
+ *
+ * Cyrus waits until there is room in its socket's queue, and with it deliveries and logins: so what
+ * it says is read, and dropped (S3).
+ */
+static void rest(struct service *service)
 {
-	const struct timespec least = { .tv_sec = FAILED_REST };
+	const struct timespec look = { .tv_nsec = DROP_EVERY_MS * 1000000L };
+	bool has_cyrus = sockets_drop_cyrus();
+	struct deadline end = deadline_in(has_cyrus ? failed_rest_cyrus : failed_rest);
 	sigset_t ends;
 
 	if (service->is_by_hand || service->is_at_terminal || getenv("NOTIFY_SOCKET") == NULL)
 		return;
+	if (has_cyrus)
+		log_relay(&service->relay.log, "says",
+			"what Cyrus tells of meanwhile is read and dropped", true);
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGTERM);
 	(void)sigaddset(&ends, SIGINT);
-	(void)sigtimedwait(&ends, NULL, &least);
+	while (!deadline_has_passed(end) && sigtimedwait(&ends, NULL, &look) < 0)
+		(void)sockets_drop_cyrus();
 }
 
 _Noreturn static void fail(struct service *service, int status, const char *what, int error)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,6 +51,33 @@ int sockets_take(struct socket socket[static SOCKETS_MAX], struct text *wrong)
 		}
 	}
 	return count;
+}
+
+static void drop(int fd)
+{
+	char byte;
+
+	/* The rest of a datagram goes, too. Nothing but Cyrus writes there. */
+	while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0)
+		;
+}
+
+bool sockets_drop_cyrus(void)
+{
+	char **names = NULL;
+	int count = sd_listen_fds_with_names(0, &names);
+	bool has_cyrus = false;
+
+	for (int i = 0; i < count; i++) {
+		if (strcmp(names[i], CYRUS_SOCKET_NAME) == 0 &&
+			sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNIX, SOCK_DGRAM, 0) > 0) {
+			drop(SD_LISTEN_FDS_START + i);
+			has_cyrus = true;
+		}
+		free(names[i]);
+	}
+	free(names);
+	return has_cyrus;
 }
 
 /* ---- Made ---- */

@@ -31,4 +31,9 @@ int sockets_take(struct socket socket[static SOCKETS_MAX], struct text *wrong);
 int sockets_make(const struct relay_conf *conf, struct socket socket[static SOCKETS_MAX],
 	struct text *wrong);
 
+/* Reads what is in Cyrus's socket that systemd has handed over, and drops it. False: it has handed
+ * over none. To be called by a relay that cannot start; sockets_take() need not have been called.
+ */
+bool sockets_drop_cyrus(void);
+
 #endif

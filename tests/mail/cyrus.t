@@ -114,11 +114,16 @@ def hanging():
 
 
 def broken():
-    """Nobody reads the queue: without the socket, Cyrus goes on."""
+    """A relay that cannot start reads the queue all the same; and without the socket Cyrus does not wait at all."""
     box.sh("cp /etc/nmnotify-relay.conf /root/good; echo nonsense >>/etc/nmnotify-relay.conf")
     box.sh(f"systemctl restart nmnotify-relay.socket; systemctl stop {RELAY}")
     listen()
     box.fill("cyrus", EVENT)
+    box.deliver("S3: the configuration is wrong")
+    log_in()
+    box.fill("cyrus", EVENT)
+    _, seconds = box.deliver("S3: the configuration is wrong, and the queue was full once more")
+    ok(seconds < 5 + 5 * usual, "S3: the delivery does not wait")
     box.sh(box.recipe("systemctl stop nmnotify-relay-cyrus.socket"))
     _, seconds = box.deliver("S3: the configuration is wrong, and the socket is stopped")
     ok(seconds < 5 + 5 * usual, "S3: the delivery does not wait")
