@@ -681,13 +681,18 @@ static int use(void *context)
 
 static void S5_no_wrong_bytes_end_the_process(void **state)
 {
-	uint8_t *good = test_calloc(1, FILE_MOST), *bad = test_calloc(1, FILE_MOST);
+	uint8_t *good, *bad;
 	uint8_t journal[offsetof(struct journal_file, login)];
 	uint64_t seed = 1;
 	char path[300];
 	size_t length;
 	int fd;
 
+	/* Others see LMDB read or write where it should not, and end it for that. */
+	if (!unit_can_step())
+		skip();
+	good = test_calloc(1, FILE_MOST);
+	bad = test_calloc(1, FILE_MOST);
 	make(state);
 	length = file_read(state, USERS_NAME, good, FILE_MOST);
 	name(path, state, "logins");
