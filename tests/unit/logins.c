@@ -219,8 +219,8 @@ static void those_that_are_installed_are_good(void **state)
 		{ "_SYSTEMD_UNIT=inetd.service", "SYSLOG_IDENTIFIER=imapd" },
 	};
 	static const char *const messages[] = {
-		"imap-login: Logged in: user=<alice>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, "
-		"mpid=131, session=<x>",
+		("imap-login: Logged in: user=<alice>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, "
+		 "mpid=131, session=<x>"),
 		"LOGIN, user=alice, ip=[::ffff:192.0.2.7], port=[42107], protocol=IMAP",
 		"LOGIN, user=alice, ip=[::ffff:192.0.2.7], port=[42107]",
 		"login: [192.0.2.7] alice plaintext User logged in SESSIONID=<x>",
