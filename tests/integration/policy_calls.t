@@ -146,6 +146,8 @@ HAND_WRITTEN = [
       ((5, 0xFFFFFFFF), (7, 5), (7, 0xFFFFFFFF), (4, 5), (6, 5))),
     *((("relay",), "mprotect", (0, 4096, protection), EPERM) for protection in (4, 5, 6, 7)),
     (("relay",), "setsockopt", (0, 6, 31), EPERM),
+    (("relay",), "tgkill", (1, 1, 6), ALLOW),
+    *((("relay",), "tgkill", (1, 1, number), EPERM) for number in (0, 1, 9, 15, 19)),
     *((("relay",), name, (4, command), EPERM) for name in ("fcntl", "fcntl64") for command in (5, 6, 7, 8, 15, 36, 37, 1024, 1033)),
     # What looks up names: no file, no process, no socket but for UDP and TCP, and nobody connects to it.
     *((("resolver",), name, (0,), EPERM) for name in NEVER),
