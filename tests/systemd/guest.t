@@ -181,6 +181,7 @@ systemctl stop nmnotify.socket
 systemctl start nmnotify.socket
 install -d -m 777 /var/lib/outside; echo secret >/var/lib/outside/file
 systemctl start nmnotify-relay.service
+journalctl --sync # what a unit has said last may come after its end
 journalctl -q -o cat -t nmnotify-relay >/tmp/taken
 check "nmnotify-relay.service: a relay that is taken over sends to no group, and executes no file of its own" \
 	'grep -q "^tried" /tmp/taken && ! grep -E "^(through|refused)" /tmp/taken >/dev/ttyS0'
