@@ -824,7 +824,10 @@ class Sandbox:
             actions.append((os.POSIX_SPAWN_DUP2, copy, number))
         path = self.bring(BUILD / program) if prefix else BUILD / program
         command = [*prefix, str(path), *(["-f", str(conf)] if conf else []), *args]
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in ignore}
+        # Were it ignored here, a child that ends at once would be gone before it is waited for (wait(2)).
+        if signal.SIGCHLD in ignore:
+            command = ["/usr/bin/env", "--ignore-signal=CHLD", *command]
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in ignore if number != signal.SIGCHLD}
         try:
             handler.pid = os.posix_spawn(
                 command[0],
