@@ -58,8 +58,9 @@ class Beginnings:
                 sender = socket.inet_ntop(socket.AF_INET6, packet[8:24]) if packet[0] >> 4 == 6 else socket.inet_ntoa(packet[12:16])
                 self.seen.append((struct.unpack_from(">H", tcp, 2)[0], seconds + nanoseconds / 1e9, sender))
 
-    def of(self, port, sender=None):
-        return [when for seen, when, by in self.seen if seen == port and sender in (None, by)]
+    def of(self, port, sender=None, since=0):
+        """Before `since` the port may have been another test's."""
+        return [when for seen, when, by in self.seen if seen == port and sender in (None, by) and when >= since]
 
 
 class Machine:
@@ -73,7 +74,7 @@ class Machine:
         self.listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.listener.bind((address, port))
         self.listener.listen(backlog)
-        self.address, self.port = address, self.listener.getsockname()[1]
+        self.address, self.port, self.made = address, self.listener.getsockname()[1], time.time()
         self.lines = []  # (when, bytes)
         self.senders = []  # of each line: the address that it is from
         self.open, self.most_open = 0, 0

@@ -34,12 +34,12 @@ def gaps(times):
 BEGINNINGS = Beginnings() if nmtest.is_root() else None
 
 
-def apart(machine):
-    """S2, with QUICK's interval."""
+def apart(machine, since=0):
+    """S2, with QUICK's interval; of a port that was another test's until the machine was made, or `since` then."""
     if not BEGINNINGS:
         skip("S2: none sooner than the interval", "not root")
         return
-    began = BEGINNINGS.of(machine.port)
+    began = BEGINNINGS.of(machine.port, since=since or machine.made)
     if not ok(len(began) > 1 and all(gap >= 0.5 for gap in gaps(began)), "S2: none sooner than the interval"):
         nmtest.diag(gaps(began))
 
@@ -247,12 +247,16 @@ def descriptors():
 
 def deaths():
     """S5: SIGKILL at any moment; what was handed over is told."""
-    port = unused_port()
+    # Nobody else's, and refused.
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    port, since = taken.getsockname()[1], time.time()
     with Relay(f"{QUICK}user * 127.0.0.1:{port}\n", activated=True) as relay:
         relay.tell("mail alice")
         ok(until(lambda: relay.said("user=alice")), "it is owed")
         relay.kill()
         relay.tell("mail bob")  # into the socket that outlives it
+        taken.close()
         machine = Machine(port=port)
         relay.start()
         ok(until(lambda: machine.lines), "S5: it is told after the death")
@@ -270,7 +274,7 @@ def deaths():
                 relay.start(wait=False)
         last = time.time()
         ok(until(lambda: machine.times()[-1] >= last), "S5: deaths amid events: the last one is told") or nmtest.diag(relay.log()[-5:])
-        apart(machine)
+        apart(machine, since)
         machine.close()
 
 

@@ -58,7 +58,7 @@ def apart(machine, name):
     if not BEGINNINGS:
         skip(f"S2: {name}", "not root")
         return
-    began = BEGINNINGS.of(machine.port)
+    began = BEGINNINGS.of(machine.port, since=machine.made)
     gaps = [b - a for a, b in zip(began, began[1:])]
     ok(all(gap >= INTERVAL - 0.002 for gap in gaps), f"S2: {name}: an interval apart, {len(began)} of them") or nmtest.diag(gaps)
 
@@ -210,8 +210,8 @@ def machine_clocks():
             ok(until(lambda: len(machine.lines) > before), f"S1: {what}: told")
             ok(until(lambda: len(relay.said("failed user=bob")) > failures), f"S1: {what}: what was owed is tried again")
             if BEGINNINGS and ahead < was:
-                until(lambda: len(BEGINNINGS.of(machine.port)) == len(machine.lines))
-                first, second = BEGINNINGS.of(machine.port)[-2:]
+                until(lambda: len(BEGINNINGS.of(machine.port, since=machine.made)) == len(machine.lines))
+                first, second = BEGINNINGS.of(machine.port, since=machine.made)[-2:]
                 ok(second - first >= INTERVAL - 0.002, f"S2: {what}: an interval apart") or nmtest.diag(second - first)
             was = ahead
         equal(relay.said("expired"), [], "S1: nothing is over")

@@ -51,7 +51,7 @@ def apart(machine, name, sender=None):
     if not BEGINNINGS:
         skip(f"S2: {name}", "not root")
         return
-    began = BEGINNINGS.of(machine.port, sender)
+    began = BEGINNINGS.of(machine.port, sender, machine.made)
     gaps = [b - a for a, b in zip(began, began[1:])]
     if not ok(len(began) > 2 and min(gaps) >= INTERVAL - 0.002, f"S2: {name}"):
         diag(gaps)
