@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
 #
 # make quick           builds; unit tests, and a test or two a guarantee: a minute; no set-up, no root, no network
-# make check           all tests but the next two: five minutes; installs what they need, if it may
-# make check-mail      real fetchers, and mail servers that tell of mail, booted: with root; installs likewise
+# make check           all tests but the next two: seven minutes; installs what they need, if it may
+# make check-mail      real fetchers, and mail servers that tell of mail, booted: five minutes; takes root, installs likewise
 # make check-image     Debian 12 and 13, booted: six minutes; takes root, installs likewise
 # make check-unit      the unit tests alone: half a minute
 # make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
