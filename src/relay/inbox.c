@@ -123,28 +123,21 @@ static void slot_empty(struct slot *slot, size_t length)
 	slot->came_at = 0;
 }
 
-/* What the kernel has said beside the bytes. */
-static void control_read(struct slot *slot, struct letter *letter, uint32_t *lost)
+/* What the kernel has said beside the bytes: its words of that type, into `to`. False: none. */
+static bool control_find(struct slot *slot, int type, void *to, size_t size)
 {
 	struct msghdr header = { .msg_control = slot->control,
 		.msg_controllen = sizeof(slot->control) };
 
 	for (struct cmsghdr *part = CMSG_FIRSTHDR(&header); part != NULL && part->cmsg_len != 0;
 		part = CMSG_NXTHDR(&header, part)) {
-		struct ucred sender;
-
-		if (part->cmsg_level != SOL_SOCKET)
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != type ||
+			part->cmsg_len != CMSG_LEN(size))
 			continue;
-		if (part->cmsg_type == SCM_CREDENTIALS &&
-			part->cmsg_len == CMSG_LEN(sizeof(sender))) {
-			memcpy(&sender, CMSG_DATA(part), sizeof(sender));
-			letter->has_sender = true;
-			letter->uid = sender.uid;
-			letter->gid = sender.gid;
-		}
-		if (part->cmsg_type == SO_RXQ_OVFL && part->cmsg_len == CMSG_LEN(sizeof(*lost)))
-			memcpy(lost, CMSG_DATA(part), sizeof(*lost));
+		memcpy(to, CMSG_DATA(part), size);
+		return true;
 	}
+	return false;
 }
 
 static void slot_read(struct inbox *inbox, struct slot *slot, uint32_t *lost)
@@ -154,8 +147,14 @@ static void slot_read(struct inbox *inbox, struct slot *slot, uint32_t *lost)
 		.length = slot->length,
 		.is_cut = slot->is_cut != 0,
 		.came = { .ms = slot->came_at } };
+	struct ucred sender;
 
-	control_read(slot, &letter, lost);
+	if (control_find(slot, SCM_CREDENTIALS, &sender, sizeof(sender))) {
+		letter.has_sender = true;
+		letter.uid = sender.uid;
+		letter.gid = sender.gid;
+	}
+	(void)control_find(slot, SO_RXQ_OVFL, lost, sizeof(*lost)); /* it stays as it was */
 	inbox->reader(inbox->context, &letter);
 }
 
@@ -196,25 +195,15 @@ void inbox_prepare(int fd, enum inbox_kind kind)
  * been set back since then, that is taken for now. One that was set forward makes a letter old. */
 static struct span age(struct slot *slot, const struct timespec *now)
 {
-	struct msghdr header = { .msg_control = slot->control,
-		.msg_controllen = sizeof(slot->control) };
+	struct timespec then;
+	int64_t ms;
 
-	for (struct cmsghdr *part = CMSG_FIRSTHDR(&header); part != NULL && part->cmsg_len != 0;
-		part = CMSG_NXTHDR(&header, part)) {
-		struct timespec then;
-		int64_t ms;
-
-		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_TIMESTAMPNS ||
-			part->cmsg_len != CMSG_LEN(sizeof(then)))
-			continue;
-		memcpy(&then, CMSG_DATA(part), sizeof(then));
-		ms = (int64_t)(now->tv_sec - then.tv_sec) * 1000 +
-		     (now->tv_nsec - then.tv_nsec) / 1000000;
-		return (struct span){ .ms = ms < 0                     ? 0
-					    : ms > (int64_t)UINT32_MAX ? UINT32_MAX
-								       : (uint32_t)ms };
-	}
-	return (struct span){ .ms = 0 };
+	if (!control_find(slot, SCM_TIMESTAMPNS, &then, sizeof(then)))
+		return (struct span){ .ms = 0 };
+	ms = (int64_t)(now->tv_sec - then.tv_sec) * 1000 + (now->tv_nsec - then.tv_nsec) / 1000000;
+	return (struct span){ .ms = ms < 0                     ? 0
+				    : ms > (int64_t)UINT32_MAX ? UINT32_MAX
+							       : (uint32_t)ms };
 }
 
 int inbox_receive(
