@@ -21,6 +21,12 @@ static inline bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/* What could end a line of the log, or move a terminal's cursor. */
+static inline bool is_control(char c)
+{
+	return (unsigned char)c < ' ' || c == '\x7f';
+}
+
 /* Always ends with a NUL; what does not fit is cut off, and `cut` says so. */
 struct text {
 	char *bytes; /* the caller's */

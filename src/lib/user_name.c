@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "lib/user_name.h"
 
-#include <stdbool.h>
-
-/* What could end a line of the log, or move a terminal's cursor. */
-static bool is_control(char c)
-{
-	return (unsigned char)c < ' ' || c == '\x7f';
-}
+#include "lib/text.h"
 
 const char *user_name_wrong(const char *bytes, size_t length)
 {

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/text.h"
+
 /* ---- Patterns ---- */
 
 /* Where the next part goes; NULL: there are too many. */
@@ -215,7 +217,7 @@ static bool address_take(const char *bytes, size_t length, char address[static S
 static bool is_clean(const char *line, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == '\x7f')
+		if (is_control(line[i]))
 			return false;
 	return true;
 }
