@@ -69,8 +69,8 @@ sources = $(patsubst src/%.c,%,$(sort $(foreach folder,$(1),$(wildcard src/$(fol
 CORE := $(filter-out lib/service,$(call sources,lib policy state conf run)) policies
 HANDLER := $(call sources,handler) $(CORE)
 DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
-RELAY_SOURCES := $(call sources,relay lib policy) sender/notice policies relay-policies
-LOGS_SOURCES := $(call sources,logs lib policy) sender/notice logs-policies
+RELAY_SOURCES := $(call sources,relay lib policy) sender/failure sender/notice policies relay-policies
+LOGS_SOURCES := $(call sources,logs lib policy) sender/failure sender/notice logs-policies
 HANDLER_OBJECTS := $(HANDLER:%=$(BUILD)/handler/%.o)
 DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
 # What its programs share; each is a file of its own besides.

@@ -13,17 +13,16 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "lib/allowance.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "logs/journal.h"
 #include "logs/logs_confine.h"
 #include "policy/confine.h"
+#include "sender/failure.h"
 #include "sender/notice.h"
 
 #define WHY_MAX 1024
-
-/* Of what fails, at most so many lines a second. */
-#define LINES_A_SECOND 20
 
 /* The status is said so long after something has changed. */
 #define STATUS_AFTER_US 1000000u
@@ -39,8 +38,7 @@ struct service {
 	struct journal journal;
 	sd_event_source *status; /* is to be said */
 	uint64_t done, failed, unclear;
-	uint64_t second; /* of the last line that was logged, and how many there were in it */
-	unsigned lines;
+	struct allowance lines; /* of what fails */
 };
 
 static const char usage[] =
@@ -67,11 +65,6 @@ static bool print(const char *text, int fd)
 	return text_write(&line, fd);
 }
 
-_Noreturn static void answer(const char *text)
-{
-	exit(print(text, STDOUT_FILENO) ? EX_OK : EX_OSERR);
-}
-
 _Noreturn static void fail(struct service *service, int status, const char *what, int error)
 {
 	char bytes[WHY_MAX];
@@ -82,15 +75,9 @@ _Noreturn static void fail(struct service *service, int status, const char *what
 	exit(status);
 }
 
-_Noreturn static void fail_usage(struct service *service, const char *wrong, int letter)
+_Noreturn static void fail_usage(struct service *service, const char *wrong)
 {
-	char bytes[WHY_MAX];
-	struct text text = TEXT_IN(bytes);
-
-	text_add(&text, "%s", wrong);
-	if (letter != 0)
-		text_add(&text, " '-%c'", letter);
-	log_relay(&service->log, "error", bytes, true);
+	log_relay(&service->log, "error", wrong, true);
 	(void)print(usage, STDERR_FILENO); /* nowhere is left to say that it failed */
 	exit(EX_USAGE);
 }
@@ -132,12 +119,11 @@ static void read_options(struct service *service, int argc, char **argv)
 		case 's': service->socket = optarg; break;
 		case 't': service->check_only = true; break;
 		case 'V': answer("nmnotify-relay-logs " VERSION "\n");
-		case ':': fail_usage(service, "a value is missing behind", optopt);
-		default: fail_usage(service, "cannot use", optopt);
+		default: fail_usage(service, option_wrong(option));
 		}
 	}
 	if (optind < argc)
-		fail_usage(service, "an argument is too much", 0);
+		fail_usage(service, "an argument is too much");
 }
 
 static const struct logins *logins_of(struct service *service)
@@ -205,13 +191,9 @@ static void change_status(struct service *service)
 
 static void say_failed(struct service *service, const char *user, const char *why)
 {
-	uint64_t second = instant_now().ms / 1000;
+	uint32_t left_out;
 
-	if (second != service->second) {
-		service->second = second;
-		service->lines = 0;
-	}
-	if (service->lines++ < LINES_A_SECOND)
+	if (allowance_take(&service->lines, instant_now(), &left_out))
 		log_failed(&service->log, "login", "user", user, why);
 }
 

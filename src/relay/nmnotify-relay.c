@@ -27,6 +27,7 @@
 #include "relay/routing.h"
 #include "relay/sockets.h"
 #include "relay/telling.h"
+#include "sender/failure.h"
 
 #define MESSAGE_MAX 1024
 #define OPTIONS_MAX 64
@@ -41,10 +42,7 @@
 static const struct span failed_rest = { .ms = 10000 }, failed_rest_cyrus = { .ms = 80000 };
 
 /* Between two looks at what Cyrus says meanwhile. */
-#define DROP_EVERY_MS 100
-
-/* Lines of one kind at once, and then a second. */
-#define LINES_A_SECOND  20
+#define DROP_EVERY_MS   100
 
 #define STATUS_EVERY_MS 1000
 
@@ -81,24 +79,6 @@ static const char usage[] =
 	"  -h          print this, and exit\n";
 
 /* ---- Saying ---- */
-
-bool allowance_take(struct allowance *allowance, struct instant now, uint32_t *suppressed)
-{
-	uint64_t second = now.ms / 1000;
-
-	if (second != allowance->second) {
-		allowance->second = second;
-		allowance->used = 0;
-	}
-	if (allowance->used == LINES_A_SECOND) {
-		allowance->left_out++;
-		return false;
-	}
-	allowance->used++;
-	*suppressed = allowance->left_out;
-	allowance->left_out = 0;
-	return true;
-}
 
 void relay_say(void *context, const char *message)
 {
@@ -199,24 +179,9 @@ static struct relay_conf *conf_read(struct service *service)
 	return NULL;
 }
 
-_Noreturn static void answer(const char *text)
+_Noreturn static void fail_usage(struct service *service, const char *wrong)
 {
-	char bytes[MESSAGE_MAX];
-	struct text line = TEXT_IN(bytes);
-
-	text_add(&line, "%s", text);
-	exit(text_write(&line, STDOUT_FILENO) ? EX_OK : EX_OSERR);
-}
-
-_Noreturn static void fail_usage(struct service *service, const char *wrong, int letter)
-{
-	char bytes[MESSAGE_MAX];
-	struct text text = TEXT_IN(bytes);
-
-	text_add(&text, "%s", wrong);
-	if (letter != 0)
-		text_add(&text, " '-%c'", letter);
-	log_relay(&service->relay.log, "error", bytes, true);
+	log_relay(&service->relay.log, "error", wrong, true);
 	say(usage);
 	exit(EX_USAGE);
 }
@@ -232,17 +197,16 @@ static void read_options(struct service *service, int argc, char **argv)
 		case 'l': service->is_by_hand = true; break;
 		case 'o':
 			if (service->options_count == OPTIONS_MAX)
-				fail_usage(service, "there are too many of", 'o');
+				fail_usage(service, "there are too many of '-o'");
 			service->options[service->options_count++] = optarg;
 			break;
 		case 't': service->check_only = true; break;
 		case 'V': answer("nmnotify-relay " VERSION "\n");
-		case ':': fail_usage(service, "a value is missing behind", optopt);
-		default: fail_usage(service, "cannot use", optopt);
+		default: fail_usage(service, option_wrong(option));
 		}
 	}
 	if (optind < argc)
-		fail_usage(service, "an argument is too much", 0);
+		fail_usage(service, "an argument is too much");
 }
 
 /* ---- Beginning ---- */

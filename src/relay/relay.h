@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
+#include "lib/allowance.h"
 #include "lib/log.h"
 #include "relay/inbox.h"
 #include "relay/names.h"
@@ -17,12 +18,6 @@
 #include "relay/relay_conf.h"
 #include "relay/store.h"
 #include "relay/table.h"
-
-/* Lines of one kind: some at once, then one every now and then that says how many were left out. */
-struct allowance {
-	uint64_t second;
-	uint32_t used, left_out;
-};
 
 struct telling;
 
@@ -41,9 +36,6 @@ struct relay {
 	struct allowance told, failed, refused;
 	uint64_t events, logins, refusals, lost;
 };
-
-/* May a line of this kind be written? `*suppressed`: how many were not since the last one. */
-bool allowance_take(struct allowance *allowance, struct instant now, uint32_t *suppressed);
 
 /* The logger of all parts: a line for the log. `context` is the relay. */
 void relay_say(void *context, const char *message);
