@@ -107,12 +107,14 @@ static void say(const char *text)
 static void rest(struct service *service)
 {
 	const struct timespec look = { .tv_nsec = DROP_EVERY_MS * 1000000L };
-	bool has_cyrus = sockets_drop_cyrus();
-	struct deadline end = deadline_in(has_cyrus ? failed_rest_cyrus : failed_rest);
+	struct deadline end;
+	bool has_cyrus;
 	sigset_t ends;
 
 	if (service->is_by_hand || service->is_at_terminal || getenv("NOTIFY_SOCKET") == NULL)
 		return;
+	has_cyrus = sockets_drop_cyrus();
+	end = deadline_in(has_cyrus ? failed_rest_cyrus : failed_rest);
 	if (has_cyrus)
 		log_relay(&service->relay.log, "says",
 			"what Cyrus tells of meanwhile is read and dropped", true);

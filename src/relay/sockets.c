@@ -69,8 +69,9 @@ bool sockets_drop_cyrus(void)
 	bool has_cyrus = false;
 
 	for (int i = 0; i < count; i++) {
-		if (strcmp(names[i], CYRUS_SOCKET_NAME) == 0 &&
-			sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNIX, SOCK_DGRAM, 0) > 0) {
+		enum inbox_kind kind;
+
+		if (kind_of(SD_LISTEN_FDS_START + i, names[i], &kind) && kind == INBOX_CYRUS) {
 			drop(SD_LISTEN_FDS_START + i);
 			has_cyrus = true;
 		}
