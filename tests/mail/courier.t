@@ -50,11 +50,6 @@ def wait():
     ok(until(is_up, START_SECONDS), "Courier is up")
 
 
-def log_in():
-    for protocol in ("imap", "pop3"):
-        box.log_in(LAPTOP[1], protocol)
-
-
 def installed():
     box.sh(SETUP)
     wait()
@@ -66,25 +61,14 @@ def installed():
     box.sh("systemctl enable --now nmnotify-relay.socket")
 
 
-def last():
-    """Checking mail tells where alice is, and so does the laptop's fetching, each time."""
-    box.configure("user alice last")
-    box.log_in(LAPTOP[1], "imap")
-    box.is_told("last, IMAP", at=LAPTOP[1])
-    box.is_told("last, the fetcher's", at=LAPTOP[0])
-    box.log_in(LAPTOP[2], "pop3")
-    box.is_told("last, POP3", at=LAPTOP[2])
-    box.configure("user alice 192.0.2.79")
-
-
 def delivery():
     """Its own, of all users; and PAM, which logins go on with, too."""
     box.type("cat >>/etc/courier/courierd")
     wait()
     box.is_told("DEFAULTDELIVERY", at=LAPTOP[0])
     box.type("/etc/pam.d/$service")
-    last()
-    box.is_unharmed("DEFAULTDELIVERY", usual, log_in)
+    box.follows()
+    box.is_unharmed("DEFAULTDELIVERY", usual, box.log_in_twice)
 
 
 def maildrop():
@@ -117,7 +101,7 @@ def loginexec():
     box.log_in(LAPTOP[2], "pop3")
     box.is_told("loginexec, POP3", at=LAPTOP[2])
     box.configure("user alice 192.0.2.79", "trust alice")
-    box.is_unharmed("loginexec", usual, log_in)
+    box.is_unharmed("loginexec", usual, box.log_in_twice)
     equal(box.sh("ls ~alice/Maildir/loginexec").strip(), "/home/alice/Maildir/loginexec", "loginexec: Courier has left it there")
 
 

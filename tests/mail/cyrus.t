@@ -11,8 +11,7 @@ import mailhost
 from mailhost import LAPTOP, PASSWORD, RELAY
 from nmtest import diag, kill, ok, until
 
-DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
-box = mailhost.MailHost("cyrus", "postfix cyrus-imapd cyrus-pop3d sasl2-bin", DEBCONF)
+box = mailhost.MailHost("cyrus", "postfix cyrus-imapd cyrus-pop3d sasl2-bin", mailhost.POSTFIX)
 
 # As Debian has it, but for services whose programs are in other packages, and without which it does not start;
 # users; and one may check mail by POP3 twice in a minute.
@@ -65,11 +64,6 @@ def installed():
     usual = box.delay()
 
 
-def log_in():
-    for protocol in ("imap", "pop3"):
-        box.log_in(LAPTOP[1], protocol)
-
-
 def events():
     box.type("notifysocket")
     wait()
@@ -78,21 +72,12 @@ def events():
 
 
 def last():
-    """Checking mail tells where alice is, and so does the laptop's fetching, each time."""
-    box.configure("user alice last")
-    listen()
-    box.log_in(LAPTOP[1], "imap")
-    box.is_told("last, IMAP", at=LAPTOP[1])
-    box.is_told("last, the fetcher's", at=LAPTOP[0])
-    box.log_in(LAPTOP[2], "pop3")
-    box.is_told("last, POP3", at=LAPTOP[2])
-    box.configure("user alice 192.0.2.79")
-    listen()
+    box.follows(listen)
 
 
 def unharmed():
     """Not with its own queue full: see below."""
-    box.is_unharmed("events", usual, log_in)
+    box.is_unharmed("events", usual, box.log_in_twice)
 
 
 def hanging():
@@ -107,7 +92,7 @@ def hanging():
     _, seconds = box.deliver("S3: the relay hangs, and its queue is full")
     ok(seconds < HANGING_SECONDS, "S3: systemd ends it, and the delivery goes on")
     diag(f"after {seconds:.1f} s")
-    log_in()
+    box.log_in_twice()
     box.is_told("after that")
     box.write(f"/etc/systemd/system/{RELAY}.d/test.conf", "[Service]\nWatchdogSec=0\n")
     box.sh("systemctl daemon-reload; systemctl restart nmnotify-relay.socket")
@@ -120,14 +105,14 @@ def broken():
     listen()
     box.fill("cyrus", EVENT)
     box.deliver("S3: the configuration is wrong")
-    log_in()
+    box.log_in_twice()
     box.fill("cyrus", EVENT)
     _, seconds = box.deliver("S3: the configuration is wrong, and the queue was full once more")
     ok(seconds < 5 + 5 * usual, "S3: the delivery does not wait")
     box.sh(box.recipe("systemctl stop nmnotify-relay-cyrus.socket"))
     _, seconds = box.deliver("S3: the configuration is wrong, and the socket is stopped")
     ok(seconds < 5 + 5 * usual, "S3: the delivery does not wait")
-    log_in()
+    box.log_in_twice()
     box.sh("cp /root/good /etc/nmnotify-relay.conf; systemctl restart nmnotify-relay.socket")
     listen()
     box.is_told("when the configuration is right again")
@@ -140,7 +125,7 @@ def notifyd():
     box.type("mailnotifier")
     wait()
     box.is_told("notifyd", at=LAPTOP[0])
-    box.is_unharmed("notifyd", usual, log_in)
+    box.is_unharmed("notifyd", usual, box.log_in_twice)
 
 
 mailhost.main(box, installed, events, last, unharmed, hanging, broken, notifyd, releases=("trixie",))

@@ -12,8 +12,7 @@ import mailhost
 from mailhost import LAPTOP
 from nmtest import ok, until
 
-DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
-box = mailhost.MailHost("dovecot", "postfix dovecot-lmtpd dovecot-sieve lua-socket", DEBCONF)
+box = mailhost.MailHost("dovecot", "postfix dovecot-lmtpd dovecot-sieve lua-socket", mailhost.POSTFIX)
 # Nor is the script compiled at each delivery, in vain.
 box.harm += r"|nmnotify\.svbin"
 
@@ -54,29 +53,23 @@ def without():
     box.sh("rm -f /etc/dovecot/conf.d/99-nmnotify.conf; systemctl reload dovecot")
 
 
+def lda(name, usual):
+    postfix(*LDA_DELIVERS)
+    box.is_told(name, at=LAPTOP[0])
+    box.is_unharmed(name, usual)
+
+
 def lua():
     lmtp()
-    usual = box.delay()
-    box.type("cat >/etc/dovecot/nmnotify.lua")
-    box.type({"2.3": "lua:file=", "2.4": "lua_file ="}[version()])
-    box.is_told("LMTP, Lua", at=LAPTOP[0])
-    box.is_unharmed("LMTP, Lua", usual)
-    postfix(*LDA_DELIVERS)
-    box.is_told("LDA, Lua", at=LAPTOP[0])
-    box.is_unharmed("LDA, Lua", usual)
+    usual = box.tells("LMTP, Lua", "cat >/etc/dovecot/nmnotify.lua", {"2.3": "lua:file=", "2.4": "lua_file ="}[version()])
+    lda("LDA, Lua", usual)
     without()
 
 
 def sieve():
     lmtp()
-    usual = box.delay()
-    box.type("cat >/etc/dovecot/nmnotify.sieve")
-    box.type({"2.3": "sieve_before", "2.4": "sieve_script nmnotify"}[version()])
-    box.is_told("LMTP, Sieve", at=LAPTOP[0])
-    box.is_unharmed("LMTP, Sieve", usual)
-    postfix(*LDA_DELIVERS)
-    box.is_told("LDA, Sieve", at=LAPTOP[0])
-    box.is_unharmed("LDA, Sieve", usual)
+    usual = box.tells("LMTP, Sieve", "cat >/etc/dovecot/nmnotify.sieve", {"2.3": "sieve_before", "2.4": "sieve_script nmnotify"}[version()])
+    lda("LDA, Sieve", usual)
 
 
 def logins():

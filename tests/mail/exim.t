@@ -6,7 +6,6 @@ import sys
 
 sys.dont_write_bytecode = True
 import mailhost
-from mailhost import LAPTOP
 from nmtest import equal, ok
 
 DEBCONF = """
@@ -21,28 +20,19 @@ box.queue = "exim4 -bp"
 
 def mailbox():
     box.imap("mbox")
-    usual = box.delay()
-    box.type("enable nmnotify-relay-biff.socket")
-    box.type("notify_comsat")
-    box.is_told("comsat, mbox", at=LAPTOP[0])
-    box.is_unharmed("comsat, mbox", usual)
+    box.tells("comsat, mbox", "enable nmnotify-relay-biff.socket", "notify_comsat")
 
 
 def maildir():
     box.sh("sed -i 's/^dc_localdelivery=.*/dc_localdelivery=maildir_home/' /etc/exim4/update-exim4.conf.conf")
     box.sh("systemctl reload exim4")
     box.imap("maildir")
-    usual = box.delay()
-    box.is_told("comsat, Maildir", at=LAPTOP[0])
-    box.is_unharmed("comsat, Maildir", usual)
+    box.tells("comsat, Maildir")
     box.sh("systemctl disable --now nmnotify-relay-biff.socket; systemctl restart nmnotify-relay.socket")
 
 
 def program():
-    usual = box.delay()
-    box.type("unseen")
-    box.is_told("unseen router", at=LAPTOP[0])
-    box.is_unharmed("unseen router", usual)
+    box.tells("unseen router", "unseen")
 
 
 def nothing_is_logged():

@@ -6,10 +6,8 @@ import sys
 
 sys.dont_write_bytecode = True
 import mailhost
-from mailhost import LAPTOP
 
-DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
-box = mailhost.MailHost("postfix", "postfix", DEBCONF)
+box = mailhost.MailHost("postfix", "postfix", mailhost.POSTFIX)
 
 
 def command(words):
@@ -20,35 +18,23 @@ def procmail_trap():
     box.sh("systemctl enable --now nmnotify-relay.socket")
     command('procmail -a "$EXTENSION"')
     box.imap("mbox")
-    usual = box.delay()
-    box.type("TRAP")
-    box.is_told("procmail, TRAP", at=LAPTOP[0])
-    box.is_unharmed("procmail, TRAP", usual)
+    box.tells("procmail, TRAP", "TRAP")
 
 
 def procmail_recipe():
     box.sh("rm /etc/procmailrc")
-    usual = box.delay()
-    box.type(":0 c")
-    box.is_told("procmail, a recipe", at=LAPTOP[0])
-    box.is_unharmed("procmail, a recipe", usual)
+    box.tells("procmail, a recipe", ":0 c")
 
 
 def maildrop():
     """Writes first, and tells then."""
     command("/usr/bin/maildrop")
-    usual = box.delay()
-    box.type('cc "$DEFAULT')
-    box.is_told("maildrop, written first", at=LAPTOP[0])
-    box.is_unharmed("maildrop, written first", usual)
+    box.tells("maildrop, written first", 'cc "$DEFAULT')
 
 
 def maildrop_copy():
     box.sh("rm /etc/maildroprc")
-    usual = box.delay()
-    box.type('cc "|/usr')
-    box.is_told("maildrop, a copy", at=LAPTOP[0])
-    box.is_unharmed("maildrop, a copy", usual)
+    box.tells("maildrop, a copy", 'cc "|/usr')
 
 
 mailhost.main(box, procmail_trap, procmail_recipe, maildrop, maildrop_copy)

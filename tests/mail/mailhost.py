@@ -2,7 +2,7 @@
 """A mail server as Debian has it, with nmnotify, and a laptop that it tells: one script a mail system.
 
     import mailhost
-    box = mailhost.MailHost("postfix", "postfix", debconf="postfix postfix/mailname string mx.test")
+    box = mailhost.MailHost("postfix", "postfix", debconf=mailhost.POSTFIX)
 
     def biff():
         box.imap("mbox")                # what it delivers to, and Dovecot serves to the laptop
@@ -37,6 +37,9 @@ fetches alice's mail from mx.test.
     box.is_told(name, at=address)       ... and the line went to that address of the laptop's
     box.is_unharmed(name, usual, also)  by whichever sockets of the relay are enabled; also() is something else that
                                         must not wait, such as a login
+    box.tells(name, part ...)           all that the example does from delay() on
+    box.follows()                       alice checks mail here and there, and the line goes there
+    box.log_in_twice()                  ... by IMAP and POP3, for `also`
     box.fill(socket, datagram)          until that one of them, "socket" or "cyrus", takes no more
     box.queue, box.harm                 a command that says so if nothing is in the queue; what the journal must not
                                         have, a regular expression
@@ -69,6 +72,8 @@ from nmtest import PROJECT, diag, equal, ok, until
 
 RELEASES = ("trixie", "bookworm")
 PAGE = "man/nmnotify-mail.7"
+# What Postfix asks while it is installed.
+POSTFIX = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
 HOST, MX = "mx.test", "192.0.2.25"
 LAPTOP = ("192.0.2.79", "192.0.2.80", "192.0.2.81")
 # Who looks into a Maildir moves what is in `new` to `cur`.
@@ -367,6 +372,32 @@ class MailHost(container.Container):
         if at:
             told = lambda: {r["NMNOTIFY_TO"].rsplit(":", 1)[0] for r in self.journal("NMNOTIFY_TOLD=done", after=after)}
             equal(until(told, 20), {at}, f"{name}: the line went to {at}")
+
+    def tells(self, name, *parts):
+        """With these blocks typed. What a delivery took without us."""
+        usual = self.delay()
+        for part in parts:
+            self.type(part)
+        self.is_told(name, at=LAPTOP[0])
+        self.is_unharmed(name, usual)
+        return usual
+
+    def follows(self, ready=lambda: None):
+        """Checking mail tells where alice is, and so does the laptop's fetching, each time. ready() waits for what a new
+        configuration of the relay takes."""
+        self.configure("user alice last")
+        ready()
+        self.log_in(LAPTOP[1], "imap")
+        self.is_told("last, IMAP", at=LAPTOP[1])
+        self.is_told("last, the fetcher's", at=LAPTOP[0])
+        self.log_in(LAPTOP[2], "pop3")
+        self.is_told("last, POP3", at=LAPTOP[2])
+        self.configure("user alice 192.0.2.79")
+        ready()
+
+    def log_in_twice(self):
+        for protocol in ("imap", "pop3"):
+            self.log_in(LAPTOP[1], protocol)
 
     def log_in(self, address, protocol):
         """From the laptop; as far as being let in, and out."""

@@ -36,8 +36,7 @@ class Plain(mailhost.MailHost):
 
 
 # Any layer with a mail server will do: what its Postfix does is another's business.
-DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
-box = Plain("postfix", "postfix", DEBCONF)
+box = Plain("postfix", "postfix", mailhost.POSTFIX)
 
 
 def qmail():

@@ -18,10 +18,7 @@ box.harm = r"result=\"?(TempFail|PermFail)"
 def comsat():
     box.sh("sed -i 's/^action \"local\" maildir/action \"local\" mbox/' /etc/smtpd.conf; systemctl restart opensmtpd")
     box.imap("mbox")
-    usual = box.delay()
-    box.type("enable nmnotify-relay-biff.socket")
-    box.is_told("mbox", at=LAPTOP[0])
-    box.is_unharmed("mbox", usual)
+    box.tells("mbox", "enable nmnotify-relay-biff.socket")
     box.sh("systemctl disable --now nmnotify-relay-biff.socket; systemctl restart nmnotify-relay.socket")
 
 
@@ -40,10 +37,7 @@ def wrapper():
 
 def forward():
     box.sh("sed -i '/^mda wrapper/d; s/ wrapper tell//' /etc/smtpd.conf; systemctl restart opensmtpd")
-    usual = box.delay()
-    box.type("cat >~/.forward")
-    box.is_told(".forward", at=LAPTOP[0])
-    box.is_unharmed(".forward", usual)
+    box.tells(".forward", "cat >~/.forward")
 
 
 mailhost.main(box, comsat, wrapper, forward, releases=("trixie",))

@@ -16,10 +16,10 @@ PAGE = "man/nmnotify-mail.7"
 
 
 def asked(test):
-    """Every text in an argument of box.type() or box.recipe()."""
+    """Every text in an argument of box.type() or box.recipe(), or behind the name in box.tells()."""
     for call in ast.walk(ast.parse(test.read_text())):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("type", "recipe"):
-            for argument in call.args:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("type", "recipe", "tells"):
+            for argument in call.args[call.func.attr == "tells" :]:
                 yield from (n.value for n in ast.walk(argument) if isinstance(n, ast.Constant) and len(str(n.value)) > 3)
 
 

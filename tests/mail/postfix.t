@@ -8,8 +8,7 @@ sys.dont_write_bytecode = True
 import mailhost
 from mailhost import LAPTOP, PASSWORD
 
-DEBCONF = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string mx.test"
-box = mailhost.MailHost("postfix", "postfix", DEBCONF)
+box = mailhost.MailHost("postfix", "postfix", mailhost.POSTFIX)
 
 # Users of Dovecot's own.
 VIRTUAL = {
@@ -66,11 +65,7 @@ def postfix(*settings):
 
 def procmail():
     box.imap("mbox")
-    usual = box.delay()
-    box.type("nmnotify-relay -t")
-    box.type("enable nmnotify-relay-biff.socket")
-    box.is_told("procmail", at=LAPTOP[0])
-    box.is_unharmed("procmail", usual)
+    box.tells("procmail", "nmnotify-relay -t", "enable nmnotify-relay-biff.socket")
 
 
 def procmail_maildir():
@@ -82,10 +77,7 @@ def procmail_maildir():
 def biff():
     box.imap("mbox")
     postfix("mailbox_command=")
-    usual = box.delay()
-    box.type("biff=yes")
-    box.is_told("biff", at=LAPTOP[0])
-    box.is_unharmed("biff", usual)
+    box.tells("biff", "biff=yes")
 
 
 def no_biff():
@@ -98,20 +90,14 @@ def command():
     no_biff()
     box.imap("maildir")
     postfix("mailbox_command=/usr/lib/dovecot/dovecot-lda")
-    usual = box.delay()
-    box.type("mailbox_command=/usr")
-    box.is_told("mailbox_command", at=LAPTOP[0])
-    box.is_unharmed("mailbox_command", usual)
+    box.tells("mailbox_command", "mailbox_command=/usr")
 
 
 def forward():
     no_biff()
     box.imap("maildir")
     postfix("mailbox_command=", "home_mailbox=Maildir/")
-    usual = box.delay()
-    box.type("alice, \"|")
-    box.is_told(".forward", at=LAPTOP[0])
-    box.is_unharmed(".forward", usual)
+    box.tells(".forward", "alice, \"|")
     box.sh("rm ~alice/.forward")
 
 

@@ -6,7 +6,6 @@ import sys
 
 sys.dont_write_bytecode = True
 import mailhost
-from mailhost import LAPTOP
 
 box = mailhost.MailHost("sendmail", "sendmail")
 box.harm = r"stat=(Deferred|User unknown|Service unavailable|unknown mailer)|dsn=[45]\."
@@ -19,26 +18,18 @@ def procmail():
     box.sh(r"sed -Ei 's/^#?O (QueueLA|RefuseLA|DelayLA)=.*/O \1=100000/' /etc/mail/sendmail.cf")
     box.sh("systemctl enable --now sendmail")
     box.imap("mbox")
-    usual = box.delay()
-    box.type("enable nmnotify-relay-biff.socket")
-    box.is_told("procmail", at=LAPTOP[0])
-    box.is_unharmed("procmail", usual)
+    box.tells("procmail", "enable nmnotify-relay-biff.socket")
 
 
 def mail_local():
     """... and this, if there is no other."""
     box.sh("rm /usr/bin/procmail /usr/bin/maildrop")
-    usual = box.delay()
-    box.is_told("mail.local", at=LAPTOP[0])
-    box.is_unharmed("mail.local", usual)
+    box.tells("mail.local")
     box.sh("systemctl disable --now nmnotify-relay-biff.socket; systemctl restart nmnotify-relay.socket")
 
 
 def forward():
-    usual = box.delay()
-    box.type("printf '%s")
-    box.is_told(".forward", at=LAPTOP[0])
-    box.is_unharmed(".forward", usual)
+    box.tells(".forward", "printf '%s")
 
 
 mailhost.main(box, procmail, mail_local, forward, releases=("trixie",))
