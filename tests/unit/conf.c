@@ -205,7 +205,7 @@ static void conf_options_alone_can_be_an_account(void **state)
 	conf_option(&conf, "from any", 2);
 	conf_option(&conf, "user nobody", 3);
 	conf_option(&conf, "action /bin/true 'a b'", 4);
-	conf_file(&conf, path_in(state, "missing"), true);
+	conf_file(&conf, unit_path(state, "missing"), true);
 	assert_true(conf_end(&conf));
 	assert_int_equal(conf.accounts_count, 1);
 	assert_string_equal(conf.accounts[0].name, "o");

@@ -10,7 +10,7 @@ static void conf_file_that_cannot_be_trusted_is_not_read(void **state)
 
 	for (unsigned i = 0; i < COUNT(modes); i++) {
 		begin();
-		path = file_of(state, REST, sizeof(REST) - 1);
+		path = unit_file(state, REST, sizeof(REST) - 1);
 		assert_int_equal(chmod(path, modes[i]), 0);
 		conf_file(&conf, path, false);
 		assert_false(conf_end(&conf));
@@ -22,7 +22,7 @@ static void conf_file_that_cannot_be_trusted_is_not_read(void **state)
 	if (geteuid() != 0)
 		skip();
 	begin();
-	path = file_of(state, REST, sizeof(REST) - 1);
+	path = unit_file(state, REST, sizeof(REST) - 1);
 	assert_int_equal(chown(path, STRANGER, STRANGER), 0);
 	conf_file(&conf, path, false);
 	assert_false(conf_end(&conf));
@@ -34,15 +34,15 @@ static void conf_file_that_cannot_be_trusted_is_not_read(void **state)
 static void conf_file_that_is_none_is_told(void **state)
 {
 	begin();
-	conf_file(&conf, path_in(state, "missing"), false);
+	conf_file(&conf, unit_path(state, "missing"), false);
 	assert_false(conf_end(&conf));
 	assert_string_equal(reports.text, "missing:0: cannot open: No such file or directory\n");
 	begin();
-	conf_file(&conf, path_in(state, "missing"), true);
+	conf_file(&conf, unit_path(state, "missing"), true);
 	assert_int_equal(reports.count, 0);
 	begin();
-	assert_int_equal(mkfifo(path_in(state, "fifo"), 0600), 0);
-	conf_file(&conf, path_in(state, "fifo"), true);
+	assert_int_equal(mkfifo(unit_path(state, "fifo"), 0600), 0);
+	conf_file(&conf, unit_path(state, "fifo"), true);
 	assert_false(conf_end(&conf));
 	assert_string_equal(reports.text, "fifo:0: not a regular file\n");
 	begin();
@@ -249,11 +249,11 @@ static void conf_of_any_bytes_is_sound_or_refused(void **state)
 			conf_option(&conf, text, k);
 		}
 		if (i % 3 == 0) {
-			conf_file(&conf, path_in(state, "missing"), true);
+			conf_file(&conf, unit_path(state, "missing"), true);
 		} else {
 			size_t length = i % 3 == 1 ? compose(&seed, text) : scribble(&seed, text);
 
-			conf_file(&conf, file_of(state, text, length), false);
+			conf_file(&conf, unit_file(state, text, length), false);
 		}
 		if (!conf_end(&conf)) {
 			assert_true(reports.count > 0);

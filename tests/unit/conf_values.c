@@ -287,7 +287,7 @@ static void conf_user_is_required_of_root_alone(void **state)
 		"f:0: account default has no 'user', which root must have: write such as 'user "
 		"alice'\n");
 	assert_int_equal(chmod(((struct unit_place *)*state)->path, 0755), 0);
-	unit_expect(unit_reap(unit_fork(read_as_stranger, (void *)(uintptr_t)path_in(state, "f"))));
+	unit_expect(unit_reap(unit_fork(read_as_stranger, (void *)(uintptr_t)unit_path(state, "f"))));
 }
 
 /* ---- Words ---- */
@@ -364,7 +364,7 @@ static void conf_quotes_agree_with_the_shell(void **state)
 	static const char alphabet[] = "ab  '\"\\'\"\\";
 	static char ours[SHELL_LINES][128];
 	char command[1200], line[128];
-	FILE *script = fopen(path_in(state, "script"), "we"), *shell;
+	FILE *script = fopen(unit_path(state, "script"), "we"), *shell;
 	uint64_t seed = 7;
 
 	assert_non_null(script);
@@ -382,7 +382,7 @@ static void conf_quotes_agree_with_the_shell(void **state)
 		i++;
 	}
 	(void)fclose(script);
-	(void)snprintf(command, sizeof(command), "sh '%s'", path_in(state, "script"));
+	(void)snprintf(command, sizeof(command), "sh '%s'", unit_path(state, "script"));
 	shell = popen(command, "re");
 	assert_non_null(shell);
 	for (unsigned i = 0; i < SHELL_LINES; i++) {

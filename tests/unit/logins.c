@@ -29,20 +29,10 @@ static void report(
 
 static bool read_bytes(void **state, const char *text, size_t length)
 {
-	static char path[512];
-	const struct unit_place *place = *state;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/f", place->path);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, length), length);
-	assert_int_equal(ftruncate(fd, (off_t)length), 0);
-	assert_int_equal(close(fd), 0);
 	reports.length = 0;
 	reports.text[0] = '\0';
 	logins_begin(&logins, report, &reports);
-	logins_file(&logins, path);
+	logins_file(&logins, unit_file(state, text, length));
 	return logins_end(&logins);
 }
 

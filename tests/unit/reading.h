@@ -37,28 +37,6 @@ static inline void report(
 	assert_true(reports.length < sizeof(reports.text));
 }
 
-static inline const char *path_in(void **state, const char *name)
-{
-	static char path[512];
-	const struct unit_place *place = *state;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", place->path, name);
-	return path;
-}
-
-static inline const char *file_of(void **state, const char *text, size_t length)
-{
-	const char *path = path_in(state, "f");
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, length), length);
-	/* Not O_TRUNC: some file systems write a file out to the disk that was emptied first. */
-	assert_int_equal(ftruncate(fd, (off_t)length), 0);
-	assert_int_equal(close(fd), 0);
-	return path;
-}
-
 static inline unsigned words_count(char **word)
 {
 	unsigned count = 0;
@@ -79,7 +57,7 @@ static inline void begin(void)
 static inline bool read_bytes(void **state, const char *text, size_t length)
 {
 	begin();
-	conf_file(&conf, file_of(state, text, length), false);
+	conf_file(&conf, unit_file(state, text, length), false);
 	return conf_end(&conf);
 }
 
@@ -89,7 +67,7 @@ static inline bool read_with(void **state, const char *const *option, const char
 	begin();
 	for (unsigned i = 0; option[i] != NULL; i++)
 		conf_option(&conf, option[i], i + 1);
-	conf_file(&conf, file_of(state, text, strlen(text)), false);
+	conf_file(&conf, unit_file(state, text, strlen(text)), false);
 	return conf_end(&conf);
 }
 

@@ -36,21 +36,6 @@ static void report(
 	assert_true(reports.length < sizeof(reports.text));
 }
 
-static const char *file_of(void **state, const char *text, size_t length)
-{
-	static char path[512];
-	const struct unit_place *place = *state;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/f", place->path);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, length), length);
-	assert_int_equal(ftruncate(fd, (off_t)length), 0);
-	assert_int_equal(close(fd), 0);
-	return path;
-}
-
 static void begin(void)
 {
 	relay_conf_free(&conf);
@@ -66,7 +51,7 @@ static bool read_text(void **state, const char *option, const char *text)
 	begin();
 	if (option != NULL)
 		relay_conf_option(&conf, option, 1);
-	relay_conf_file(&conf, file_of(state, text, strlen(text)), false);
+	relay_conf_file(&conf, unit_file(state, text, strlen(text)), false);
 	return relay_conf_end(&conf);
 }
 
@@ -445,7 +430,7 @@ static void relay_conf_without_memory_says_so(void **state)
 	free(conf.reading.memory);
 	conf.reading.memory = NULL;
 	relay_conf_option(&conf, "port 1", 1);
-	relay_conf_file(&conf, file_of(state, REST, strlen(REST)), false);
+	relay_conf_file(&conf, unit_file(state, REST, strlen(REST)), false);
 	assert_false(relay_conf_end(&conf));
 	assert_non_null(strstr(reports.text, "f:0: there is no memory to read it: "));
 }

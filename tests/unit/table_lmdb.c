@@ -16,22 +16,11 @@ static void hear(void *context, const char *message)
 	times++;
 }
 
-static const char *path_in(void **state, const char *name)
-{
-	static char path[2][512];
-	static unsigned turn;
-	const struct unit_place *place = *state;
-
-	turn = !turn;
-	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", place->path, name);
-	return path[turn];
-}
-
 static const char *text_in(void **state, const char *name)
 {
 	static char text[600];
 
-	(void)snprintf(text, sizeof(text), "lmdb:%s", path_in(state, name));
+	(void)snprintf(text, sizeof(text), "lmdb:%s", unit_path(state, name));
 	return text;
 }
 
@@ -89,7 +78,7 @@ static void table_is_a_file_or_a_directory(void **state)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		const char *name = i == 0 ? "file" : "directory";
-		const char *path = path_in(state, name);
+		const char *path = unit_path(state, name);
 		struct table *table;
 
 		if (i == 1)
@@ -113,15 +102,15 @@ static void table_is_opened_anew_when_replaced(void **state)
 {
 	struct table *table;
 
-	MAKE(path_in(state, "t"), MDB_NOSUBDIR, "alice", "192.0.2.7");
+	MAKE(unit_path(state, "t"), MDB_NOSUBDIR, "alice", "192.0.2.7");
 	table = open_it(state, "t");
 	assert_string_equal(find(table, "alice"), "192.0.2.7");
 	for (unsigned i = 0; i < 3; i++) {
 		char value[32];
 
 		(void)snprintf(value, sizeof(value), "192.0.2.%u", i + 10);
-		MAKE(path_in(state, "new"), MDB_NOSUBDIR, "alice", value);
-		assert_int_equal(rename(path_in(state, "new"), path_in(state, "t")), 0);
+		MAKE(unit_path(state, "new"), MDB_NOSUBDIR, "alice", value);
+		assert_int_equal(rename(unit_path(state, "new"), unit_path(state, "t")), 0);
 		assert_string_equal(find(table, "alice"), value);
 	}
 	assert_int_equal(times, 0);
@@ -137,11 +126,11 @@ static void table_that_is_away_is_said_once_and_found_again(void **state)
 	assert_non_null(strstr(said, "/t: No such file or directory"));
 	assert_string_equal(find(table, "alice"), "");
 	assert_int_equal(times, 1);
-	MAKE(path_in(state, "t"), MDB_NOSUBDIR, "alice", "last");
+	MAKE(unit_path(state, "t"), MDB_NOSUBDIR, "alice", "last");
 	assert_string_equal(find(table, "alice"), "last");
 	assert_int_equal(times, 2);
 	assert_non_null(strstr(said, "/t: is back"));
-	assert_int_equal(unlink(path_in(state, "t")), 0);
+	assert_int_equal(unlink(unit_path(state, "t")), 0);
 	assert_string_equal(find(table, "alice"), "");
 	assert_string_equal(find(table, "alice"), "");
 	assert_int_equal(times, 3);
@@ -153,33 +142,33 @@ static void table_of_others_is_not_believed(void **state)
 	static const char others[] = "others than root and the running user own it, or may write it";
 	struct table *table;
 
-	MAKE(path_in(state, "t"), MDB_NOSUBDIR, "alice", "last");
-	assert_int_equal(chmod(path_in(state, "t"), 0620), 0);
+	MAKE(unit_path(state, "t"), MDB_NOSUBDIR, "alice", "last");
+	assert_int_equal(chmod(unit_path(state, "t"), 0620), 0);
 	assert_string_equal(table_check(text_in(state, "t")), others);
 	table = open_it(state, "t");
 	assert_string_equal(find(table, "alice"), "");
-	assert_int_equal(chmod(path_in(state, "t"), 0600), 0);
+	assert_int_equal(chmod(unit_path(state, "t"), 0600), 0);
 	assert_string_equal(find(table, "alice"), "last");
-	assert_int_equal(chmod(path_in(state, "t"), 0602), 0);
+	assert_int_equal(chmod(unit_path(state, "t"), 0602), 0);
 	assert_string_equal(find(table, "alice"), "");
 	table_close(table);
-	assert_int_equal(chmod(path_in(state, "t"), 0600), 0);
-	if (geteuid() != 0 || chown(path_in(state, "t"), 54321, 0) != 0)
+	assert_int_equal(chmod(unit_path(state, "t"), 0600), 0);
+	if (geteuid() != 0 || chown(unit_path(state, "t"), 54321, 0) != 0)
 		skip();
 	assert_string_equal(table_check(text_in(state, "t")), others);
 }
 
 static void table_that_is_none_is_refused(void **state)
 {
-	FILE *file = fopen(path_in(state, "t"), "w");
+	FILE *file = fopen(unit_path(state, "t"), "w");
 
 	assert_non_null(file);
 	for (unsigned i = 0; i < 3000; i++)
 		assert_true(fputs("alice last\n", file) >= 0);
 	assert_int_equal(fclose(file), 0);
-	assert_int_equal(chmod(path_in(state, "t"), 0600), 0);
+	assert_int_equal(chmod(unit_path(state, "t"), 0600), 0);
 	assert_string_equal(table_check(text_in(state, "t")), "MDB_INVALID: File is not an LMDB file");
-	assert_int_equal(truncate(path_in(state, "t"), 0), 0);
+	assert_int_equal(truncate(unit_path(state, "t"), 0), 0);
 	assert_non_null(table_check(text_in(state, "t")));
 	assert_string_equal(table_check(text_in(state, "nowhere")), "No such file or directory");
 }

@@ -387,6 +387,32 @@ static inline int unit_place_remove(void **state)
 	return result;
 }
 
+/* The path of a file there. Valid until the call after the next. */
+static inline const char *unit_path(void **state, const char *name)
+{
+	static char path[2][512];
+	static unsigned turn;
+	const struct unit_place *place = *state;
+
+	turn = !turn;
+	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", place->path, name);
+	return path[turn];
+}
+
+/* Its file `f` with this text; the path. */
+static inline const char *unit_file(void **state, const char *text, size_t length)
+{
+	const char *path = unit_path(state, "f");
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, length), length);
+	/* Not O_TRUNC: some file systems write a file out to the disk that was emptied first. */
+	assert_int_equal(ftruncate(fd, (off_t)length), 0);
+	assert_int_equal(close(fd), 0);
+	return path;
+}
+
 #define UNIT_TEST_PLACE(test)                                                                      \
 	cmocka_unit_test_setup_teardown(test, unit_place_make, unit_place_remove)
 
