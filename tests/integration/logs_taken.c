@@ -28,31 +28,7 @@ static bool confine_and_attack(const char *directory);
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-static unsigned tried;
-
-static void note(const char *what, bool is_done, bool should)
-{
-	tried++;
-	if (is_done != should)
-		fprintf(stderr, "%s %s: %s\n", should ? "refused" : "through", what,
-			strerror(errno));
-}
-
-#define TRY(call) note(#call, (call) >= 0, false)
-#define CAN(call) note(#call, (call) >= 0, true)
-
-/* By the filter: another error says that the kernel has looked at it. */
-#define FILTERED(call) note(#call, (call) >= 0 || errno != EPERM, false)
-
-static const char *beside(const char *directory, const char *name)
-{
-	static char path[2][1024];
-	static unsigned turn;
-
-	turn = 1 - turn;
-	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", directory, name);
-	return path[turn];
-}
+#include "taken.h"
 
 /* What the filter refuses, whichever file it is. */
 static void try_files(const char *directory)

@@ -32,32 +32,9 @@ static bool confine_and_attack(const struct relay_conf *conf, const char *file, 
 #include <sys/un.h>
 #include <sys/wait.h>
 
-static unsigned tried;
+#include "taken.h"
+
 static const char *outside;
-
-static void note(const char *what, bool is_done, bool should)
-{
-	tried++;
-	if (is_done != should)
-		fprintf(stderr, "%s %s: %s\n", should ? "refused" : "through", what,
-			strerror(errno));
-}
-
-#define TRY(call) note(#call, (call) >= 0, false)
-#define CAN(call) note(#call, (call) >= 0, true)
-
-/* By the filter: another error says that the kernel has looked at it. */
-#define FILTERED(call) note(#call, (call) >= 0 || errno != EPERM, false)
-
-static const char *beside(const char *directory, const char *name)
-{
-	static char path[2][1024];
-	static unsigned turn;
-
-	turn = 1 - turn;
-	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", directory, name);
-	return path[turn];
-}
 
 /* What needs Landlock. */
 static void try_paths(const char *file, const char *state)
