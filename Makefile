@@ -37,7 +37,7 @@ PLACES := -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(BUILD)=build -ffile-
 # c-ares 1.18 has not yet what takes the place of what 1.34 calls deprecated.
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DCONF_FILE='"$(SYSCONFDIR)/nmnotify.conf"' \
 	-DRELAY_CONF_FILE='"$(SYSCONFDIR)/nmnotify-relay.conf"' -DLOGS_CONF_FILE='"$(SYSCONFDIR)/nmnotify-relay-logs.conf"' \
-	-DCARES_NO_DEPRECATED -Isrc
+	-DHANDLER_FILE='"$(SBINDIR)/nmnotify"' -DCARES_NO_DEPRECATED -Isrc
 # Size, not time: with musl, stripped, the handler has 99 KB; without a section for each function and variable
 # 103, with unwind tables 107, with -O2 111. All of them together are not 3 % of any start.
 COMPILE_FLAGS = -std=c11 $(OPTIMISE) -g $(PLACES) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections \
@@ -71,6 +71,9 @@ HANDLER := $(call sources,handler) $(CORE)
 DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
 RELAY_SOURCES := $(call sources,relay lib policy) sender/failure sender/notice policies relay-policies
 LOGS_SOURCES := $(call sources,logs lib policy) sender/failure sender/notice logs-policies
+# What the administrator runs, of either end; it has what the relay has for libraries.
+CTL := $(if $(filter no,$(RELAY)),,nmnotifyctl)
+CTL_SOURCES := $(call sources,ctl) $(CORE)
 HANDLER_OBJECTS := $(HANDLER:%=$(BUILD)/handler/%.o)
 DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
 # What its programs share; each is a file of its own besides.
@@ -85,7 +88,7 @@ say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@mkdir -p $(dir $(2))
 LISTENER_PROGRAMS := nmnotify nmnotifyd
 STATIC_SENDERS := nmnotify-send nmnotify-login
 SENDER_PROGRAMS := $(STATIC_SENDERS) $(if $(filter no,$(RELAY)),,nmnotify-relay nmnotify-relay-logs)
-PROGRAMS := $(LISTENER_PROGRAMS) $(SENDER_PROGRAMS)
+PROGRAMS := $(LISTENER_PROGRAMS) $(SENDER_PROGRAMS) $(CTL)
 
 all: $(PROGRAMS:%=$(BUILD)/%)
 
@@ -119,6 +122,10 @@ $(BUILD)/nmnotify-relay: $(RELAY_SOURCES:%=$(BUILD)/daemon/%.o)
 $(BUILD)/nmnotify-relay-logs: $(LOGS_SOURCES:%=$(BUILD)/daemon/%.o)
 	$(call say,LINK,$@)
 	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ -lsystemd
+
+$(BUILD)/nmnotifyctl: $(CTL_SOURCES:%=$(BUILD)/daemon/%.o)
+	$(call say,LINK,$@)
+	$(Q)$(DAEMON_CC) $(DAEMON_FLAGS) -pie $(LINK_FLAGS) -o $@ $^ -ljansson -lseccomp -lsystemd
 
 # Compiled on the machine that builds, for the machine that will run it. What the network process keeps is
 # not one that a configuration could name.
@@ -160,13 +167,13 @@ endef
 
 install: install-listener install-sender
 
-install-listener: $(LISTENER_PROGRAMS:%=$(BUILD)/%)
+install-listener: $(LISTENER_PROGRAMS:%=$(BUILD)/%) $(CTL:%=$(BUILD)/%)
 	$(foreach place,$(LISTENER_PLACES),$(call install_program,$(place)))
 	$(foreach text,$(LISTENER_TEXTS),$(call install_text,$(text)))
 	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf ] || \
 		$(INSTALL) -D -m 644 units/nmnotify.conf $(DESTDIR)$(SYSCONFDIR)/nmnotify.conf
 
-install-sender: $(SENDER_PROGRAMS:%=$(BUILD)/%)
+install-sender: $(SENDER_PROGRAMS:%=$(BUILD)/%) $(CTL:%=$(BUILD)/%)
 	$(foreach place,$(SENDER_PLACES),$(call install_program,$(place)))
 	$(foreach text,$(SENDER_TEXTS),$(call install_text,$(text)))
 	$(Q)$(foreach name,$(HAS_RELAY:%=nmnotify-relay.conf nmnotify-relay-logs.conf),[ -e $(DESTDIR)$(SYSCONFDIR)/$(name) ] || \

@@ -2,10 +2,11 @@
 #
 # What is installed where, of either end: programs, pages, units. `make` of ../Makefile does it.
 
-LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%)
+CTL_PLACES := $(CTL:%=$(BINDIR)/%)
+LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%) $(CTL_PLACES)
 HAS_RELAY := $(filter nmnotify-relay,$(SENDER_PROGRAMS))
 SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login \
-	$(if $(HAS_RELAY),$(SBINDIR)/nmnotify-relay $(SBINDIR)/nmnotify-relay-logs)
+	$(if $(HAS_RELAY),$(SBINDIR)/nmnotify-relay $(SBINDIR)/nmnotify-relay-logs) $(CTL_PLACES)
 PAGES := $(wildcard man/*.[1-9])
 RELAY_PAGES := man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7
 SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 $(if $(HAS_RELAY),$(RELAY_PAGES)),$(PAGES))
@@ -21,13 +22,14 @@ DROPINS := $(call dropins,$(UNITS))
 RELAY_DROPINS := $(call dropins,$(RELAY_UNITS))
 # Text files: from where, a colon, to where.
 page_text = $(1):$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
-SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page))) \
+CTL_PAGES := $(if $(CTL),man/nmnotifyctl.8)
+SENDER_TEXTS := $(foreach page,$(SENDER_PAGES) $(CTL_PAGES),$(call page_text,$(page))) \
 	$(foreach unit,$(RELAY_UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(WATCH_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \
 	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
 		$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
-LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES),$(PAGES)),$(call page_text,$(page))) \
+LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man/nmnotifyctl.8,$(PAGES)) $(CTL_PAGES),$(call page_text,$(page))) \
 	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#include "ctl/ctl.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/text.h"
+
+void print_escaped(FILE *stream, const char *string)
+{
+	char shown[5];
+	char byte[2] = { 0 };
+
+	for (; *string != '\0'; string++) {
+		struct text text = TEXT_IN(shown);
+
+		byte[0] = *string;
+		text_add_escaped(&text, byte);
+		(void)fputs(shown, stream); /* main() looks at its end */
+	}
+}
+
+static void say(const struct ctl *ctl, const char *format, va_list arguments)
+{
+	char *message = NULL;
+
+	if (vasprintf(&message, format, arguments) < 0)
+		return;
+	(void)fprintf(stderr, "nmnotifyctl%s%s: ", ctl->command != NULL ? " " : "",
+		ctl->command != NULL ? ctl->command : "");
+	print_escaped(stderr, message);
+	(void)fputc('\n', stderr);
+	free(message);
+}
+
+int ctl_fail(const struct ctl *ctl, int status, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(ctl, format, arguments);
+	va_end(arguments);
+	return status;
+}
+
+static void report(
+	void *context, enum severity severity, const char *file, unsigned line, const char *message)
+{
+	struct ctl *ctl = context;
+
+	if (severity == SEVERITY_WARNING)
+		return;
+	ctl->mistakes++;
+	if (line != 0)
+		(void)ctl_fail(ctl, 0, "%s:%u: %s", file, line, message);
+	else
+		(void)ctl_fail(ctl, 0, "%s: %s", file, message);
+}
+
+bool ctl_read_conf(struct ctl *ctl)
+{
+	conf_begin(&ctl->conf, report, ctl);
+	/* What `from` and `to` say is kept as it was written only for who advises. */
+	ctl->conf.reading.report.advises = true;
+	conf_file(&ctl->conf, ctl->conf_file, false);
+	if (!conf_end(&ctl->conf))
+		return false;
+	ctl->base_path =
+		state_base_path(ctl->conf.state.text, ctl->base_buffer, sizeof(ctl->base_buffer));
+	if (ctl->base_path == NULL)
+		(void)ctl_fail(ctl, 0, "state: the path is too long");
+	return ctl->base_path != NULL;
+}
+
+const struct account *ctl_account(const struct ctl *ctl, const char *name)
+{
+	char names[CONF_ACCOUNTS_MAX * (CONF_NAME_MAX + 2)];
+	struct text text = TEXT_IN(names);
+
+	for (unsigned i = 0; i < ctl->conf.accounts_count; i++) {
+		if (strcmp(ctl->conf.accounts[i].name, name) == 0)
+			return &ctl->conf.accounts[i];
+		text_add(&text, "%s%s", i == 0 ? "" : ", ", ctl->conf.accounts[i].name);
+	}
+	(void)ctl_fail(ctl, 0, "%s has no account %s; it has %s", ctl->conf_file, name, names);
+	return NULL;
+}

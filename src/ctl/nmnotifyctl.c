@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * nmnotifyctl: what the listener and the sender are doing, and why. nmnotifyctl(8).
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "ctl/ctl.h"
+
+static const struct row {
+	const char *name, *arguments, *what;
+	subcommand *run;
+} rows[] = {
+	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start },
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static void print_usage(FILE *stream)
+{
+	(void)fputs("usage: nmnotifyctl [-f file] subcommand [argument]...\n"
+		    "       nmnotifyctl -h | -V\n"
+		    "  -f file  configuration of the listener, instead of " CONF_FILE "\n"
+		    "  -V       print the version, and exit\n"
+		    "  -h       print this, and exit\n"
+		    "Subcommands:\n",
+		stream);
+	for (unsigned i = 0; i < ROWS; i++)
+		(void)fprintf(
+			stream, "  %-8s %-26s %s\n", rows[i].name, rows[i].arguments, rows[i].what);
+}
+
+static const struct row *row_of(const char *name)
+{
+	for (unsigned i = 0; i < ROWS; i++)
+		if (strcmp(rows[i].name, name) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+int ctl_fail_usage(const struct ctl *ctl, const char *format, ...)
+{
+	const struct row *row = row_of(ctl->command);
+	char *message = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&message, format, arguments) < 0)
+		message = NULL;
+	va_end(arguments);
+	(void)ctl_fail(ctl, 0, "%s", message != NULL ? message : strerror(ENOMEM));
+	free(message);
+	(void)fprintf(stderr, "usage: nmnotifyctl %s %s\n", row->name, row->arguments);
+	return EX_USAGE;
+}
+
+/* What was printed may not have arrived: the disk is full, or nobody reads. */
+static int end(const struct ctl *ctl, int status)
+{
+	if (fflush(stdout) != 0 || ferror(stdout) != 0)
+		return ctl_fail(ctl, EX_IOERR, "standard output: %s", strerror(errno));
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static struct ctl ctl = { .conf_file = CONF_FILE }; /* large */
+	const struct row *row;
+	int option;
+
+	while ((option = getopt(argc, argv, "+f:hV")) != -1) {
+		switch (option) {
+		case 'f': ctl.conf_file = optarg; break;
+		case 'h': print_usage(stdout); return end(&ctl, EX_OK);
+		case 'V': (void)puts("nmnotifyctl " VERSION); return end(&ctl, EX_OK);
+		default: print_usage(stderr); return EX_USAGE;
+		}
+	}
+	if (optind == argc) {
+		print_usage(stderr);
+		return EX_USAGE;
+	}
+	row = row_of(argv[optind]);
+	if (row == NULL) {
+		(void)ctl_fail(&ctl, 0, "no subcommand is called %s", argv[optind]);
+		print_usage(stderr);
+		return EX_USAGE;
+	}
+	ctl.command = row->name;
+	return end(&ctl, row->run(&ctl, argc - optind - 1, argv + optind + 1));
+}
