@@ -170,7 +170,14 @@ static uint64_t apart_ms(const struct connection *a, const struct connection *b)
 	return (b->started_ns - a->started_ns) / 1000000;
 }
 
+static uint64_t since_ms(const struct connection *connection)
+{
+	return (unit_ns() - connection->started_ns) / 1000000;
+}
+
 #define HOUR 3600000
+/* Longer than two processes take to start and end, however busy the machine is. */
+#define APART_MS 1000
 
 /* ---- Verdicts ---- */
 
@@ -196,7 +203,7 @@ static void G1_conforming_line_starts_at_once(void **state)
 
 static void G3_line_of_a_source_over_its_limit_starts_when_it_conforms(void **state)
 {
-	struct served *served = served_make(state, (struct rate){ { 150 }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { APART_MS }, 1 }, 0);
 	const struct connection *first, *second;
 
 	first = connect_whole(served, 0, (struct connection){ .line = LINE_VALID });
@@ -204,22 +211,23 @@ static void G3_line_of_a_source_over_its_limit_starts_when_it_conforms(void **st
 	assert_int_equal(first->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(second->verdict, VERDICT_DEFERRED);
 	assert_true(second->is_waiter && second->is_charged);
-	assert_in_range(apart_ms(first, second), 148, 150 + UNIT_SLACK_MS);
+	assert_in_range(apart_ms(first, second), APART_MS - 2, APART_MS + UNIT_SLACK_MS);
 	/* It was charged for that start, as of its time. */
-	assert_in_range(conforms_in(served, ALICE), 50, 150);
+	assert_in_range(conforms_in(served, ALICE) + since_ms(second), APART_MS - 2,
+		APART_MS + UNIT_SLACK_MS);
 	served_clear(served);
 }
 
 static void G2_line_within_the_interval_is_deferred(void **state)
 {
-	struct served *served = served_make(state, (struct rate){ { 1 }, 100 }, 150);
+	struct served *served = served_make(state, (struct rate){ { 1 }, 100 }, APART_MS);
 	const struct connection *first, *second;
 
 	first = connect_whole(served, 0, (struct connection){ .line = LINE_VALID });
 	second = connect_whole(served, 1, (struct connection){ .source = BOB, .line = LINE_VALID });
 	assert_int_equal(first->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(second->verdict, VERDICT_DEFERRED);
-	assert_in_range(apart_ms(first, second), 150, 150 + UNIT_SLACK_MS);
+	assert_in_range(apart_ms(first, second), APART_MS, APART_MS + UNIT_SLACK_MS);
 	served_clear(served);
 }
 
@@ -360,20 +368,20 @@ static void G3_debt_is_charged_once(void **state)
 /* Its run had to wait for another one's: its limit counts from the start, not from the line. */
 static void G3_late_start_counts_as_of_its_time(void **state)
 {
-	struct served *served = served_make(state, (struct rate){ { 400 }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { 2 * APART_MS }, 1 }, 0);
 	const struct connection *c;
 	pid_t running;
 
 	running = connect_to(
-		served, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 250 });
+		served, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = APART_MS });
 	assert_true(unit_await(&served->connection[0].has_started));
 	c = connect_whole(served, 1, (struct connection){ .line = LINE_VALID });
 	assert_int_equal(c->verdict, VERDICT_DEFERRED);
 	assert_true(c->is_charged);
-	assert_true(apart_ms(&served->connection[0], c) >= 250);
-	/* Without, it would be less than 150. */
-	assert_in_range(conforms_in(served, ALICE) + (unit_ns() - c->started_ns) / 1000000, 398,
-		400 + UNIT_SLACK_MS);
+	assert_true(apart_ms(&served->connection[0], c) >= APART_MS);
+	/* Without, it would be less than APART_MS. */
+	assert_in_range(conforms_in(served, ALICE) + since_ms(c), 2 * APART_MS - 2,
+		2 * APART_MS + UNIT_SLACK_MS);
 	assert_int_equal(unit_reap(running), 0);
 	assert_int_equal(atomic_load(&served->overlaps), 0);
 	served_clear(served);
@@ -387,9 +395,9 @@ static void G3_late_start_counts_before_the_next_can_be_owed(void **state)
 	pid_t running, late;
 
 	running = connect_to(
-		served, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 400 });
+		served, 0, (struct connection){ .source = BOB, .line = LINE_VALID, .run_ms = 2 * APART_MS });
 	assert_true(unit_await(&served->connection[0].has_started));
-	served->account.limit.emission.ms = 300; /* its charge expires while it waits */
+	served->account.limit.emission.ms = APART_MS; /* its charge expires while it waits */
 	late = connect_to(
 		served, 1, (struct connection){ .line = LINE_VALID, .stays_started = true });
 	assert_true(served->connection[1].is_charged);
@@ -403,17 +411,17 @@ static void G3_late_start_counts_before_the_next_can_be_owed(void **state)
 /* A source so far over its limit that no charge fits: it is charged when it starts. */
 static void G3_charge_that_does_not_fit_is_made_up_for(void **state)
 {
-	struct served *served = served_make(state, (struct rate){ { 120 }, 1 }, 0);
+	struct served *served = served_make(state, (struct rate){ { APART_MS }, 1 }, 0);
 	struct cells cells = limiter_locate(served->state, &served->source[ALICE]);
 	const struct connection *c;
 
 	charge(served, ALICE, 1);
-	while (limiter_charge_ahead(&cells, served->account.limit).ms < 120)
+	while (limiter_charge_ahead(&cells, served->account.limit).ms < APART_MS)
 		;
 	c = connect_whole(served, 0, (struct connection){ .line = LINE_VALID });
 	assert_int_equal(c->verdict, VERDICT_DEFERRED);
-	assert_in_range(conforms_in(served, ALICE) + (unit_ns() - c->started_ns) / 1000000, 118,
-		120 + UNIT_SLACK_MS);
+	assert_in_range(conforms_in(served, ALICE) + since_ms(c), APART_MS - 2,
+		APART_MS + UNIT_SLACK_MS);
 	served_clear(served);
 }
 
