@@ -19,6 +19,9 @@
 #define STATUS_NOT_FOUND      127
 #define STATUS_SIGNAL         128
 
+/* An exit status as wait(2) would say it. */
+#define STATUS_EXITED(status) ((status) << 8)
+
 struct action {
 	struct job *job;
 	struct environment environment;

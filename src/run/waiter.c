@@ -21,13 +21,15 @@ static bool is_about_program(int error)
 	return memchr(others, error, sizeof(others)) == NULL;
 }
 
-static int not_executed(const struct job *job, int error)
+static int not_executed(struct job *job, int error)
 {
 	const char *path = job->account->action.words[0];
 	char reason[REASON_MAX];
 	struct text text = TEXT_IN(reason);
 	int status = error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
 
+	(void)turn_note_end(&job->turn, STATUS_EXITED(status), true);
+	turn_ended(&job->turn);
 	/* One errno has many reasons. */
 	if (!is_about_program(error) || executable_explain(path, &text) != EXECUTABLE_WRONG) {
 		text.length = 0;
@@ -35,6 +37,12 @@ static int not_executed(const struct job *job, int error)
 	}
 	log_run_failed(job->tally->log, status, reason);
 	return status;
+}
+
+/* One that we had to end has failed, whatever it says. */
+static bool has_failed(const struct action *action)
+{
+	return action->status != 0 || action->reason != NULL;
 }
 
 static int start(struct job *job)
@@ -47,13 +55,11 @@ static int start(struct job *job)
 	if (!action_prepare(&action, job))
 		return not_executed(job, errno);
 	turn_start(&job->turn);
-	if (!action_execute(&action)) {
-		if (action.child > 0)
-			turn_ended(&job->turn);
+	if (!action_execute(&action))
 		return not_executed(job, action.error);
-	}
 	decision_executed(&job->decision);
 	action_supervise(&action);
+	(void)turn_note_end(&job->turn, action.status, has_failed(&action));
 	turn_ended(&job->turn);
 	took = deadline_age(action.begun);
 	status = action_exit_status(action.status);

@@ -46,6 +46,11 @@ struct state {
 	atomic_word key[4];
 	/* The turn: a line that nmnotifyd has taken, and its time. */
 	atomic_word asked, asked_for;
+	/* How the last run ended: turn_last_run(). Only `running` writes. */
+	atomic_word run_status; /* wait(2)'s */
+	atomic_word run_ended;  /* the second of CLOCK_BOOTTIME, counted from 1; 0: never yet */
+	atomic_word failures;   /* in a row, up to the last run */
+	atomic_word failed;     /* runs, since the state was fresh, modulo 2^32 */
 
 	/* Counts since the state was fresh, modulo 2^32 (tally.c). */
 	_Alignas(STATE_LINE_BYTES) atomic_word verdicts[VERDICTS];

@@ -526,3 +526,35 @@ void turn_ended(struct turn *turn)
 	lock_release(turn, LOCK_RUNNING);
 	turn->running = false;
 }
+
+/* A second in a word, where 0 means "never". */
+static uint32_t second_now(void)
+{
+	return (uint32_t)(clock_milliseconds(CLOCK_BOOTTIME) / 1000) + 1;
+}
+
+uint32_t turn_note_end(const struct turn *turn, int status, bool has_failed)
+{
+	struct state *state = turn->state;
+
+	atomic_store(&state->run_status, (uint32_t)status);
+	atomic_store(&state->run_ended, second_now());
+	if (has_failed)
+		atomic_fetch_add(&state->failed, 1);
+	atomic_store(&state->failures, has_failed ? atomic_load(&state->failures) + 1 : 0);
+	return atomic_load(&state->failures);
+}
+
+struct last_run turn_last_run(const struct state *state)
+{
+	uint32_t ended = atomic_load(&state->run_ended), now = second_now();
+
+	return (struct last_run){
+		.is_known = ended != 0,
+		.status = (int)atomic_load(&state->run_status),
+		.ago = { .s = ended < now ? now - ended : 0 },
+		.failures = atomic_load(&state->failures),
+		.starts = atomic_load(&state->starts),
+		.failed = atomic_load(&state->failed),
+	};
+}

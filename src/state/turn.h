@@ -8,8 +8,9 @@
  * action runs. Nobody queues for `waiting`: whoever does not get it is covered by the start that
  * its holder will make. The words beside them are in the state file: `due`, when a start is owed;
  * `last_start`, which is in the turn file, too; `owed`, a start that was begun; `action`, the
- * process of the run. `asked` and `asked_for` are nmnotifyd's: a line that it has taken, for which
- * it has yet to start a process; its network process holds a third lock, `asking`.
+ * process of the run; and how the last run ended. `asked` and `asked_for` are nmnotifyd's: a line
+ * that it has taken, for which it has yet to start a process; its network process holds a third
+ * lock, `asking`.
  */
 #ifndef NMNOTIFY_TURN_H
 #define NMNOTIFY_TURN_H
@@ -107,7 +108,25 @@ struct moment turn_executed(struct turn *turn);
 /* In the child, before it executes the action: `self` is the process of the run. */
 void turn_action_is(struct turn *turn, pid_t self);
 
+/*
+ * The run has ended, or could not begin: notes how, while `running` is still held. `status` is
+ * wait(2)'s. Returns how many runs in a row have failed now.
+ */
+uint32_t turn_note_end(const struct turn *turn, int status, bool has_failed);
+
 /* The run has ended; releases `running`. */
 void turn_ended(struct turn *turn);
+
+/* What the state says of the last run. Its words are written one by one, and may be damaged: for
+ * people, nothing is concluded from it. */
+struct last_run {
+	bool is_known;           /* else there has been none */
+	int status;              /* wait(2)'s */
+	struct long_span ago;    /* its end */
+	uint32_t failures;       /* in a row, the last run's included */
+	uint32_t starts, failed; /* since the state was fresh */
+};
+
+struct last_run turn_last_run(const struct state *state);
 
 #endif

@@ -295,6 +295,30 @@ static void turn_without_file_fails(void **state)
 	stage_clear(stage);
 }
 
+static void how_the_last_run_ended_is_noted(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	struct last_run last = turn_last_run(stage->state);
+
+	assert_false(last.is_known);
+	assert_int_equal(turn_note_end(&stage->probe, 1 << 8, true), 1);
+	assert_int_equal(turn_note_end(&stage->probe, SIGTERM, true), 2);
+	last = turn_last_run(stage->state);
+	assert_true(last.is_known);
+	assert_int_equal(last.status, SIGTERM);
+	assert_in_range(last.ago.s, 0, UNIT_SLACK_MS / 1000);
+	assert_int_equal(last.failures, 2);
+	assert_int_equal(turn_note_end(&stage->probe, 0, false), 0);
+	last = turn_last_run(stage->state);
+	assert_int_equal(last.status, 0);
+	assert_int_equal(last.failures, 0);
+	assert_int_equal(last.failed, 2);
+	/* Damage: of the future. */
+	atomic_store(&stage->state->run_ended, UINT32_MAX);
+	assert_int_equal(turn_last_run(stage->state).ago.s, 0);
+	stage_clear(stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +333,7 @@ int main(void)
 		UNIT_TEST_PLACE(G2_run_waits_for_the_action_of_a_killed_supervisor),
 		UNIT_TEST_PLACE(G2_interval_holds_while_the_clock_wraps_around),
 		UNIT_TEST_PLACE(G1_start_owed_at_moment_0_is_owed),
+		UNIT_TEST_PLACE(how_the_last_run_ended_is_noted),
 		UNIT_TEST_PLACE(turn_file_that_cannot_be_had_is_told),
 		UNIT_TEST_PLACE(turn_without_file_fails),
 	};
