@@ -5,11 +5,12 @@
 import signal
 import socket
 import sys
+import time
 
 sys.dont_write_bytecode = True
 import mailhost
-from mailhost import LAPTOP, PASSWORD, RELAY
-from nmtest import diag, kill, ok, until
+from mailhost import ARRIVAL_SECONDS, LAPTOP, PASSWORD, RELAY
+from nmtest import diag, equal, kill, ok, until
 
 box = mailhost.MailHost("cyrus", "postfix cyrus-imapd cyrus-pop3d sasl2-bin", mailhost.POSTFIX)
 
@@ -30,6 +31,31 @@ MAILBOX = """
 place=$(su cyrus -s /bin/sh -c '/usr/lib/cyrus/bin/mbpath user.alice') && ln -sfn ..$place /srv/alice
 """
 EVENT = b"external\0MAIL\0\0nobody\0INBOX\x000\0From: nobody\n\0"
+# RFC 2449's delay, which Cyrus takes in seconds, too; and the laptop's `interval`. By the difference one login may be
+# slower than the next.
+DELAY_SECONDS, INTERVAL_SECONDS = 2, 8
+LONG_SECONDS = 3600
+FETCHES = 3
+REFUSED = "Logins must be at least"
+MPOP = "/usr/bin/mpop --quiet"
+MPOPRC = f"""
+account default
+host mail.example.org
+user alice
+password {PASSWORD}
+auth user
+tls off
+keep on
+delivery maildir ~/Mail/INBOX
+"""
+# Without TLS it is Cyrus's, and with TLS this one's, which hands over to it.
+POP3S = """
+printf '%s mail.example.org\n' 192.0.2.25 >>/etc/hosts
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=mail.example.org -keyout /etc/pop3s.pem -out /etc/pop3s.crt
+cat /etc/pop3s.crt >>/etc/pop3s.pem
+systemd-run --quiet --unit=pop3s socat OPENSSL-LISTEN:995,reuseaddr,fork,cert=/etc/pop3s.pem,verify=0 TCP:127.0.0.1:110
+install -o laptop -g laptop -m 600 /etc/laptop.mpoprc ~laptop/.mpoprc
+"""
 # systemd asks a relay that hangs to end before it kills it.
 HANGS = "[Service]\nWatchdogSec=5s\nTimeoutAbortSec=1s\n"
 HANGING_SECONDS = 120
@@ -73,6 +99,59 @@ def events():
 
 def last():
     box.follows(listen)
+
+
+def delay(seconds):
+    """A minimum between two logins of a user, for POP3; or none."""
+    box.sh("sed -i /^popminpoll:/d /etc/imapd.conf")
+    box.sh(f"echo popminpoll: {seconds}s >>/etc/imapd.conf" if seconds else ":")
+    box.sh("systemctl restart cyrus-imapd.service")
+    wait()
+    listen()
+
+
+def login_delay():
+    """The laptop fetches by POP3, and is not refused however fast mail comes, if its `interval` is not below the delay."""
+    box.write("/etc/laptop.mpoprc", MPOPRC)
+    box.sh(POP3S)
+    ok(until(lambda: ":995 " in box.output("ss", "-Hltn"), START_SECONDS), "POP3 by TLS is up")
+    delay(DELAY_SECONDS)
+    equal(box.type("CAPA").count(f"LOGIN-DELAY {DELAY_SECONDS}\n"), 2, "Cyrus says which delay it wants")
+    box.quiet()
+    begun, before, sent = time.time(), len(box.starts()), []
+    box.laptop(f"{INTERVAL_SECONDS}s", MPOP)
+    while len(box.starts()) < before + FETCHES and time.time() < begun + ARRIVAL_SECONDS:
+        sent.append(box.send()[0])
+        time.sleep(DELAY_SECONDS / 5)
+    there = until(lambda: all(map(box.fetched, sent)), ARRIVAL_SECONDS)
+    ok(there, "interval above LOGIN-DELAY: all messages are on the laptop")
+    fetches = len(box.starts()) - before
+    diag(f"{len(sent)} messages in {time.time() - begun:.0f} s, by {fetches} fetches")
+    ok(FETCHES <= fetches < len(sent), "... which came faster than they were fetched")
+    equal(set(ended(begun, fetches)), {"0"}, "... each fetch ended well")
+    equal(refusals(begun), 0, "... and no login was refused")
+    delay(LONG_SECONDS)
+    begun = time.time()
+    message, _ = box.send()
+    ok(until(lambda: refusals(begun), ARRIVAL_SECONDS), "interval below LOGIN-DELAY: the login is refused")
+    ok(until(lambda: set(ended(begun, 1)) - {"0"}, ARRIVAL_SECONDS), "... and the fetch ends badly")
+    ok(not box.fetched(message), "... without the message")
+    delay(DELAY_SECONDS)
+    box.send()
+    ok(until(lambda: box.fetched(message), ARRIVAL_SECONDS), "... which comes by the next fetch")
+    delay(None)
+    box.laptop()
+
+
+def refusals(after):
+    return sum(REFUSED in str(record.get("MESSAGE")) for record in box.journal(after=after))
+
+
+def ended(after, count):
+    """The fetches' statuses, when there are so many."""
+    found = lambda: box.journal("NMNOTIFY_RUN=ended", after=after)
+    until(lambda: len(found()) >= count, ARRIVAL_SECONDS)
+    return [record["NMNOTIFY_STATUS"] for record in found()]
 
 
 def unharmed():
@@ -128,4 +207,4 @@ def notifyd():
     box.is_unharmed("notifyd", usual, box.log_in_twice)
 
 
-mailhost.main(box, installed, events, last, unharmed, hanging, broken, notifyd, releases=("trixie",))
+mailhost.main(box, installed, events, last, login_delay, unharmed, hanging, broken, notifyd, releases=("trixie",))

@@ -33,6 +33,8 @@ fetches alice's mail from mx.test.
     box.send(to="alice")                a message by SMTP: (its Message-ID, the time of the 250)
     box.delay()                         seconds of the slowest of three deliveries, from 250 to an empty queue
     box.quiet()                         when the laptop fetches no more
+    box.laptop("10s", "mpop")           it fetches with that, and so often at most
+    box.starts()                        when it began to, each time
     box.log_in(address, "imap")         alice checks mail from there ("imap" or "pop3")
     box.is_told(name, at=address)       ... and the line went to that address of the laptop's
     box.is_unharmed(name, usual, also)  by whichever sockets of the relay are enabled; also() is something else that
@@ -168,14 +170,14 @@ def _make_layer(system, release, packages, debconf):
 
 _LISTENER = f"""
 from {MX}
-interval 100ms
+interval INTERVAL
 limit 1000/s burst 1000
 action /usr/local/bin/fetch
 """
 # When it begins, and then a fetcher as it is.
 _FETCH = """#!/bin/bash
 echo "$EPOCHREALTIME" >>~/started
-exec /usr/bin/mbsync -q -a
+exec FETCHER
 """
 _MBSYNCRC = f"""
 IMAPStore far
@@ -244,8 +246,7 @@ class MailHost(container.Container):
     # -- Before the first part --
 
     def prepare(self):
-        self.write("/etc/nmnotify.conf", _LISTENER)
-        self.write("/usr/local/bin/fetch", _FETCH, 0o755)
+        self.laptop()
         apart = "NetworkNamespacePath=/run/netns/laptop\n"
         self.write("/etc/systemd/system/nmnotifyd.socket.d/laptop.conf", f"[Socket]\n{apart}")
         self.write("/etc/systemd/system/nmnotifyd.service.d/laptop.conf", f"[Service]\nUser=laptop\n{apart}")
@@ -348,7 +349,12 @@ class MailHost(container.Container):
 
     # -- The laptop --
 
-    def _starts(self):
+    def laptop(self, interval="100ms", fetcher="/usr/bin/mbsync -q -a"):
+        self.write("/etc/nmnotify.conf", _LISTENER.replace("INTERVAL", interval))
+        self.write("/usr/local/bin/fetch", _FETCH.replace("FETCHER", fetcher), 0o755)
+        self.sh("systemctl try-reload-or-restart nmnotifyd.service")
+
+    def starts(self):
         path = self.root / "home/laptop/started"
         return path.read_text().split() if path.exists() else []
 
@@ -361,13 +367,13 @@ class MailHost(container.Container):
 
     def is_told(self, name, to="alice", at=None):
         self.quiet()
-        before, after = len(self._starts()), time.time()
+        before, after = len(self.starts()), time.time()
         message, accepted = self.send(to)
-        there = until(lambda: self._starts()[before:] and self.fetched(message), ARRIVAL_SECONDS)
+        there = until(lambda: self.starts()[before:] and self.fetched(message), ARRIVAL_SECONDS)
         if not ok(there, f"{name}: a message is on the laptop"):
             self.tell()
             return
-        milliseconds = (float(self._starts()[before]) - accepted) * 1000
+        milliseconds = (float(self.starts()[before]) - accepted) * 1000
         diag(f"{self.release}: {name}: {milliseconds:.1f} ms from the 250 to the action")
         if at:
             told = lambda: {r["NMNOTIFY_TO"].rsplit(":", 1)[0] for r in self.journal("NMNOTIFY_TOLD=done", after=after)}
