@@ -131,6 +131,14 @@ const struct account *conf_account(
 	return NULL;
 }
 
+const struct account *conf_account_named(const struct conf *conf, const char *name)
+{
+	for (unsigned i = 0; i < conf->accounts_count; i++)
+		if (strcmp(conf->accounts[i].name, name) == 0)
+			return &conf->accounts[i];
+	return NULL;
+}
+
 bool conf_variable_is_of(
 	const struct conf *conf, const struct variable *variable, const struct account *account)
 {

@@ -101,6 +101,9 @@ bool conf_end(struct conf *conf);
 const struct account *conf_account(
 	const struct conf *conf, const struct source *source, const struct source *to);
 
+/* The account of that name; or NULL. */
+const struct account *conf_account_named(const struct conf *conf, const char *name);
+
 /* Is the source in one of them? */
 bool networks_hold(const struct networks *networks, const struct source *source);
 

@@ -126,6 +126,12 @@ const char *connection_identify(struct connection *connection, bool needs_to)
 	return NULL;
 }
 
+void connection_none(struct connection *connection)
+{
+	connection->source.kind = SOURCE_LOCAL;
+	connection->streams.is_socket = false; /* descriptor 0 is not ours to shut down */
+}
+
 bool connection_close(const struct connection *connection)
 {
 	/* systemd keeps a descriptor of its own for as long as we live: without this the other end

@@ -26,6 +26,9 @@ struct connection {
  */
 const char *connection_identify(struct connection *connection, bool needs_to);
 
+/* There is no connection: whoever has started us is local. */
+void connection_none(struct connection *connection);
+
 /* Closes it, whoever else has it open: /dev/null takes its place, on descriptor 1 too. False with
  * errno set. */
 bool connection_close(const struct connection *connection);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * nmnotify: takes one connection from a super-server on descriptor 0, reads the line, decides,
- * and runs the account's action at most once. nmnotify(8), nmnotify.conf(5).
+ * and runs the account's action at most once. With -s it does as if such a line had come.
+ * nmnotify(8), nmnotify.conf(5).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "run/program.h"
 #include "run/waiter.h"
 #include "state/state.h"
+#include "lib/text.h"
 #include "lib/users.h"
 
 /* What every connection needs comes first, and shares a page. */
@@ -29,13 +31,14 @@ struct handler {
 };
 
 static const char usage[] =
-	"usage: nmnotify [-h | -t | -V] [-f file] [-o 'keyword value']...\n"
+	"usage: nmnotify [-h | -t | -V] [-s account] [-f file] [-o 'keyword value']...\n"
 	"Takes one connection on descriptor 0; to be started by a super-server.\n"
-	"  -f file   configuration, instead of " CONF_FILE "\n"
-	"  -o words  a line of configuration, said before the file's\n"
-	"  -t        check the configuration, print what is wrong, and exit\n"
-	"  -V        print the version and what it can do here, and exit\n"
-	"  -h        print this and exit\n";
+	"  -f file     configuration, instead of " CONF_FILE "\n"
+	"  -o words    a line of configuration, said before the file's\n"
+	"  -s account  take no connection, but do as if a line had come for the account\n"
+	"  -t          check the configuration, print what is wrong, and exit\n"
+	"  -V          print the version and what it can do here, and exit\n"
+	"  -h          print this and exit\n";
 
 _Noreturn static void finish(struct handler *h, enum verdict verdict)
 {
@@ -49,28 +52,48 @@ static void guard_descriptors(struct handler *h, int argc, char **argv)
 	bool is_guarded = streams_guard(streams, program_only_tells(argc, argv), true);
 
 	program_begin(&h->program, "nmnotify", usage, streams);
+	h->program.can_start = true;
 	if (!is_guarded)
 		program_fail(&h->program, "descriptors 0 to 2");
 }
 
 static void identify_source(struct handler *h)
 {
-	const char *wrong = connection_identify(&h->connection, conf_needs_to(&h->program.conf));
+	const char *wrong = NULL;
 
+	if (h->program.start != NULL)
+		connection_none(&h->connection);
+	else
+		wrong = connection_identify(&h->connection, conf_needs_to(&h->program.conf));
 	if (wrong != NULL)
 		program_fail_configuration(&h->program, wrong);
 	h->program.log.source = source_text(&h->connection.source, h->source_text);
 }
 
+_Noreturn static void fail_unknown_account(struct handler *h)
+{
+	char bytes[MISTAKE_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	text_add(&text, "-s: there is no account '%s'", h->program.start);
+	program_fail_configuration(&h->program, bytes);
+}
+
 static void choose_account(struct handler *h)
 {
+	const struct conf *conf = &h->program.conf;
+	const char *start = h->program.start;
 	struct state_error error;
 
-	h->job.account = conf_account(&h->program.conf, &h->connection.source, &h->connection.to);
+	h->job.account = start != NULL
+				 ? conf_account_named(conf, start)
+				 : conf_account(conf, &h->connection.source, &h->connection.to);
 	if (h->job.account != NULL) {
 		h->program.log.account = h->job.account->name;
 		return;
 	}
+	if (start != NULL)
+		fail_unknown_account(h);
 	/* Without it nothing is said. */
 	h->program.tally.state = state_map(
 		h->program.base, STATE_DENIED, h->program.self, STATE_HEADER_BYTES, &error);
@@ -91,6 +114,17 @@ static void drop_privileges(struct handler *h)
 {
 	if (h->program.self == 0 && !privileges_become(&h->user))
 		program_fail(&h->program, "dropping privileges");
+}
+
+/* Root starts by hand what a super-server starts as the account's user: then the state is his, and
+ * only he opens it. */
+static void open_base_by_hand(struct handler *h)
+{
+	if (h->program.self == 0 && program_base_is_of(&h->program, h->user.uid)) {
+		drop_privileges(h);
+		h->program.self = h->user.uid;
+	}
+	program_open_base(&h->program);
 }
 
 static void map_state(struct handler *h)
@@ -124,9 +158,12 @@ static void confine_self(struct handler *h)
 
 static enum line_state read_line(struct handler *h)
 {
-	enum line_state state = line_read(&h->line, STDIN_FILENO, h->connection.streams.is_socket,
-		h->job.account->read_timeout, h->job.account->bare_lf);
+	enum line_state state;
 
+	if (h->program.start != NULL)
+		return LINE_VALID;
+	state = line_read(&h->line, STDIN_FILENO, h->connection.streams.is_socket,
+		h->job.account->read_timeout, h->job.account->bare_lf);
 	if (state == LINE_FAILED)
 		tally_error(&h->program.tally, "reading: %s", strerror(errno));
 	return state;
@@ -134,14 +171,17 @@ static enum line_state read_line(struct handler *h)
 
 static void decide(struct handler *h, enum line_state line)
 {
+	const char *reason = NULL;
+
+	if (h->program.start == NULL)
+		reason = line_reason_name(line_malformed_reason(&h->line));
 	if (!decision_make(&h->job.decision, line))
 		program_fail(&h->program, "the turn file");
 	/* The verdict is known: the sender need not wait, and a waiter must not hold a socket. */
 	if (!connection_close(&h->connection))
 		program_fail(&h->program, "/dev/null");
 	if (h->job.decision.verdict != VERDICT_ERROR)
-		tally_verdict(&h->program.tally, h->job.decision.verdict,
-			line_reason_name(line_malformed_reason(&h->line)));
+		tally_verdict(&h->program.tally, h->job.decision.verdict, reason);
 	if (!h->job.decision.is_waiter)
 		exit(h->job.decision.verdict == VERDICT_ERROR ? EX_OSERR : EX_OK);
 }
@@ -166,9 +206,12 @@ int main(int argc, char **argv)
 	guard_descriptors(&h, argc, argv);
 	program_configure(&h.program, argc, argv);
 	identify_source(&h);
-	program_open_base(&h.program);
+	if (h.program.start == NULL)
+		program_open_base(&h.program);
 	choose_account(&h);
 	program_choose_user(&h.program, h.job.account, true, &h.user);
+	if (h.program.start != NULL)
+		open_base_by_hand(&h);
 	open_account(&h);
 	drop_privileges(&h);
 	map_state(&h);

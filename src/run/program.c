@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -369,7 +370,7 @@ _Noreturn static void fail_usage(struct program *program, const char *wrong, con
 
 /* What getopt(3) is told. It begins anew when optind is 0, says nothing itself (:), and ends at
  * what is no option (+), instead of putting it behind the others. */
-#define OPTIONS "+:f:o:htV"
+#define OPTIONS "+:f:o:s:htV"
 
 /* Is one of `letters` among the options? */
 static bool has_option(int argc, char **argv, const char *letters)
@@ -394,6 +395,8 @@ static void read_options(
 			*file = optarg;
 		else if (letter == 'o')
 			conf_option(&program->conf, optarg, ++*lines);
+		else if (letter == 's' && program->can_start)
+			program->start = optarg;
 		else if (letter == 'h')
 			say(program, program->usage, "");
 		else if (letter == 'V')
@@ -472,6 +475,13 @@ void program_guard_state(struct program *program)
 	bus_tally = &program->tally;
 	if (sigaction(SIGBUS, &action, NULL) != 0)
 		program_fail(program, "sigaction");
+}
+
+bool program_base_is_of(struct program *program, uid_t user)
+{
+	struct stat st;
+
+	return find_base(program) && lstat(program->base_path, &st) == 0 && st.st_uid == user;
 }
 
 void program_open_base(struct program *program)

@@ -28,7 +28,9 @@ struct program {
 	const char *usage;
 	uid_t self; /* who started us */
 	bool stdout_usable;
-	bool check_only; /* -t */
+	bool check_only;   /* -t */
+	bool can_start;    /* -s is one of its options */
+	const char *start; /* -s: the account to start; NULL: there is a connection instead */
 	/* A service of systemd's that does not serve yet. If it fails, it waits before it ends: it
 	 * would fail again, and RestartSec=, which is short, would make that a flood of lines. */
 	bool is_starting;
@@ -53,6 +55,9 @@ bool program_only_tells(int argc, char **argv);
 /* Reads options and configuration. Ends the process after -h, -V and -t, and with EX_CONFIG if
  * anything is wrong. */
 void program_configure(struct program *program, int argc, char **argv);
+
+/* Does that user own the state's base directory, or what is there in its place? */
+bool program_base_is_of(struct program *program, uid_t user);
 
 /* Opens the state's base directory. */
 void program_open_base(struct program *program);

@@ -132,6 +132,8 @@ def command_line():
                 status, out, err = box.check(*args, program=program)
                 told = f"'{wanted}'\n" in err and f"\nusage: {program.name} " in err
                 ok(status == EX_CONFIG and out == "" and told, f"conf: {program.name} {args} is refused")
+        status, _, err = box.check("-s", "default", "-f", path, program=BUILD / "nmnotifyd")
+        ok(status == EX_CONFIG and "'-s'\n" in err, "conf: nmnotifyd has no -s")
         for program in PROGRAMS:
             status, out, err = box.check("-h", program=program)
             ok(status == 0 and out.startswith(f"usage: {program.name} ") and err == "", f"conf: {program.name} -h")
