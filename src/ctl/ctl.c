@@ -21,7 +21,8 @@ void print_escaped(FILE *stream, const char *string)
 	}
 }
 
-static void say(const struct ctl *ctl, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void say(
+	const struct ctl *ctl, const char *format, va_list arguments)
 {
 	char *message = NULL;
 

@@ -16,6 +16,7 @@ static const struct row {
 	const char *name, *arguments, *what;
 	subcommand *run;
 } rows[] = {
+	{ "reset", "ACCOUNT", "make its state a fresh one", ctl_reset },
 	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start },
 };
 

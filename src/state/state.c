@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -243,6 +244,36 @@ struct state *state_map(
 		(void)fail(error, "cannot map", name, errno);
 	(void)close(fd); /* the mapping stays; a failure to close changes nothing for it */
 	return state;
+}
+
+/* ---- Made anew ---- */
+
+static bool is_kept(const struct state *state, const atomic_word *word)
+{
+	const atomic_word *const kept[] = { &state->due, &state->owed, &state->action,
+		&state->asked, &state->asked_for };
+
+	for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (word == kept[i])
+			return true;
+	return false;
+}
+
+/* Each word in its turn, in any order: every bit pattern is a valid state (G6). */
+bool state_forget(struct state *state)
+{
+	atomic_word *const words = &state->due; /* the first */
+	uint32_t key[sizeof(state->key) / sizeof(state->key[0])];
+
+	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		return false;
+	for (unsigned i = 0; i < sizeof(key) / sizeof(key[0]); i++)
+		atomic_store(&state->key[i], key[i] | 1);
+	for (size_t i = 0; i < sizeof(*state) / sizeof(*words); i++)
+		if (!is_kept(state, &words[i]) &&
+			(&words[i] < state->key || &words[i] >= state->key + 4))
+			atomic_store(&words[i], 0);
+	return true;
 }
 
 /* ---- Where there is none ---- */

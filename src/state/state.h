@@ -113,6 +113,14 @@ struct state *state_map(
 	int directory, const char *name, uid_t owner, size_t size, struct state_error *error);
 
 /*
+ * Makes a mapped state a fresh one, while other processes use it. What is owed stays, and which run
+ * goes on: nothing is lost (G1). The key of the limiter becomes a new one, so sources whose
+ * processes have looked up their cells before can start once more than their limit. False with
+ * errno set, if getrandom(2) failed: then nothing was changed.
+ */
+bool state_forget(struct state *state);
+
+/*
  * Where there is no state, errors must be counted elsewhere: else each connection would have a line
  * in the log. Maps a file of STATE_HEADER_BYTES of the running user `self`: in the directory
  * `first` (may be NULL), else in another one that is his, else in one that is everybody's. There

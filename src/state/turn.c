@@ -104,6 +104,11 @@ static uint32_t word_read(const struct turn *turn)
 	return pread(turn->fd, &word, sizeof(word), 0) == (ssize_t)sizeof(word) ? word : 0;
 }
 
+bool turn_forget(const struct turn *turn)
+{
+	return state_forget(turn->state) && word_write(turn, 0);
+}
+
 bool turn_open(struct turn *turn, int directory, struct state_error *error)
 {
 	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;

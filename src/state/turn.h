@@ -114,6 +114,9 @@ void turn_action_is(struct turn *turn, pid_t self);
  */
 uint32_t turn_note_end(const struct turn *turn, int status, bool has_failed);
 
+/* state_forget(), and the word in the turn file. False with errno set. */
+bool turn_forget(const struct turn *turn);
+
 /* The run has ended; releases `running`. */
 void turn_ended(struct turn *turn);
 

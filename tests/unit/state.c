@@ -522,6 +522,31 @@ static void state_made_by_many_at_once_is_one(void **state)
 	unit_unshare(makers, sizeof(*makers));
 }
 
+/* ---- Made anew ---- */
+
+static void G1_state_made_anew_keeps_what_is_owed(void **state)
+{
+	static struct state old; /* large */
+	atomic_word *words = &old.due;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(old) / sizeof(*words); i++)
+		atomic_store(&words[i], 0xa5a5a5a5);
+	assert_true(state_forget(&old));
+	assert_int_equal(atomic_load(&old.due), 0xa5a5a5a5);
+	assert_int_equal(atomic_load(&old.owed), 0xa5a5a5a5);
+	assert_int_equal(atomic_load(&old.action), 0xa5a5a5a5);
+	assert_int_equal(atomic_load(&old.asked), 0xa5a5a5a5);
+	assert_int_equal(atomic_load(&old.asked_for), 0xa5a5a5a5);
+	assert_int_equal(atomic_load(&old.last_start), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_not_equal(atomic_load(&old.key[i]), 0);
+		assert_int_not_equal(atomic_load(&old.key[i]), 0xa5a5a5a5);
+	}
+	for (atomic_word *word = old.verdicts; word < words + sizeof(old) / sizeof(*words); word++)
+		assert_int_equal(atomic_load(word), 0);
+}
+
 /* A source's cells are in one cache line, and the header's words are not in it. */
 static void state_is_laid_out_in_cache_lines(void **state)
 {
@@ -554,6 +579,7 @@ int main(void)
 		UNIT_TEST_PLACE(state_file_that_others_may_write_is_refused),
 		UNIT_TEST_PLACE(state_file_without_room_on_the_disk_is_refused),
 		UNIT_TEST_PLACE(state_made_by_many_at_once_is_one),
+		cmocka_unit_test(G1_state_made_anew_keeps_what_is_owed),
 		cmocka_unit_test(state_is_laid_out_in_cache_lines),
 	};
 
