@@ -2,6 +2,7 @@
 #include "lib/sending.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/net_tstamp.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -19,34 +20,36 @@ static void fail(struct sending *sending, int error)
 	sending->error = error;
 }
 
+/* Our end is said already: has the other end said its own? The states are the kernel's own, which
+ * <netinet/tcp.h> has, too, but that and <linux/tcp.h> exclude each other. */
+static bool has_ended(const struct tcp_info *info)
+{
+	return info->tcpi_state == BPF_TCP_CLOSE || info->tcpi_state == BPF_TCP_TIME_WAIT ||
+	       info->tcpi_state == BPF_TCP_CLOSING || info->tcpi_state == BPF_TCP_LAST_ACK;
+}
+
 /* The kernel's count stays when the connection is gone: so one that was reset behind the line is
- * done. */
-static bool is_acknowledged(int fd)
+ * done, if it was not to be passed on. */
+static bool is_there(const struct sending *sending)
 {
 	struct tcp_info info = { .tcpi_bytes_acked = 0 };
 	socklen_t size = sizeof(info);
 
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-	       info.tcpi_bytes_acked >= LINE_LENGTH;
+	return getsockopt(sending->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+	       info.tcpi_bytes_acked >= LINE_LENGTH && (!sending->is_passed_on || has_ended(&info));
 }
 
-static void look_for_acknowledgement(struct sending *sending)
-{
-	if (is_acknowledged(sending->fd))
-		sending->state = SENDING_DONE;
-}
-
-/* It is acknowledged, or lost. */
+/* Is it there, or lost? The error of a reset is set before the state that it leaves, so it is asked
+ * for behind that. */
 static void look_for_end(struct sending *sending)
 {
-	int error;
+	bool it_is = is_there(sending);
+	int error = it_is && !sending->is_passed_on ? 0 : fd_socket_option(sending->fd, SO_ERROR);
 
-	look_for_acknowledgement(sending);
-	if (sending->state == SENDING_DONE)
-		return;
-	error = fd_socket_option(sending->fd, SO_ERROR);
 	if (error != 0)
 		fail(sending, error);
+	else if (it_is)
+		sending->state = SENDING_DONE;
 }
 
 /* The connection's end is a packet of its own. Were it in one packet with the line, the other
@@ -60,7 +63,7 @@ static void send_line(struct sending *sending)
 	}
 	(void)shutdown(sending->fd, SHUT_WR); /* fails if it was reset: look_for_end() sees that */
 	sending->state = SENDING_UNACKNOWLEDGED;
-	look_for_acknowledgement(sending); /* from this machine itself it is there already */
+	look_for_end(sending); /* from this machine itself it is there already */
 }
 
 static void send_datagram(struct sending *sending)
@@ -91,8 +94,8 @@ static bool bind_from(int fd, const struct source *from)
 	return bind(fd, (const struct sockaddr *)&address, size) == 0;
 }
 
-void sending_begin(
-	struct sending *sending, const struct destination *destination, const struct source *from)
+void sending_begin(struct sending *sending, const struct destination *destination,
+	const struct source *from, bool is_passed_on)
 {
 	/* Has the kernel wake us when all is acknowledged: it puts a message into the error queue,
 	 * which poll(2) says and nobody reads (Documentation/networking/timestamping.rst). Where it
@@ -102,7 +105,7 @@ void sending_begin(
 	struct sockaddr_storage address;
 	socklen_t size = source_to_sockaddr(&destination->address, destination->port, &address);
 
-	*sending = (struct sending){ .state = SENDING_CONNECTING };
+	*sending = (struct sending){ .state = SENDING_CONNECTING, .is_passed_on = is_passed_on };
 	sending->fd =
 		fd_socket(address.ss_family, (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK);
 	if (sending->fd < 0 || !bind_from(sending->fd, from)) {

@@ -2,8 +2,9 @@
 /*
  * A sending: the line to one address, and nothing else. By TCP that is a connection that ends in
  * order; it is done when the other host's kernel has acknowledged the line, whatever its program
- * does with it. By UDP it is a datagram, and done when that has left. Not one byte that comes back
- * is read.
+ * does with it. Where a program listens that passes the line on, such as stunnel or sshd, that says
+ * nothing: then it is done when the other end has ended the connection, too, in order. By UDP it is
+ * a datagram, and done when that has left. Not one byte that comes back is read.
  *
  * No call here waits. The caller waits for sending_events(), of one sending or of thousands.
  *
@@ -28,12 +29,13 @@ struct sending {
 	enum sending_state state;
 	int fd;    /* -1: none */
 	int error; /* errno, if it failed */
+	bool is_passed_on;
 };
 
 /* Begins one; if that fails, its state and error say so. `from`: the local address to send from;
- * NULL: the kernel chooses. */
-void sending_begin(
-	struct sending *sending, const struct destination *destination, const struct source *from);
+ * NULL: the kernel chooses. `is_passed_on`: by whoever listens there. */
+void sending_begin(struct sending *sending, const struct destination *destination,
+	const struct source *from, bool is_passed_on);
 
 /* Is it neither done nor failed? */
 static inline bool sending_goes_on(const struct sending *sending)

@@ -228,6 +228,11 @@ bool relay_conf_never(const struct relay_conf *conf, const struct source *addres
 		       is_own(conf, address));
 }
 
+bool relay_conf_tunnel(const struct relay_conf *conf, const struct source *address)
+{
+	return is_held(conf->tunnel.prefix, conf->tunnel.count, address);
+}
+
 /* ---- Who may say what ---- */
 
 bool relay_conf_trusts(const struct relay_conf *conf, uid_t uid, gid_t gid)

@@ -35,11 +35,11 @@ struct relay_port {
 	uint16_t port;
 };
 
-/* `never NETWORK...` */
+/* `never NETWORK...`, `tunnel NETWORK...` */
 struct relay_networks {
 	const struct prefix *prefix;
 	unsigned count;
-	bool has_default; /* and the default list: the initial value */
+	bool has_default; /* of `never`: and the default list, which is the initial value */
 };
 
 /* `trust USER... :GROUP...`; root is not among them. */
@@ -89,7 +89,7 @@ struct relay_conf {
 	struct said_text state;         /* directory; not said: STATE_DIRECTORY, RELAY_STATE */
 	struct relay_ids trust;
 	struct relay_domains strip_domain;
-	struct relay_networks never;
+	struct relay_networks never, tunnel;
 	struct span settle, interval, timeout, keep, idle; /* idle 0: never ends */
 	struct long_span last_for;
 	uint32_t most;  /* connections at once */
@@ -130,6 +130,9 @@ bool relay_conf_own_addresses(struct relay_conf *conf);
 
 /* Must nothing be sent to that address, if a login or a name gave it? */
 bool relay_conf_never(const struct relay_conf *conf, const struct source *address);
+
+/* Does a program listen there that passes the line on? */
+bool relay_conf_tunnel(const struct relay_conf *conf, const struct source *address);
 
 /* May a process with these ids, which SCM_CREDENTIALS says, speak for anybody? */
 bool relay_conf_trusts(const struct relay_conf *conf, uid_t uid, gid_t gid);

@@ -343,19 +343,37 @@ static void set_table(
 
 /* ---- Where it never goes, and where from ---- */
 
-static void wrong_network(struct reading *reading, const struct words *words, unsigned i)
+static const char *never_meant(const char *word)
+{
+	if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0 || strcmp(word, "*") == 0)
+		return "then no login would count: leave out 'last' in 'user' instead";
+	if (strcmp(word, "local") == 0 || strcasecmp(word, "default") == 0)
+		return "write 'default' for this machine's own addresses, and those that are no "
+		       "single machine's";
+	if (strcmp(word, "none") == 0 || strcmp(word, "no") == 0)
+		return "write a network that nobody has, such as 192.0.2.0/24";
+	return NULL;
+}
+
+static const char *tunnel_meant(const char *word)
+{
+	if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0 || strcmp(word, "*") == 0)
+		return "write 0.0.0.0/0 and ::/0 if nothing goes anywhere else";
+	if (strcmp(word, "none") == 0 || strcmp(word, "no") == 0)
+		return "leave it out if there is none";
+	return NULL;
+}
+
+static void wrong_network(
+	struct reading *reading, const struct words *words, unsigned i, bool is_never)
 {
 	char bytes[REPORT_MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
-	const char *word = words->word[i];
+	const char *word = words->word[i],
+		   *meant = is_never ? never_meant(word) : tunnel_meant(word);
 
-	if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0 || strcmp(word, "*") == 0)
-		text_add(&text, "then no login would count: leave out 'last' in 'user' instead");
-	else if (strcmp(word, "local") == 0 || strcasecmp(word, "default") == 0)
-		text_add(&text, "write 'default' for this machine's own addresses, and those that "
-				"are no single machine's");
-	else if (strcmp(word, "none") == 0 || strcmp(word, "no") == 0)
-		text_add(&text, "write a network that nobody has, such as 192.0.2.0/24");
+	if (meant != NULL)
+		text_add(&text, "%s", meant);
 	else if (*word == '!')
 		text_add(&text, "nothing can be excluded: write the networks that are meant");
 	else if (strchr(word, '@') != NULL)
@@ -380,23 +398,21 @@ static void advise_network(
 		report_warn_word(&reading->report, words->word[0], words->word[i], "%s", bytes);
 }
 
-static void set_never(
-	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+static void set_networks(struct reading *reading, struct relay_networks *networks,
+	const struct words *words, bool is_never)
 {
 	struct prefix *prefix = reading_keep(reading, words->count * sizeof(*prefix));
-	struct relay_networks *networks = to;
 
-	(void)keyword;
 	if (prefix == NULL)
 		return;
 	*networks = (struct relay_networks){ .prefix = prefix };
 	for (unsigned i = 1; i < words->count; i++) {
-		if (strcmp(words->word[i], "default") == 0) {
+		if (is_never && strcmp(words->word[i], "default") == 0) {
 			networks->has_default = true;
 			continue;
 		}
 		if (!prefix_parse(words->word[i], prefix) || prefix->kind != PREFIX_ADDRESS) {
-			wrong_network(reading, words, i);
+			wrong_network(reading, words, i, is_never);
 			continue;
 		}
 		if (reading->report.advises)
@@ -404,6 +420,20 @@ static void set_never(
 		prefix++;
 		networks->count++;
 	}
+}
+
+static void set_never(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	(void)keyword;
+	set_networks(reading, to, words, true);
+}
+
+static void set_tunnel(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	(void)keyword;
+	set_networks(reading, to, words, false);
 }
 
 static void set_source(
@@ -469,6 +499,8 @@ const struct keyword relay_keywords[RELAY_KEYWORDS] = {
 		VALUE(table) },
 	[RELAY_KEYWORD_NEVER] = { "never", "default 192.0.2.80", .type = set_never, LIST,
 		VALUE(never) },
+	[RELAY_KEYWORD_TUNNEL] = { "tunnel", "127.0.0.0/8", .type = set_tunnel, LIST,
+		VALUE(tunnel) },
 	[RELAY_KEYWORD_STORE] = { "store", "redis://redis.example", .type = set_store, .most = 1,
 		VALUE(store) },
 	[RELAY_KEYWORD_PASSWORD_FILE] = { "password-file", "/etc/nmnotify/password",

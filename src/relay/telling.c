@@ -223,7 +223,8 @@ static void begin(struct attempt *attempt)
 	owed_begins(relay->owed, attempt->target, attempt->began);
 	if (attempt->name != NULL)
 		owed_begins(relay->owed, attempt->name, attempt->began);
-	sending_begin(&attempt->sending, to, from_of(relay->conf, to));
+	sending_begin(&attempt->sending, to, from_of(relay->conf, to),
+		relay_conf_tunnel(relay->conf, &to->address));
 	attempt->began = instant_now();
 	owed_has_begun(relay->owed, attempt->target, attempt->began);
 	if (!sending_goes_on(&attempt->sending))

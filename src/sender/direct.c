@@ -42,7 +42,7 @@ static int send_to(
 	struct sending sending;
 	struct pollfd pollfd;
 
-	sending_begin(&sending, destination, from);
+	sending_begin(&sending, destination, from, false);
 	pollfd.fd = sending.fd;
 	while (sending_goes_on(&sending)) {
 		enum sending_state before = sending.state;

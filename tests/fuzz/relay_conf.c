@@ -196,6 +196,15 @@ static void check_never(const struct relay_conf *conf)
 	must(relay_conf_never(conf, &unknown));
 }
 
+static void check_tunnel(const struct relay_conf *conf)
+{
+	must(!conf->tunnel.has_default);
+	must(conf->tunnel.count == 0 ||
+		is_kept(conf, conf->tunnel.prefix, conf->tunnel.count * sizeof(struct prefix)));
+	for (unsigned i = 0; i < conf->tunnel.count; i++)
+		must(relay_conf_tunnel(conf, &conf->tunnel.prefix[i].base));
+}
+
 static void check_whole(struct relay_conf *conf)
 {
 	must(conf->lines.count > 0 || conf->table.text != NULL);
@@ -220,6 +229,7 @@ static void check_whole(struct relay_conf *conf)
 	check_users(conf);
 	check_finding(conf);
 	check_never(conf);
+	check_tunnel(conf);
 	must(relay_conf_trusts(conf, 0, 1));
 }
 

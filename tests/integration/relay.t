@@ -7,6 +7,7 @@ import pwd
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -125,6 +126,31 @@ def bad_machines():
         equal({line for _, line in talking.lines}, {LINE}, "S7: one that talks: gets the line, whole")
         for machine in (slow, resetting, talking):
             apart(machine)
+
+
+def tunnels():
+    """S1: who passes the line on has it before the machine does: done is when he has ended the connection in order."""
+    text = QUICK.replace("timeout 1s", "timeout 4s")
+    # It keeps the first connection for longer than the relay waits.
+    given_up = threading.Event()
+    good, resetting, holding = Machine(how=lambda _: time.sleep(0.5)), Machine(resets=True), Machine(how=lambda _: given_up.wait())
+    users = f"user good {good}\nuser resets {resetting}\nuser holds {holding}\n"
+    with Relay(f"{text}tunnel 10.0.0.0/8 127.0.0.0/8\n{users}") as relay:
+        for user in ("good", "resets", "holds"):
+            relay.tell(f"mail {user}")
+        ok(until(lambda: relay.said("told=done user=good")), "S1: a tunnel that ends in order has passed it on")
+        ok(good.lines, "S1: and not before it has ended")
+        ok(until(lambda: len(resetting.lines) >= 2), "S1: one that resets has not: it is tried again")
+        ok(relay.said("told=failed user=resets") and relay.said('reason="Connection reset by peer"'), "it says so")
+        ok(until(lambda: relay.said("told=failed user=holds") and relay.said('reason="Connection timed out"')), "nor has one that says nothing")
+        given_up.set()
+        ok(until(lambda: relay.said("told=done user=holds")), "S1: it is told when that has passed")
+        equal((relay.said("told=failed user=good"), relay.said("told=done user=resets")), ([], []), "neither is the other")
+        equal({line for _, line in good.lines + resetting.lines}, {LINE}, "S7: the line, and nothing else")
+    direct = Machine(resets=True)
+    with Relay(f"{text}tunnel 10.0.0.0/8\nuser alice {direct}\n") as relay:
+        relay.tell("mail alice")
+        ok(until(lambda: relay.said("told=done user=alice")), "S7: elsewhere one that is reset behind the line is done")
 
 
 def full_backlog():
@@ -404,5 +430,5 @@ def beginnings():
         second.__exit__()
 
 
-nmtest.run(told, many, early, unreachable, bad_machines, full_backlog, udp, logins, last_three, bounds, descriptors, deaths, damaged,
+nmtest.run(told, many, early, unreachable, bad_machines, tunnels, full_backlog, udp, logins, last_three, bounds, descriptors, deaths, damaged,
            no_state, whose, other_sockets, reload, beginnings)

@@ -93,6 +93,13 @@ static bool is_never(const char *text)
 	return relay_conf_never(&conf, &source);
 }
 
+static bool is_tunnel(const char *text)
+{
+	struct source source = source_of(text);
+
+	return relay_conf_tunnel(&conf, &source);
+}
+
 /* ---- Defaults and values ---- */
 
 static void relay_conf_has_defaults(void **state)
@@ -110,6 +117,7 @@ static void relay_conf_has_defaults(void **state)
 	assert_int_equal(conf.strip_domain.count, 0);
 	assert_true(conf.never.has_default);
 	assert_int_equal(conf.never.count, 0);
+	assert_int_equal(conf.tunnel.count, 0);
 	assert_int_equal(conf.settle.ms, 2000);
 	assert_int_equal(conf.interval.ms, 5000);
 	assert_int_equal(conf.timeout.ms, 10000);
@@ -139,6 +147,7 @@ static void relay_conf_takes_every_keyword(void **state)
 		    "trust 8 :12\n"
 		    "strip-domain mx.test example.org\n"
 		    "never default 10.0.0.0/8 192.0.2.80\n"
+		    "tunnel 127.0.0.0/8 ::1\n"
 		    "settle 3s\n"
 		    "interval 100ms\n"
 		    "timeout 4s\n"
@@ -165,6 +174,7 @@ static void relay_conf_takes_every_keyword(void **state)
 	assert_int_equal(conf.strip_domain.count, 2);
 	assert_true(conf.never.has_default);
 	assert_int_equal(conf.never.count, 2);
+	assert_int_equal(conf.tunnel.count, 2);
 	assert_int_equal(conf.settle.ms, 3000);
 	assert_int_equal(conf.interval.ms, 100);
 	assert_int_equal(conf.timeout.ms, 4000);
@@ -207,36 +217,46 @@ static void relay_conf_keyword_values_have_their_own_place(void **state)
 
 		assert_true(one->size <= KEYWORD_SIZE_MAX && one->most >= 1 && one->global);
 		for (unsigned j = 0; j < i; j++)
-			assert_true(one->size == 0 || relay_keywords[j].size == 0 ||
-				    one->offset + one->size <= relay_keywords[j].offset ||
-				    relay_keywords[j].offset + relay_keywords[j].size <=
-					    one->offset);
+			assert_true(
+				one->size == 0 || relay_keywords[j].size == 0 ||
+				one->offset + one->size <= relay_keywords[j].offset ||
+				relay_keywords[j].offset + relay_keywords[j].size <= one->offset);
 	}
 }
 
-#define SPAN " is not a time such as 500ms, 10s, 5m, 2h or 1d\n"
+#define SPAN      " is not a time such as 500ms, 10s, 5m, 2h or 1d\n"
 #define LONG_SPAN " is not a time such as 10s, 5m, 2h or 30d\n"
-#define BIFF "it is no address and port: write 127.0.0.1:512\n"
-#define STORE "it is no store: write lmdb:/DIRECTORY, redis://HOST or redis+unix:/SOCKET\n"
-#define ABSOLUTE "is not an absolute path: write it whole, from '/' on\n"
-#define TABLE "it is no table: write lmdb: and the file's whole path\n"
+#define BIFF      "it is no address and port: write 127.0.0.1:512\n"
+#define STORE     "it is no store: write lmdb:/DIRECTORY, redis://HOST or redis+unix:/SOCKET\n"
+#define ABSOLUTE  "is not an absolute path: write it whole, from '/' on\n"
+#define TABLE     "it is no table: write lmdb: and the file's whole path\n"
 
 static void relay_conf_values_that_are_wrong_are_told(void **state)
 {
 	static const char *const table[][2] = {
 		{ "socket run\n", "f:1: socket: 'run' " ABSOLUTE },
 		{ "socket @abstract\n", "f:1: socket: '@abstract' " ABSOLUTE },
-		{ "cyrus ~/x\n", "f:1: cyrus: '~/x' is not an absolute path: nothing is expanded here, so write it whole\n" },
-		{ "socket /34567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\n",
-			"f:1: socket: '/34567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789' is too long for a socket: 107 bytes is the most\n" },
+		{ "cyrus ~/x\n", "f:1: cyrus: '~/x' is not an absolute path: nothing is expanded "
+				 "here, so write it whole\n" },
+		{ "socket "
+		  "/3456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		  "2345678901234567890123456789\n",
+			"f:1: socket: "
+			"'/"
+			"34567890123456789012345678901234567890123456789012345678901234567890123456"
+			"789012345678901234567890123456789' is too long for a socket: 107 bytes is "
+			"the most\n" },
 		{ "biff 512\n", "f:1: biff: '512': " BIFF },
 		{ "biff 127.0.0.1\n", "f:1: biff: '127.0.0.1': " BIFF },
 		{ "biff localhost:512\n", "f:1: biff: 'localhost:512': " BIFF },
 		{ "biff 127.0.0.1:0\n", "f:1: biff: '127.0.0.1:0': " BIFF },
 		{ "biff last\n", "f:1: biff: 'last': " BIFF },
 		{ "biff yes\n", "f:1: biff: 'yes': " BIFF },
-		{ "biff 192.0.2.1:512\n", "f:1: biff: '192.0.2.1:512': other machines could send to it, who say anything: write 127.0.0.1:512\n" },
-		{ "biff [2001:db8::1]:512\n", "f:1: biff: '[2001:db8::1]:512': other machines could send to it, who say anything: write 127.0.0.1:512\n" },
+		{ "biff 192.0.2.1:512\n", "f:1: biff: '192.0.2.1:512': other machines could send "
+					  "to it, who say anything: write 127.0.0.1:512\n" },
+		{ "biff [2001:db8::1]:512\n",
+			"f:1: biff: '[2001:db8::1]:512': other machines could send to it, who say "
+			"anything: write 127.0.0.1:512\n" },
 		{ "store /var/lib\n", "f:1: store: '/var/lib': " STORE },
 		{ "store lmdb:relative\n", "f:1: store: 'lmdb:relative': " STORE },
 		{ "store redis:host\n", "f:1: store: 'redis:host': " STORE },
@@ -248,22 +268,48 @@ static void relay_conf_values_that_are_wrong_are_told(void **state)
 		{ "state var\n", "f:1: state: 'var' " ABSOLUTE },
 		{ "table /etc/nmnotify/users\n", "f:1: table: '/etc/nmnotify/users': " TABLE },
 		{ "table lmdb:users\n", "f:1: table: 'lmdb:users': " TABLE },
-		{ "trust nobody-of-that-name\n", "f:1: trust: 'nobody-of-that-name': there is no such user; a group is written as in :mail\n" },
-		{ "trust tty\n", "f:1: trust: 'tty': there is no such user, but a group: write a colon before it\n" },
-		{ "trust :no-such-group\n", "f:1: trust: ':no-such-group': there is no such group\n" },
+		{ "trust nobody-of-that-name\n", "f:1: trust: 'nobody-of-that-name': there is no "
+						 "such user; a group is written as in :mail\n" },
+		{ "trust tty\n", "f:1: trust: 'tty': there is no such user, but a group: write a "
+				 "colon before it\n" },
+		{ "trust :no-such-group\n",
+			"f:1: trust: ':no-such-group': there is no such group\n" },
 		{ "trust :\n", "f:1: trust: ':': there is no such group\n" },
-		{ "trust 4294967295\n", "f:1: trust: '4294967295': there is no such user; a group is written as in :mail\n" },
-		{ "strip-domain maybe\n", "f:1: strip-domain: 'maybe': it is not yes, no, or a domain such as example.org\n" },
-		{ "strip-domain ''\n", "f:1: strip-domain: '': it is not yes, no, or a domain such as example.org\n" },
-		{ "strip-domain example.org yes\n", "f:1: strip-domain: 'yes': it is not yes, no, or a domain such as example.org\n" },
-		{ "strip-domain @example.org\n", "f:1: strip-domain: '@example.org': write the domain alone, without what is before it and the '@'\n" },
-		{ "strip-domain *.example.org\n", "f:1: strip-domain: '*.example.org': a domain is written whole; 'yes' alone is for all domains\n" },
-		{ "never any\n", "f:1: never: 'any': then no login would count: leave out 'last' in 'user' instead\n" },
-		{ "never local\n", "f:1: never: 'local': write 'default' for this machine's own addresses, and those that are no single machine's\n" },
-		{ "never none\n", "f:1: never: 'none': write a network that nobody has, such as 192.0.2.0/24\n" },
-		{ "never !10.0.0.1\n", "f:1: never: '!10.0.0.1': nothing can be excluded: write the networks that are meant\n" },
-		{ "never 10.0.0.1/8\n", "f:1: never: '10.0.0.1/8': the address has bits beyond its prefix length: write 10.0.0.0/8 for the network, or 10.0.0.1 for the one address\n" },
-		{ "never a@b\n", "f:1: never: 'a@b': not an address or network, such as 192.0.2.0/24\n" },
+		{ "trust 4294967295\n", "f:1: trust: '4294967295': there is no such user; a group "
+					"is written as in :mail\n" },
+		{ "strip-domain maybe\n", "f:1: strip-domain: 'maybe': it is not yes, no, or a "
+					  "domain such as example.org\n" },
+		{ "strip-domain ''\n", "f:1: strip-domain: '': it is not yes, no, or a domain such "
+				       "as example.org\n" },
+		{ "strip-domain example.org yes\n", "f:1: strip-domain: 'yes': it is not yes, no, "
+						    "or a domain such as example.org\n" },
+		{ "strip-domain @example.org\n",
+			"f:1: strip-domain: '@example.org': write the domain alone, without what "
+			"is before it and the '@'\n" },
+		{ "strip-domain *.example.org\n",
+			"f:1: strip-domain: '*.example.org': a domain is written whole; 'yes' "
+			"alone is for all domains\n" },
+		{ "never any\n", "f:1: never: 'any': then no login would count: leave out 'last' "
+				 "in 'user' instead\n" },
+		{ "never local\n", "f:1: never: 'local': write 'default' for this machine's own "
+				   "addresses, and those that are no single machine's\n" },
+		{ "tunnel any\n",
+			"f:1: tunnel: 'any': write 0.0.0.0/0 and ::/0 if nothing goes anywhere "
+			"else\n" },
+		{ "tunnel none\n", "f:1: tunnel: 'none': leave it out if there is none\n" },
+		{ "tunnel default\n",
+			"f:1: tunnel: 'default': names are not looked up: write the address "
+			"that 'getent hosts default' shows, because an answer of the name "
+			"service could change or be forged\n" },
+		{ "never none\n", "f:1: never: 'none': write a network that nobody has, such as "
+				  "192.0.2.0/24\n" },
+		{ "never !10.0.0.1\n", "f:1: never: '!10.0.0.1': nothing can be excluded: write "
+				       "the networks that are meant\n" },
+		{ "never 10.0.0.1/8\n",
+			"f:1: never: '10.0.0.1/8': the address has bits beyond its prefix length: "
+			"write 10.0.0.0/8 for the network, or 10.0.0.1 for the one address\n" },
+		{ "never a@b\n",
+			"f:1: never: 'a@b': not an address or network, such as 192.0.2.0/24\n" },
 		{ "settle 2\n", "f:1: settle: '2'" SPAN },
 		{ "settle 8d\n", "f:1: settle: '8d' is not between 0ms and 7d\n" },
 		{ "interval 99ms\n", "f:1: interval: '99ms' is not between 100ms and 7d\n" },
@@ -277,7 +323,8 @@ static void relay_conf_values_that_are_wrong_are_told(void **state)
 		{ "last-for 99999999999d\n", "f:1: last-for: '99999999999d'" LONG_SPAN },
 		{ "last-for 59s\n", "f:1: last-for: '59s' is not between 60s and 3650d\n" },
 		{ "last-for 3651d\n", "f:1: last-for: '3651d' is not between 60s and 3650d\n" },
-		{ "last-for 4294967295d\n", "f:1: last-for: '4294967295d' is not between 60s and 3650d\n" },
+		{ "last-for 4294967295d\n",
+			"f:1: last-for: '4294967295d' is not between 60s and 3650d\n" },
 		{ "most 0\n", "f:1: most: '0' is not a number from 1 to 65536\n" },
 		{ "most 65537\n", "f:1: most: '65537' is not a number from 1 to 65536\n" },
 		{ "most many\n", "f:1: most: 'many' is not a number from 1 to 65536\n" },
@@ -287,16 +334,25 @@ static void relay_conf_values_that_are_wrong_are_told(void **state)
 		{ "port 65536\n", "f:1: port: '65536' is not a number from 1 to 65535\n" },
 		{ "port finger\n", "f:1: port: 'finger' is not a number from 1 to 65535\n" },
 		{ "protocol TCP\n", "f:1: protocol: 'TCP' is not tcp or udp\n" },
-		{ "source mx.example.org\n", "f:1: source: 'mx.example.org': it is no address of this machine, such as 192.0.2.25 or 2001:db8::25\n" },
-		{ "source 192.0.2.1 192.0.2.2\n", "f:1: source: '192.0.2.2': it is one too many: one IPv4 and one IPv6 address is the most\n" },
-		{ "source ::1 ::2 ::3\n", "f:1: source: '::3' is one word too many: nothing can be behind '::2'\n" },
+		{ "source mx.example.org\n", "f:1: source: 'mx.example.org': it is no address of "
+					     "this machine, such as 192.0.2.25 or 2001:db8::25\n" },
+		{ "source 192.0.2.1 192.0.2.2\n", "f:1: source: '192.0.2.2': it is one too many: "
+						  "one IPv4 and one IPv6 address is the most\n" },
+		{ "source ::1 ::2 ::3\n",
+			"f:1: source: '::3' is one word too many: nothing can be behind '::2'\n" },
 		{ "log file\n", "f:1: log: 'file' is not auto, journal, syslog or stderr\n" },
-		{ "interval 5s\ninterval 5s\n", "f:2: interval is said twice, first on line 1: leave out one of them\n" },
-		{ "never default\nnever 10.0.0.0/8\n", "f:2: never is said twice, first on line 1: write all of it on one line\n" },
-		{ "account a\n", "f:1: there is no keyword 'account': nmnotify-relay.conf(5) has them all\n" },
-		{ "intervall 5s\n", "f:1: there is no keyword 'intervall': write 'interval' and a space\n" },
-		{ "user\n", "f:1: user: a value is missing: write such as 'user alice 192.0.2.7'\n" },
-		{ "", "f:0: there is no 'user' and no 'table', so nobody is told: write such as 'user alice 192.0.2.7'\n" },
+		{ "interval 5s\ninterval 5s\n",
+			"f:2: interval is said twice, first on line 1: leave out one of them\n" },
+		{ "never default\nnever 10.0.0.0/8\n", "f:2: never is said twice, first on line 1: "
+						       "write all of it on one line\n" },
+		{ "account a\n", "f:1: there is no keyword 'account': nmnotify-relay.conf(5) has "
+				 "them all\n" },
+		{ "intervall 5s\n",
+			"f:1: there is no keyword 'intervall': write 'interval' and a space\n" },
+		{ "user\n",
+			"f:1: user: a value is missing: write such as 'user alice 192.0.2.7'\n" },
+		{ "", "f:0: there is no 'user' and no 'table', so nobody is told: write such as "
+		      "'user alice 192.0.2.7'\n" },
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++)
@@ -308,13 +364,14 @@ static void relay_conf_values_that_are_wrong_are_told(void **state)
 
 #define NO_IPV6 "it is no IPv6 address; with a port, write as in [2001:db8::7]:7979\n"
 #define NO_HOST "it is no address and no name, such as 192.0.2.7 or home.example.org\n"
-#define PORT "the port is not a number from 1 to 65535\n"
-#define FOUR "an IPv4 address has four numbers from 0 to 255\n"
+#define PORT    "the port is not a number from 1 to 65535\n"
+#define FOUR    "an IPv4 address has four numbers from 0 to 255\n"
 
 static void relay_conf_targets_that_are_wrong_are_told(void **state)
 {
 	static const char *const table[][2] = {
-		{ "a", "'a': a target is missing behind it: write such as '192.0.2.7', 'last' or 'none'\n" },
+		{ "a", "'a': a target is missing behind it: write such as '192.0.2.7', 'last' or "
+		       "'none'\n" },
 		{ "'' last", "'': a user has a name\n" },
 		{ "a 192.0.2", "'192.0.2': " FOUR },
 		{ "a 192.0.2.256", "'192.0.2.256': " FOUR },
@@ -327,20 +384,31 @@ static void relay_conf_targets_that_are_wrong_are_told(void **state)
 		{ "a last:0", "'last:0': " PORT },
 		{ "a 2001:db8::7:7979x", "'2001:db8::7:7979x': " NO_IPV6 },
 		{ "a 2001:db8:7", "'2001:db8:7': " NO_IPV6 },
-		{ "a [2001:db8::7", "'[2001:db8::7': the bracket is not closed: write as in [2001:db8::7]:7979\n" },
-		{ "a [192.0.2.7]:79", "'[192.0.2.7]:79': only an IPv6 address has brackets: write it without\n" },
+		{ "a [2001:db8::7", "'[2001:db8::7': the bracket is not closed: write as in "
+				    "[2001:db8::7]:7979\n" },
+		{ "a [192.0.2.7]:79",
+			"'[192.0.2.7]:79': only an IPv6 address has brackets: write it without\n" },
 		{ "a [2001:db8::g]:79", "'[2001:db8::g]:79': it is no address\n" },
 		{ "a [2001:db8::7]79", "'[2001:db8::7]79': " PORT },
 		{ "a [2001:db8::7]:", "'[2001:db8::7]:': " PORT },
-		{ "a fe80::7", "'fe80::7': a link-local address needs its interface: write it as in fe80::7%eth0\n" },
-		{ "a [fe80::7]:79", "'[fe80::7]:79': a link-local address needs its interface: write it as in fe80::7%eth0\n" },
+		{ "a fe80::7", "'fe80::7': a link-local address needs its interface: write it as "
+			       "in fe80::7%eth0\n" },
+		{ "a [fe80::7]:79", "'[fe80::7]:79': a link-local address needs its interface: "
+				    "write it as in fe80::7%eth0\n" },
 		{ "a 0.0.0.0", "'0.0.0.0': no machine has that address\n" },
 		{ "a ::", "'::': no machine has that address\n" },
-		{ "a 192.0.2.0/24", "'192.0.2.0/24': a network is no place to send to: write an address or a name\n" },
-		{ "a alice@example.org", "'alice@example.org': it is a mail address: write the address or name of a machine\n" },
-		{ "a 192.0.2.7, 192.0.2.8", "'192.0.2.7,': targets stand apart by spaces alone: write them so\n" },
-		{ "a tcp://192.0.2.7", "'tcp://192.0.2.7': it is a URL: write the address or name alone\n" },
-		{ "a b\xc3\xbc" "cher.example", "'b\xc3\xbc" "cher.example': a name is ASCII: write it as in xn--bcher-kva.example\n" },
+		{ "a 192.0.2.0/24", "'192.0.2.0/24': a network is no place to send to: write an "
+				    "address or a name\n" },
+		{ "a alice@example.org", "'alice@example.org': it is a mail address: write the "
+					 "address or name of a machine\n" },
+		{ "a 192.0.2.7, 192.0.2.8",
+			"'192.0.2.7,': targets stand apart by spaces alone: write them so\n" },
+		{ "a tcp://192.0.2.7",
+			"'tcp://192.0.2.7': it is a URL: write the address or name alone\n" },
+		{ "a b\xc3\xbc"
+		  "cher.example",
+			"'b\xc3\xbc"
+			"cher.example': a name is ASCII: write it as in xn--bcher-kva.example\n" },
 		{ "a -x.example.org", "'-x.example.org': " NO_HOST },
 		{ "a x..example.org", "'x..example.org': " NO_HOST },
 		{ "a .example.org", "'.example.org': " NO_HOST },
@@ -348,21 +416,25 @@ static void relay_conf_targets_that_are_wrong_are_told(void **state)
 		{ "a *.example.org", "'*.example.org': " NO_HOST },
 		{ "a ''", "'': " NO_HOST },
 		{ "a 1234567890123456789012345678901234567890123456789012345678901234.org",
-			"'1234567890123456789012345678901234567890123456789012345678901234.org': " NO_HOST },
+			"'1234567890123456789012345678901234567890123456789012345678901234.org':"
+			" " NO_HOST },
 		{ "a last 0", "'0': it is not a number from 1 to 8, behind 'last'\n" },
 		{ "a last 9", "'9': it is not a number from 1 to 8, behind 'last'\n" },
 		{ "a 3", "'3': a number stands only behind 'last'\n" },
 		{ "a last 3 3", "'3': a number stands only behind 'last'\n" },
-		{ "a last last", "'last': 'last' is there already: 'last 2' is for two addresses\n" },
+		{ "a last last",
+			"'last': 'last' is there already: 'last 2' is for two addresses\n" },
 		{ "a none 192.0.2.7", "'none': 'none' stands alone\n" },
 		{ "a 192.0.2.7 none", "'none': 'none' stands alone\n" },
 		{ "a LAST", "'LAST' is no target: write 'last'\n" },
 		{ "a off", "'off' is no target: write 'none'\n" },
-		{ "a 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 192.0.2.8 "
+		{ "a 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 "
+		  "192.0.2.8 "
 		  "192.0.2.9 192.0.2.10 192.0.2.11 192.0.2.12 192.0.2.13 192.0.2.14 192.0.2.15 "
 		  "192.0.2.16 192.0.2.17",
 			"'192.0.2.17': it is one too many: 16 targets is the most\n" },
-		{ "a 192.0.2.7\xc2\xa0", "'192.0.2.7\xc2\xa0' has a no-break space, where a space is meant\n" },
+		{ "a 192.0.2.7\xc2\xa0",
+			"'192.0.2.7\xc2\xa0' has a no-break space, where a space is meant\n" },
 	};
 	char line[1024], message[1024];
 
@@ -392,20 +464,23 @@ static void S4_relay_conf_lines_and_targets_have_bounds(void **state)
 	size_t length = 0;
 
 	for (unsigned i = 0; i < RELAY_USERS_MAX; i++)
-		length += (size_t)sprintf(text + length, "user u%u@example.org last 3 192.0.2.%u\n", i,
-			i % 250 + 1);
+		length += (size_t)sprintf(
+			text + length, "user u%u@example.org last 3 192.0.2.%u\n", i, i % 250 + 1);
 	good(state, text);
 	assert_int_equal(conf.lines.count, RELAY_USERS_MAX);
 	(void)sprintf(text + length, "user x none\n");
 	bad(state, text,
-		"f:16385: user: 'x': it is one too many: 16384 lines is the most, and 'table' is for more\n");
+		"f:16385: user: 'x': it is one too many: 16384 lines is the most, and 'table' is "
+		"for more\n");
 	length = 0;
 	for (unsigned i = 0; i < RELAY_TARGETS_MAX / 16; i++)
-		length += (size_t)sprintf(text + length, "user u%u a a a a a a a a a a a a a a a a\n", i);
+		length += (size_t)sprintf(
+			text + length, "user u%u a a a a a a a a a a a a a a a a\n", i);
 	good(state, text);
 	assert_int_equal(conf.lines.targets, RELAY_TARGETS_MAX);
 	(void)sprintf(text + length, "user x last\n");
-	bad(state, text, "f:4097: user: 'x': there are too many targets: 65536 in all is the most\n");
+	bad(state, text,
+		"f:4097: user: 'x': there are too many targets: 65536 in all is the most\n");
 }
 
 static void S4_relay_conf_text_has_a_bound(void **state)
@@ -441,8 +516,7 @@ static void relay_conf_command_line_comes_first(void **state)
 {
 	struct route route;
 
-	assert_true(read_text(state, "user alice last 2",
-		"user alice 192.0.2.7\nuser bob none\n"));
+	assert_true(read_text(state, "user alice last 2", "user alice 192.0.2.7\nuser bob none\n"));
 	route_find(&conf, NULL, "alice", &route);
 	assert_int_equal(route.target[0].kind, ROUTE_LAST);
 	assert_true(read_text(state, "interval 7s", REST "interval 9s\n"));
@@ -466,7 +540,8 @@ static void S6_relay_conf_never_is_by_default_what_is_nobody_elses(void **state)
 		"::127.0.0.1", "ff02::1", "fe80::1" };
 	static const char *const fine[] = { "1.1.1.1", "128.0.0.1", "223.255.255.255", "240.0.0.1",
 		"10.0.0.1", "169.254.1.1", "2001:db8::1", "fd00::1", "::1:0:0:1" };
-	static const struct source local = { .kind = SOURCE_LOCAL }, unknown = { .kind = SOURCE_UNKNOWN };
+	static const struct source local = { .kind = SOURCE_LOCAL },
+				   unknown = { .kind = SOURCE_UNKNOWN };
 
 	good(state, REST);
 	for (unsigned i = 0; i < COUNT(never); i++)
@@ -477,6 +552,18 @@ static void S6_relay_conf_never_is_by_default_what_is_nobody_elses(void **state)
 			fail_msg("%s", fine[i]);
 	assert_true(relay_conf_never(&conf, &local));
 	assert_true(relay_conf_never(&conf, &unknown));
+}
+
+static void relay_conf_tunnel_is_what_was_said(void **state)
+{
+	good(state, REST);
+	assert_false(is_tunnel("127.0.0.1") || is_tunnel("::1"));
+	good(state, REST "tunnel 127.0.0.0/8 2001:db8:80::/48\n");
+	assert_true(is_tunnel("127.0.0.9") && is_tunnel("2001:db8:80::1"));
+	assert_false(is_tunnel("128.0.0.1") || is_tunnel("::1") || is_tunnel("192.0.2.7"));
+	/* It has nothing to do with what nothing is sent to. */
+	assert_true(is_never("127.0.0.9"));
+	assert_false(is_never("2001:db8:80::1"));
 }
 
 static void S6_relay_conf_never_replaces_the_default(void **state)
@@ -645,30 +732,54 @@ static void relay_conf_strips_domains(void **state)
 static void relay_conf_advises_of_what_is_hardly_meant(void **state)
 {
 	static const char *const table[][2] = {
-		{ "user * last\nuser alice none\n", "f:2: warning: user: 'alice' is never looked at: '*' (line 1) comes before it\n" },
-		{ "user alice last\nuser bob none\nuser alice none\n", "f:3: warning: user: 'alice' is never looked at: 'alice' (line 1) comes before it\n" },
-		{ "user *@example.org last\nuser *@example.org none\n", "f:2: warning: user: '*@example.org' is never looked at: '*@example.org' (line 1) comes before it\n" },
-		{ "user *.org last\nuser a*@*.org none\n", "f:2: warning: user: 'a*@*.org' is never looked at: '*.org' (line 1) comes before it\n" },
-		{ "user a*b last\nuser a*b*b none\nuser a* none\n", "f:2: warning: user: 'a*b*b' is never looked at: 'a*b' (line 1) comes before it\n" },
+		{ "user * last\nuser alice none\n", "f:2: warning: user: 'alice' is never looked "
+						    "at: '*' (line 1) comes before it\n" },
+		{ "user alice last\nuser bob none\nuser alice none\n",
+			"f:3: warning: user: 'alice' is never looked at: 'alice' (line 1) comes "
+			"before it\n" },
+		{ "user *@example.org last\nuser *@example.org none\n",
+			"f:2: warning: user: '*@example.org' is never looked at: '*@example.org' "
+			"(line 1) comes before it\n" },
+		{ "user *.org last\nuser a*@*.org none\n",
+			"f:2: warning: user: 'a*@*.org' is never looked at: '*.org' (line 1) comes "
+			"before it\n" },
+		{ "user a*b last\nuser a*b*b none\nuser a* none\n",
+			"f:2: warning: user: 'a*b*b' is never looked at: 'a*b' (line 1) comes "
+			"before it\n" },
 		{ "user alice last\nuser * none\n", "" },
-		{ "user alice home\n", "f:1: warning: user: 'home': a name without a dot: write it whole, as in home.example.org\n" },
-		{ "user alice 224.0.0.1\n", "f:1: warning: user: '224.0.0.1' is no single machine's: nobody accepts a connection there\n" },
-		{ "user alice ff02::1\n", "f:1: warning: user: 'ff02::1' is no single machine's: nobody accepts a connection there\n" },
-		{ "user alice 255.255.255.255:79\n", "f:1: warning: user: '255.255.255.255' is no single machine's: nobody accepts a connection there\n" },
-		{ REST "password-file /etc/password\n", "f:2: warning: password-file: no store asks for it: write such as 'store redis://redis.example', or leave it out\n" },
+		{ "user alice home\n", "f:1: warning: user: 'home': a name without a dot: write it "
+				       "whole, as in home.example.org\n" },
+		{ "user alice 224.0.0.1\n", "f:1: warning: user: '224.0.0.1' is no single "
+					    "machine's: nobody accepts a connection there\n" },
+		{ "user alice ff02::1\n", "f:1: warning: user: 'ff02::1' is no single machine's: "
+					  "nobody accepts a connection there\n" },
+		{ "user alice 255.255.255.255:79\n",
+			"f:1: warning: user: '255.255.255.255' is no single machine's: nobody "
+			"accepts a connection there\n" },
+		{ REST "password-file /etc/password\n",
+			"f:2: warning: password-file: no store asks for it: write such as 'store "
+			"redis://redis.example', or leave it out\n" },
 		{ REST "password-file /etc/password\nstore redis://h\n", "" },
-		{ REST "keep 9s\n", "f:2: warning: keep is shorter than timeout, so nothing is tried twice: write 'keep 0s' if that is meant\n" },
-		{ REST "timeout 2h\n", "f:2: warning: keep is shorter than timeout, so nothing is tried twice: write 'keep 0s' if that is meant\n" },
+		{ REST "keep 9s\n", "f:2: warning: keep is shorter than timeout, so nothing is "
+				    "tried twice: write 'keep 0s' if that is meant\n" },
+		{ REST "timeout 2h\n", "f:2: warning: keep is shorter than timeout, so nothing is "
+				       "tried twice: write 'keep 0s' if that is meant\n" },
 		{ REST "keep 0s\n", "" },
-		{ REST "settle 2h\n", "f:2: warning: settle is longer than keep: an early event would be too old before it counts\n" },
-		{ REST "source 203.0.113.9\n", "f:2: warning: source: '203.0.113.9' is no address of this machine now: 'ip address' shows them\n" },
+		{ REST "settle 2h\n", "f:2: warning: settle is longer than keep: an early event "
+				      "would be too old before it counts\n" },
+		{ REST "source 203.0.113.9\n", "f:2: warning: source: '203.0.113.9' is no address "
+					       "of this machine now: 'ip address' shows them\n" },
 		{ REST "source 127.0.0.1\n", "" },
-		{ REST "never 10.0.0.0\n", "f:2: warning: never: '10.0.0.0': it is one address: if its network is meant, write 10.0.0.0/8\n" },
+		{ REST "never 10.0.0.0\n", "f:2: warning: never: '10.0.0.0': it is one address: if "
+					   "its network is meant, write 10.0.0.0/8\n" },
 		{ REST "never default 0.0.0.0 ::\n", "" },
-		{ "table lmdb:/nowhere/at/all\n", "f:1: warning: table: 'lmdb:/nowhere/at/all' cannot be read: No such file or directory\n" },
+		{ "table lmdb:/nowhere/at/all\n", "f:1: warning: table: 'lmdb:/nowhere/at/all' "
+						  "cannot be read: No such file or directory\n" },
 		{ "user * last\ntable lmdb:/nowhere\n",
-			"f:2: warning: table: it is never looked at: 'user *' (line 1) comes before it\n"
-			"f:2: warning: table: 'lmdb:/nowhere' cannot be read: No such file or directory\n" },
+			"f:2: warning: table: it is never looked at: 'user *' (line 1) comes "
+			"before it\n"
+			"f:2: warning: table: 'lmdb:/nowhere' cannot be read: No such file or "
+			"directory\n" },
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++)
@@ -768,6 +879,7 @@ int main(void)
 		UNIT_TEST_PLACE(relay_conf_without_memory_says_so),
 		UNIT_TEST_PLACE(relay_conf_command_line_comes_first),
 		UNIT_TEST_PLACE(S6_relay_conf_never_is_by_default_what_is_nobody_elses),
+		UNIT_TEST_PLACE(relay_conf_tunnel_is_what_was_said),
 		UNIT_TEST_PLACE(S6_relay_conf_never_replaces_the_default),
 		UNIT_TEST_PLACE(S6_relay_conf_never_has_the_machines_own),
 		UNIT_TEST_PLACE(S6_relay_conf_trusts_root_and_whom_it_names),
