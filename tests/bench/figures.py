@@ -32,6 +32,13 @@ class Figure:
         return f"{form(self.median)} ({form(self.low)}–{form(self.high)})"
 
 
+def interval(values):
+    """(low, high) between which the median of all that could be measured is, 95 times of 100: by the ranks alone."""
+    ranked = sorted(values)
+    outside = max(0, round(len(ranked) / 2 - 0.98 * len(ranked) ** 0.5))
+    return ranked[outside], ranked[-1 - outside]
+
+
 def figure_alone(section, name, what, unit, value):
     """One that has no spread; for the file, too."""
     rows.append([section, name, what, unit, value, value, value, 1])

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: ISC
-"""Postfix, as the package has it, in a root directory of its own: deliveries a second to one user's mailbox,
+"""Postfix, as the package has it, in a root directory of its own: what deliveries to one user's mailbox cost
 while nobody is told; with its biff and a relay; and with pipes in the user's .forward. For relay.
 
-Its tree lies over this machine's, in memory, where no disk is waited for: what telling costs shows most.
+Its tree lies over this machine's, in memory, where no disk is waited for: what telling costs shows most. Small
+batches of all ways are in turn, in one queue directory and through processes that stay: each way has an address of
+its own, and biff a delivery agent of its own, so that nothing is configured anew between two.
 
-    mta.py TREE PORT MESSAGES TIMES     in namespaces of its own: WAY RATE..., one a line
+    mta.py TREE PORT MESSAGES TIMES     in namespaces of its own: TURN WAY SECONDS PROCESSOR RELAY, a line a batch
 
-PORT of 127.0.0.1 is where the line goes."""
+All are seconds of one delivery: the time that has passed; what all of Postfix and the relay have used of a processor,
+as a control group says (v2; 0 without one); and the relay's part. PORT of 127.0.0.1 is where the line goes."""
 
 import os
 import shutil
@@ -24,8 +27,11 @@ from relay import Relay
 BASE = Path("/mnt")
 ROOT = BASE / "root"
 USER = 2001
-PASSWD = f"postfix:x:2000:2000::/var/spool/postfix:/bin/false\nalice:x:{USER}:{USER}::/home/alice:/bin/sh\n"
+PEOPLE = ("alice", "sender", "piper")
+PASSWD = "postfix:x:2000:2000::/var/spool/postfix:/bin/false\n"
+PASSWD += "".join(f"{name}:x:{USER}:{USER}::/home/{name}:/bin/sh\n" for name in PEOPLE)
 GROUP = f"postfix:x:2000:\npostdrop:x:2002:\nalice:x:{USER}:\n"
+# What ends a delivery agent after so many, or so long, would end one in the middle of a batch.
 MAIN = """compatibility_level = 3.6
 myhostname = mx.test
 mydestination = mx.test
@@ -41,21 +47,28 @@ smtpd_data_restrictions = check_recipient_access static:HOLD
 smtpd_client_connection_count_limit = 0
 shlib_directory = /usr/lib/postfix
 daemon_directory = /usr/lib/postfix/sbin
+recipient_delimiter = +
+transport_maps = inline:{{alice+none@mx.test=local:},{alice+biff@mx.test=told:}}
 local_destination_concurrency_limit = 1
+told_destination_concurrency_limit = 1
+max_use = 1000000
+max_idle = 1h
 biff = no
 """
 SEND = "/usr/bin/nmnotify-send"
-# What the .forward says, and whether biff is on.
+# To whom it goes, and what his .forward says.
 WAYS = {
-    "none": ("", "no"),
-    "biff": ("", "yes"),
-    "send": (f'\\alice, "|{SEND} -u alice"\n', "no"),
-    "true": ('\\alice, "|/bin/true"\n', "no"),
+    "none": ("alice+none", ""),
+    "biff": ("alice+biff", ""),
+    "send": ("sender", f'\\sender, "|{SEND} -u sender"\n'),
+    "true": ("piper", '\\piper, "|/bin/true"\n'),
 }
 
 
-def run(*words, check=True):
-    subprocess.run(["chroot", ROOT, *words], check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def run(*words, check=True, before=None):
+    subprocess.run(
+        ["chroot", ROOT, *words], check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=before
+    )
 
 
 def mount(*words):
@@ -83,78 +96,129 @@ def prepare(tree):
     append(ROOT / "etc/passwd", PASSWD)
     append(ROOT / "etc/group", GROUP)
     (ROOT / "etc/hosts").write_text("127.0.0.1 localhost mx.test\n")
-    for name, owner in (("home/alice", USER), ("var/lib/postfix", 2000), ("var/spool/postfix", 0), ("var/mail", 0)):
+    homes = [(f"home/{name}", USER) for name in PEOPLE]
+    for name, owner in (*homes, ("var/lib/postfix", 2000), ("var/spool/postfix", 0), ("var/mail", 0)):
         (ROOT / name).mkdir(parents=True, exist_ok=True)
         os.chown(ROOT / name, owner, owner)
+    for to, forward in WAYS.values():
+        if forward:
+            (ROOT / "home" / to / ".forward").write_text(forward)
     (ROOT / "var/mail").chmod(0o1777)
     shutil.copy(BUILD / "nmnotify-send", ROOT / SEND[1:])
     # No service of it in a root directory of its own, in which it would lack things.
     lines = [line.split() for line in (ROOT / "usr/share/postfix/master.cf.dist").read_text().splitlines()]
     services = [line[:4] + ["n"] + line[5:] for line in lines if len(line) >= 8 and line[0].isalnum()]
     services.append("postlog unix-dgram n - n - 1 postlogd".split())
+    services.append("told unix - n n - - local -o biff=yes".split())
     (ROOT / "etc/postfix/master.cf").write_text("".join(" ".join(line) + "\n" for line in services))
     (ROOT / "etc/postfix/main.cf").write_text(MAIN)
 
 
-def set_way(way):
-    forward, biff = WAYS[way]
-    path = ROOT / "home/alice/.forward"
-    path.unlink(missing_ok=True)
-    if forward:
-        path.write_text(forward)
-        os.chown(path, USER, USER)
-    run("/usr/sbin/postconf", "-e", f"biff = {biff}")
-    run("/usr/sbin/postfix", "reload")
-    time.sleep(0.5)
+class Group:
+    """A control group, which says what all of its processes have used of a processor, those that have ended too."""
+
+    def __init__(self):
+        base = Path("/sys/fs/cgroup/unified")
+        base = base if base.is_dir() else base.parent
+        self.path = base / f"nmnotify-bench-{os.urandom(4).hex()}"
+        try:
+            self.path.mkdir()
+        except OSError:
+            self.path = None
+
+    def join(self):
+        if self.path:
+            (self.path / "cgroup.procs").write_text("0")
+
+    def used(self):
+        """Seconds."""
+        if not self.path:
+            return 0
+        words = (self.path / "cpu.stat").read_text().split()
+        return int(words[words.index("usage_usec") + 1]) / 1e6
+
+    def end(self):
+        """When its last process has ended."""
+        if self.path:
+            until(lambda: not (self.path / "cgroup.procs").read_text(), 10)
+            self.path.rmdir()
 
 
-def hand_in(count):
-    run("/usr/sbin/smtp-source", "-d", "-s", "4", "-m", str(count), "-l", "1000", "-f", "bob@mx.test", "-t", "alice@mx.test", "127.0.0.1:25")
+def relay_used(relay):
+    """Likewise, from the clock that the kernel has of each process (clock_getcpuclockid(3))."""
+    return time.clock_gettime_ns((~relay.process.pid << 3) | 2) / 1e9
 
 
-def delivered():
-    return (ROOT / "var/log/postfix.log").read_text().count("(delivered to mailbox)")
+def hand_in(to, count):
+    words = ["-d", "-s", "4", "-m", count, "-l", 1000, "-f", "bob@mx.test", "-t", f"{to}@mx.test", "127.0.0.1:25"]
+    run("/usr/sbin/smtp-source", *map(str, words))
 
 
-def rate(way, messages):
-    """All are held in the queue before the first is delivered, one by one: two at a time would wait for each
-    other's lock of the mailbox, a second. It ends when the last is in the mailbox, and its pipe
-    has ended."""
-    set_way(way)
-    (ROOT / "var/mail/alice").unlink(missing_ok=True)
-    hand_in(messages)
-    wanted = delivered() + messages
-    begun = time.monotonic()
+def is_done():
+    """Nothing is left in the queue: a message moves from one of its folders to the other in one step."""
+    queue = ROOT / "var/spool/postfix"
+    is_active = lambda: any((queue / "active").iterdir())
+    return not is_active() and not any(file.is_file() for file in (queue / "deferred").rglob("*")) and not is_active()
+
+
+def batch(way, messages, group, relay):
+    """All are in the queue before the first is delivered, one by one: two at a time would wait for each other's lock
+    of the mailbox, a second. It ends when the last is in the mailbox, and its pipe has ended."""
+    to = WAYS[way][0]
+    mailbox = ROOT / "var/mail" / to.partition("+")[0]
+    mailbox.unlink(missing_ok=True)
+    hand_in(to, messages)
     run("/usr/sbin/postsuper", "-H", "ALL")
+    spent = lambda: (time.monotonic(), group.used(), relay_used(relay))
+    before = spent()
     run("/usr/sbin/postqueue", "-f")
-    active = ROOT / "var/spool/postfix/active"
-    if not until(lambda: delivered() >= wanted and not any(active.iterdir()), 60, 0.01):
-        raise RuntimeError(f"{way}: {wanted - delivered()} messages did not come")
-    return messages / (time.monotonic() - begun)
+    done = until(is_done, 60, 0.001)
+    costs = [(after - at_first) / messages for after, at_first in zip(spent(), before)]
+    came = mailbox.read_bytes().count(b"\nFrom ") + 1
+    if not done or came != messages:
+        raise RuntimeError(f"{way}: of {messages} messages there came {came}")
+    return costs
+
+
+def order(times):
+    """What is measured in which turn: the two that are compared are beside each other, as often one first as the other."""
+    for turn in range(times):
+        # The pipes are as far from the others as to be told at once.
+        for way in ("none", "biff", "biff", "none", *(("send", "true") if turn % 4 == 0 else ())):
+            yield turn, way
+
+
+def measure(group, port, messages, times):
+    relay = Relay(f"biff 127.0.0.1:512\ntrust {USER}\nuser * 127.0.0.1:{port}\n")
+    try:
+        relay.start(prepare=group.join)
+        notice = ROOT / "run/nmnotify-relay"
+        notice.mkdir()
+        mount("--bind", relay.dir, notice)
+        for way in WAYS:
+            batch(way, messages, group, relay)
+        for turn, way in order(times):
+            print(turn, way, *batch(way, messages, group, relay), flush=True)
+        for user in PEOPLE[:2]:
+            if not relay.said(f"told=done user={user}"):
+                raise RuntimeError(f"nobody was told: {relay.log()[-5:]}")
+    finally:
+        relay.__exit__()
 
 
 def main():
     tree, port, messages, times = sys.argv[1], *map(int, sys.argv[2:])
     prepare(tree)
+    group = Group()
     run("/usr/sbin/postfix", "set-permissions", check=False)  # of manual pages, too, which are not here
-    run("/usr/sbin/postfix", "start")
-    if not until(lambda: socket.socket().connect_ex(("127.0.0.1", 25)) == 0, 10):
-        raise RuntimeError("postfix does not answer")
-    rates = {way: [] for way in WAYS}
-    with Relay(f"biff 127.0.0.1:512\nuser alice 127.0.0.1:{port}\n") as relay:
-        notice = ROOT / "run/nmnotify-relay"
-        notice.mkdir()
-        mount("--bind", relay.dir, notice)
-        rate("none", messages // 5)
-        for turn in range(times):
-            # The pipes are as far from the others as to be told at once.
-            for way in WAYS if turn % 4 == 0 else ("none", "biff"):
-                rates[way].append(rate(way, messages))
-        if not relay.said("told=done user=alice"):
-            raise RuntimeError("nobody was told")
-    run("/usr/sbin/postfix", "stop")
-    for way, values in rates.items():
-        print(way, *values)
+    run("/usr/sbin/postfix", "start", before=group.join)
+    try:
+        if not until(lambda: socket.socket().connect_ex(("127.0.0.1", 25)) == 0, 10):
+            raise RuntimeError("postfix does not answer")
+        measure(group, port, messages, times)
+    finally:
+        run("/usr/sbin/postfix", "stop", check=False)
+        group.end()
 
 
 main()
