@@ -3,6 +3,8 @@
 """Real fetchers do their work under a policy, from a real IMAP and POP3 server and over HTTP; and what they start."""
 
 import http.server
+import re
+import shlex
 import ssl
 import subprocess
 import sys
@@ -10,10 +12,19 @@ import threading
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
+for folder in ("integration", "systemd"):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / folder))
 import dovecot
+import documents
 from actions import Actions, landlock_abi, missing, program
 from nmtest import BUILD, Sandbox, children_of, equal, holds_socket, ok, run, skip, until
+
+docs = documents.Documents(("man/nmnotify.conf.5",))
+
+
+def action_of(block, name):
+    """As it is in an example of the page's, whose files are where they are by default."""
+    return shlex.split(re.search(rf"(?m)^ *action +(.*{name}.*)$", block)[1])
 
 
 # ---- Fetching mail ----
@@ -81,15 +92,55 @@ delete = false
     return [program("getmail"), f"--getmaildir={home}", "--rcfile=getmailrc"], home / "inbox/new"
 
 
+def offlineimap(server, actions, home):
+    actions.write(home / ".offlineimaprc", f"""\
+[general]
+accounts = test
+[Account test]
+localrepository = near
+remoterepository = far
+[Repository near]
+type = Maildir
+localfolders = {home}/Mail
+[Repository far]
+type = IMAP
+remotehost = 127.0.0.1
+remoteport = {server.imap_port}
+remoteuser = {server.user}
+remotepass = {server.password}
+ssl = no
+starttls = no
+""")
+    return action_of(docs.take("man/nmnotify.conf.5", "/usr/bin/offlineimap"), "offlineimap"), home / "Mail" / "INBOX" / "new"
+
+
+def mpop(server, actions, home):
+    for folder in ("inbox", "inbox/new", "inbox/cur", "inbox/tmp"):
+        (home / folder).mkdir()
+        actions.give_away(home / folder)
+    actions.write(home / ".mpoprc", f"""\
+account default
+host 127.0.0.1
+port {server.pop3_port}
+user {server.user}
+password {server.password}
+auth user
+tls off
+keep on
+delivery maildir {home}/inbox
+""")
+    return action_of(docs.take("man/nmnotify.conf.5", "/usr/bin/mpop"), "mpop"), home / "inbox" / "new"
+
+
 def fetching():
     root = dovecot.find(BUILD)
     if not root:
-        skip("mbsync, fetchmail and getmail deliver", "there is no Dovecot")
+        skip("the fetchers deliver", "there is no Dovecot")
         return
     with Sandbox() as box:
         actions = Actions(box)
         with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
-            for fetcher in (mbsync, fetchmail, getmail):
+            for fetcher in (mbsync, fetchmail, getmail, offlineimap, mpop):
                 name = fetcher.__name__
                 if not missing(f"{name} delivers", name):
                     fetches(fetcher, name, server, actions)
@@ -105,6 +156,40 @@ def fetches(fetcher, name, server, actions):
     status = actions.run(name, "mail", action, home)
     actions.ok(status == 0, f"confine mail: {name} ends well")
     actions.ok(has(inbox, subject), f"confine mail: {name} delivers")
+
+
+def indexing():
+    """What many do next: `notmuch new`, behind a fetcher, or before a hook of notmuch's own that fetches."""
+    root = dovecot.find(BUILD)
+    if not root:
+        skip("notmuch finds what is fetched", "there is no Dovecot")
+        return
+    if missing("notmuch finds what is fetched", "notmuch", "mbsync"):
+        return
+    with Sandbox() as box:
+        actions = Actions(box)
+        with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
+            home = actions.folder("home")
+            mbsync(server, actions, home)
+            (home / "mbsyncrc").rename(home / ".mbsyncrc")
+            actions.write(home / ".notmuch-config", f"[database]\npath={home}/Mail\n[user]\nprimary_email=alice@example.org\n")
+            block = docs.take("man/nmnotify.conf.5", "/usr/bin/notmuch")
+            finds(server, actions, home, "behind", action_of(block, "notmuch"))
+            hooks = home / "Mail" / ".notmuch" / "hooks"
+            hooks.mkdir(exist_ok=True)
+            actions.give_away(hooks)
+            actions.write(hooks / "pre-new", "#!/bin/sh\nexec /usr/bin/mbsync -q -a\n", 0o700)
+            finds(server, actions, home, "hook", [program("notmuch"), "new", "--quiet"])
+
+
+def finds(server, actions, home, name, action):
+    server.deliver(f"for {name}")
+    status = actions.run(name, "mail", action, home)
+    actions.ok(status == 0, f"confine mail: notmuch, {name}, ends well")
+    found = subprocess.run(
+        [program("notmuch"), "count", f"subject:{name}"], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=home,
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, **actions.as_user())
+    equal(found.stdout.strip(), "1", f"confine mail: notmuch, {name}, finds the message")
 
 
 def sleeps(pid):
@@ -245,7 +330,7 @@ def web_tls():
 
 def version_calls():
     commands = {"systemctl": "--version", "ssh": "-V", "git": "--version", "gpg": "--version",
-                "notmuch": "--version", "maildrop": "-v"}
+                "maildrop": "-v"}
     with Sandbox() as box:
         actions = Actions(box)
         for name, option in commands.items():
@@ -257,4 +342,4 @@ def version_calls():
                 actions.ok(status == 0, f"confine {policy}: {name} {option}")
 
 
-run(fetching, waking_a_daemon, web, web_tls, version_calls)
+run(fetching, indexing, waking_a_daemon, web, web_tls, version_calls)

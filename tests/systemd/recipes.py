@@ -150,8 +150,8 @@ FETCHERS = {
     "maildrop": ("/usr/bin/fetchmail --silent --daemon 0 -f {home}/.fetchmailrc-maildrop --pidfile {home}/.maildrop.pid", "Mail/maildrop/new/*"),
     "procmail": ("/usr/bin/fetchmail --silent --daemon 0 -f {home}/.fetchmailrc-procmail --pidfile {home}/.procmail.pid", "Mail/procmail/new/*"),
     "getmail": ("{getmail}", "Mail/getmail/new/*"),
-    "offlineimap": ("/usr/bin/offlineimap -o -u quiet", "Mail/offlineimap/INBOX/new/*"),
-    "mpop": ("/usr/bin/mpop --quiet", "Mail/mpop/new/*"),
+    "offlineimap": ("{offlineimap}", "Mail/offlineimap/INBOX/new/*"),
+    "mpop": ("{mpop}", "Mail/mpop/new/*"),
 }
 SOURCES = {name: f"127.0.1.{number}" for number, name in enumerate(FETCHERS, 1)}
 FETCHMAIL = f'poll 127.0.0.1 protocol IMAP auth password user {{user}} password "{PASSWORD}" sslproto "" keep\n'

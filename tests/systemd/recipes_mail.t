@@ -24,11 +24,14 @@ def fetcher_configuration():
     """Actions of the pages where they have one, and the fetchers' own words where not."""
     fetchmail = docs.take("man/nmnotify.conf.5", "limit     10/h burst 3")
     getmail = docs.take("man/nmnotify.conf.5", "--rcfile=home")
-    action = lambda block: re.search(r"(?m)^action +(.*)$", block)[1]
+    offlineimap = docs.take("man/nmnotify.conf.5", "/usr/bin/offlineimap")
+    mpop = docs.take("man/nmnotify.conf.5", "/usr/bin/mpop")
+    action = lambda block, name="": re.search(rf"(?m)^ *action +(.*{name}.*)$", block)[1]
     variables = re.search(r"(?m)^env +.*$", getmail)[0]
     text = "interval 0s\nlimit 1000/s burst 1000\n"
     for name, (words, _) in FETCHERS.items():
-        words = words.format(home=HOME, fetchmail=action(fetchmail), getmail=action(getmail))
+        words = words.format(home=HOME, fetchmail=action(fetchmail), getmail=action(getmail),
+                             offlineimap=action(offlineimap, "offlineimap"), mpop=action(mpop, "mpop"))
         text += f"account {name}\n    from {SOURCES[name]}\n    user alice\n    action {words}\n"
         text += f"    {variables}\n" if name == "getmail" else ""
     return text
