@@ -16,6 +16,8 @@ static const struct row {
 	const char *name, *arguments, *what;
 	subcommand *run;
 } rows[] = {
+	{ "status", "[ACCOUNT] [OPTION]...", "what each account, and the relay, is doing",
+		ctl_status },
 	{ "reset", "ACCOUNT", "make its state a fresh one", ctl_reset },
 	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start },
 };
@@ -56,7 +58,8 @@ int ctl_fail_usage(const struct ctl *ctl, const char *format, ...)
 	va_end(arguments);
 	(void)ctl_fail(ctl, 0, "%s", message != NULL ? message : strerror(ENOMEM));
 	free(message);
-	(void)fprintf(stderr, "usage: nmnotifyctl %s %s\n", row->name, row->arguments);
+	if (row != NULL)
+		(void)fprintf(stderr, "usage: nmnotifyctl %s %s\n", row->name, row->arguments);
 	return EX_USAGE;
 }
 

@@ -563,3 +563,15 @@ struct last_run turn_last_run(const struct state *state)
 		.failed = atomic_load(&state->failed),
 	};
 }
+
+void turn_look(const struct turn *turn, bool *waiting, bool *running, bool *asking)
+{
+	*waiting = lock_is_held(turn, LOCK_WAITING);
+	*running = lock_is_held(turn, LOCK_RUNNING);
+	*asking = lock_is_held(turn, LOCK_ASKING);
+}
+
+uint32_t turn_last_written(const struct turn *turn)
+{
+	return word_read(turn);
+}

@@ -132,4 +132,9 @@ struct last_run {
 
 struct last_run turn_last_run(const struct state *state);
 
+/* For who only looks, and has opened the turn file for reading: which locks are held, and the last
+ * start as it is written in the turn file, 0: none. */
+void turn_look(const struct turn *turn, bool *waiting, bool *running, bool *asking);
+uint32_t turn_last_written(const struct turn *turn);
+
 #endif
