@@ -11,7 +11,7 @@ PAGES := $(wildcard man/*.[1-9])
 RELAY_PAGES := man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7
 SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 $(if $(HAS_RELAY),$(RELAY_PAGES)),$(PAGES))
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
-RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket .service -logs.service))
+RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket -status.socket .service -logs.service))
 WATCH_UNITS := nmnotify-watch@.path nmnotify-watch@.service
 # What only younger systemds know is in drop-ins; older ones would warn of it.
 since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)

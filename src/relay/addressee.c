@@ -26,6 +26,7 @@ void pair_owe(struct owed *owed, struct pair *pair, uint64_t due)
 		pair->addressee->pairs_owed++;
 		pair->previous = NULL;
 		pair->next = target->owed;
+		owed->targets_owed += target->owed == NULL;
 		if (pair->next != NULL)
 			pair->next->previous = pair;
 		target->owed = pair;
@@ -34,7 +35,7 @@ void pair_owe(struct owed *owed, struct pair *pair, uint64_t due)
 }
 
 /* It is not owed any more. Its target's time may be too early now: is_due() sees to that. */
-void pair_settle(struct pair *pair)
+void pair_settle(struct owed *owed, struct pair *pair)
 {
 	if (!pair->is_owed)
 		return;
@@ -43,6 +44,7 @@ void pair_settle(struct pair *pair)
 	*(pair->previous != NULL ? &pair->previous->next : &pair->target->owed) = pair->next;
 	if (pair->next != NULL)
 		pair->next->previous = pair->previous;
+	owed->targets_owed -= pair->target->owed == NULL;
 }
 
 void addressee_drop_pairs(struct owed *owed, struct addressee *addressee)
@@ -52,7 +54,7 @@ void addressee_drop_pairs(struct owed *owed, struct addressee *addressee)
 		struct target *target = pair->target;
 
 		addressee->pairs = pair->next_of_addressee;
-		pair_settle(pair);
+		pair_settle(owed, pair);
 		target->pairs_count--;
 		if (target->owed == NULL)
 			target_wait(owed, target);

@@ -308,3 +308,10 @@ void names_reload(struct names *names)
 	process_renew(names);
 	timer_set(names);
 }
+
+struct names_look names_look_at(const struct names *names)
+{
+	return (struct names_look){ .known = names->list[KNOWN].count + names->list[READY].count,
+		.asked = names->list[ASKED].count,
+		.has_process = names->process.fd >= 0 };
+}

@@ -59,6 +59,13 @@ void names_look_up(struct names *names, const char *name, names_answer *answer, 
  * seen. */
 void names_reload(struct names *names);
 
+/* For who asks. */
+struct names_look {
+	unsigned known, asked; /* names: with an answer; being looked up */
+	bool has_process; /* there is one that looks them up: it is started when it is needed */
+};
+struct names_look names_look_at(const struct names *names);
+
 /*
  * Is it a name that can be looked up? Writes it as it is compared: in lower case, without a dot at
  * its end. NULL, or what is wrong: constant.

@@ -26,6 +26,7 @@
 #include "relay/resolver.h"
 #include "relay/routing.h"
 #include "relay/sockets.h"
+#include "relay/status.h"
 #include "relay/telling.h"
 #include "sender/failure.h"
 
@@ -51,18 +52,14 @@ static const struct span failed_rest = { .ms = 10000 }, failed_rest_cyrus = { .m
 
 struct service {
 	struct relay relay;
-	const char *file;
+	bool has_file; /* -f */
 	const char *options[OPTIONS_MAX];
 	unsigned options_count;
 	bool check_only, is_by_hand;
 	bool is_at_terminal; /* somebody sits at standard error */
 	char mistake[MESSAGE_MAX];
-	struct socket socket[SOCKETS_MAX];
-	int sockets_count;
 	int directory; /* of the state */
 	sd_event_source *letters[SOCKETS_MAX];
-	bool is_deaf[SOCKETS_MAX]; /* it cannot be read, which is said */
-	uint32_t lost[SOCKETS_MAX];
 	sd_event_source *clock; /* status, idleness */
 	struct instant worked;
 	unsigned seconds; /* that it has served */
@@ -170,8 +167,8 @@ static struct relay_conf *conf_read(struct service *service)
 	conf->reading.report.advises = service->check_only;
 	for (unsigned i = 0; i < service->options_count; i++)
 		relay_conf_option(conf, service->options[i], i + 1);
-	relay_conf_file(conf, service->file != NULL ? service->file : RELAY_CONF_FILE,
-		service->file == NULL && service->options_count != 0);
+	relay_conf_file(
+		conf, service->relay.file, !service->has_file && service->options_count != 0);
 	if (relay_conf_end(conf)) {
 		(void)relay_conf_own_addresses(conf); /* those that are known hold */
 		return conf;
@@ -194,7 +191,10 @@ static void read_options(struct service *service, int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "+:f:hlo:tV")) != -1) {
 		switch (option) {
-		case 'f': service->file = optarg; break;
+		case 'f':
+			service->relay.file = optarg;
+			service->has_file = true;
+			break;
 		case 'h': answer(usage);
 		case 'l': service->is_by_hand = true; break;
 		case 'o':
@@ -236,10 +236,9 @@ static void open_sockets(struct service *service)
 	char bytes[MESSAGE_MAX];
 	struct text wrong = TEXT_IN(bytes);
 
-	service->sockets_count =
-		service->is_by_hand ? sockets_make(service->relay.conf, service->socket, &wrong)
-				    : sockets_take(service->socket, &wrong);
-	if (service->sockets_count < 0)
+	if (!(service->is_by_hand
+			    ? sockets_make(service->relay.conf, &service->relay.sockets, &wrong)
+			    : sockets_take(&service->relay.sockets, &wrong)))
 		fail(service, EX_CONFIG, bytes, 0);
 }
 
@@ -319,17 +318,19 @@ static void rest_from(struct service *service, unsigned i, int error)
 	struct text text = TEXT_IN(bytes);
 
 	(void)sd_event_source_set_enabled(service->letters[i], SD_EVENT_OFF);
-	if (!service->is_deaf[i]) {
+	if (!service->relay.sockets.socket[i].is_deaf) {
 		text_add(&text, "a socket cannot be read: %s: it is tried again", strerror(error));
 		relay_say(&service->relay, bytes);
 	}
-	service->is_deaf[i] = true;
+	service->relay.sockets.socket[i].is_deaf = true;
 }
 
 static void listen_again(struct service *service)
 {
-	for (int i = 0; i < service->sockets_count; i++)
+	for (int i = 0; i < service->relay.sockets.count; i++)
 		(void)sd_event_source_set_enabled(service->letters[i], SD_EVENT_ON);
+	if (service->relay.status != NULL)
+		status_listen_again(service->relay.status);
 }
 
 static int on_letters(sd_event_source *source, int fd, uint32_t events, void *context)
@@ -337,21 +338,21 @@ static int on_letters(sd_event_source *source, int fd, uint32_t events, void *co
 	struct service *service = context;
 	struct relay *relay = &service->relay;
 	struct instant now = instant_now();
-	unsigned i = 0;
+	struct socket *socket = relay->sockets.socket;
 	uint32_t lost;
 
 	(void)source;
 	(void)events;
-	while (service->socket[i].fd != fd)
-		i++;
-	lost = service->lost[i];
-	if (inbox_receive(relay->inbox, fd, service->socket[i].kind, now, &lost) >= 0)
-		service->is_deaf[i] = false;
+	while (socket->fd != fd)
+		socket++;
+	lost = socket->lost;
+	if (inbox_receive(relay->inbox, fd, socket->kind, now, &lost) >= 0)
+		socket->is_deaf = false;
 	else if (errno != EAGAIN && errno != EINTR)
-		rest_from(service, i, errno);
-	if (lost != service->lost[i]) {
-		relay->lost += lost - service->lost[i];
-		service->lost[i] = lost;
+		rest_from(service, (unsigned)(socket - relay->sockets.socket), errno);
+	if (lost != socket->lost) {
+		relay->lost += lost - socket->lost;
+		socket->lost = lost;
 		relay_say(relay, "more came than a socket's queue could take: datagrams were lost "
 				 "(ReceiveBuffer=, net.unix.max_dgram_qlen)");
 	}
@@ -430,9 +431,12 @@ static void reload(struct service *service)
 	if (conf == NULL) {
 		log_relay(&relay->log, "error", service->mistake, true);
 		relay_say(relay, "the configuration stays as it was");
+		relay->history.conf_refused = clock_milliseconds(CLOCK_REALTIME) / 1000;
 		return;
 	}
 	relay->conf = conf;
+	relay->history.conf_read = clock_milliseconds(CLOCK_REALTIME) / 1000;
+	relay->history.conf_refused = 0;
 	raise_limit(service);
 	bounds = bounds_of(conf);
 	owed_set_bounds(relay->owed, &bounds);
@@ -476,16 +480,19 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *sig
 
 static bool listen_to_all(struct service *service)
 {
-	sd_event *loop = service->relay.loop;
+	struct relay *relay = &service->relay;
+	sd_event *loop = relay->loop;
 
-	for (int i = 0; i < service->sockets_count; i++) {
-		const struct socket *socket = &service->socket[i];
+	for (int i = 0; i < relay->sockets.count; i++) {
+		const struct socket *socket = &relay->sockets.socket[i];
 
 		inbox_prepare(socket->fd, socket->kind);
 		if (sd_event_add_io(loop, &service->letters[i], socket->fd, EPOLLIN, on_letters,
 			    service) < 0)
 			return false;
 	}
+	if (relay->sockets.status >= 0 && (relay->status = status_open(relay)) == NULL)
+		return false;
 	return sd_event_add_time_relative(loop, &service->clock, CLOCK_BOOTTIME,
 		       STATUS_EVERY_MS * 1000ull, 100000, on_clock, service) >= 0 &&
 	       sd_event_add_signal(loop, NULL, SIGTERM, on_end, service) >= 0 &&
@@ -510,10 +517,13 @@ static void block_signals(void)
  * so many times what the inbox takes at once, if more comes all the time. */
 static void read_what_waits(struct service *service)
 {
-	for (int i = 0; i < service->sockets_count; i++)
+	struct sockets *sockets = &service->relay.sockets;
+
+	for (int i = 0; i < sockets->count; i++)
 		for (unsigned times = 0; times < LAST_READS; times++)
-			if (inbox_receive(service->relay.inbox, service->socket[i].fd,
-				    service->socket[i].kind, instant_now(), &service->lost[i]) <= 0)
+			if (inbox_receive(service->relay.inbox, sockets->socket[i].fd,
+				    sockets->socket[i].kind, instant_now(),
+				    &sockets->socket[i].lost) <= 0)
 				break;
 }
 
@@ -524,8 +534,7 @@ static int serve(struct service *service)
 
 	if (!listen_to_all(service))
 		fail(service, EX_OSERR, "the loop", errno);
-	if (!relay_confine(relay->conf, service->file != NULL ? service->file : RELAY_CONF_FILE,
-		    state_of(service)))
+	if (!relay_confine(relay->conf, relay->file, state_of(service)))
 		fail(service, EX_OSERR, "this process cannot be confined", errno);
 	service->worked = instant_now();
 	inbox_read_left(relay->inbox, service->worked);
@@ -535,6 +544,8 @@ static int serve(struct service *service)
 	status = sd_event_loop(relay->loop);
 	(void)sd_notify(0, "STOPPING=1");
 	read_what_waits(service);
+	if (relay->status != NULL)
+		status_close(relay->status);
 	telling_close(relay->telling);
 	names_close(relay->names);
 	store_close(relay->store);
@@ -544,7 +555,7 @@ static int serve(struct service *service)
 	owed_close(relay->owed);
 	relay_conf_free(relay->conf);
 	free(relay->conf);
-	for (int i = 0; i < service->sockets_count; i++)
+	for (int i = 0; i < relay->sockets.count; i++)
 		(void)sd_event_source_unref(service->letters[i]);
 	(void)sd_event_unref(relay->loop);
 	if (status < 0)
@@ -564,6 +575,11 @@ int main(int argc, char **argv)
 		return EX_OSERR;
 	service.relay.log =
 		(struct log){ .program = "nmnotify-relay", .stderr_usable = streams.stderr_usable };
+	service.relay.file = RELAY_CONF_FILE;
+	service.relay.history =
+		(struct history){ .began = clock_milliseconds(CLOCK_REALTIME) / 1000,
+			.mistake = service.mistake };
+	service.relay.history.conf_read = service.relay.history.began;
 	service.is_at_terminal = isatty(STDERR_FILENO) == 1;
 	read_options(&service, argc, argv);
 	if (service.is_by_hand)

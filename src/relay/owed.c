@@ -57,7 +57,7 @@ void owed_login(
 		return;
 	for (struct pair *pair = addressee->pairs; pair != NULL; pair = pair->next_of_addressee)
 		if (pair->via == VIA_LAST || target_is_at(pair->target, address))
-			pair_settle(pair);
+			pair_settle(owed, pair);
 	if (addressee->pairs_owed == 0) {
 		owed->counts.by_login++;
 		addressee_free(owed, addressee);
@@ -169,4 +169,9 @@ uint32_t owed_users(const struct owed *owed)
 uint32_t owed_busy(const struct owed *owed)
 {
 	return owed->busy;
+}
+
+uint32_t owed_targets(const struct owed *owed)
+{
+	return owed->targets_owed;
 }

@@ -123,6 +123,9 @@ void owed_done(struct owed *owed, struct target *target);
 void owed_failed(struct owed *owed, struct target *target, struct instant now);
 void owed_put_back(struct owed *owed, struct target *target, struct instant at);
 
+/* Why the sending that now fails does so: constant. For who asks. */
+void target_set_reason(struct target *target, const char *reason);
+
 /* Gives up what is older than `keep`; returns how many users that were. */
 unsigned owed_expire(struct owed *owed, struct instant now);
 
@@ -131,5 +134,28 @@ unsigned owed_expire(struct owed *owed, struct instant now);
 const struct owed_counts *owed_counts(const struct owed *owed);
 uint32_t owed_users(const struct owed *owed); /* who are owed something */
 uint32_t owed_busy(const struct owed *owed);
+uint32_t owed_targets(const struct owed *owed); /* that something is owed to */
+
+/* ---- Looking ---- */
+
+/* A target, for who asks. */
+struct target_look {
+	const struct destination *destination;
+	const char *name; /* NULL: it is an address */
+	bool is_busy;
+	struct instant next;  /* when it is tried; INSTANT_NEVER: nothing is owed there, or it waits
+				 for the end of what goes on */
+	struct instant since; /* the first failure in a row; 0: the last sending was done, or there
+				 was none */
+	uint32_t failures;    /* in a row */
+	const char *reason;   /* of the last one; NULL: not known */
+};
+
+typedef void target_viewer(void *context, const struct target_look *look);
+
+/* Shows those that failed the last time, `most` of them, who began to first. Returns how many there
+ * are. */
+uint32_t owed_look_failing(
+	const struct owed *owed, unsigned most, target_viewer *viewer, void *context);
 
 #endif

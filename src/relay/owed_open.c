@@ -97,6 +97,9 @@ static bool target_keep(void *context, uint32_t index, void *bytes)
 	target->destination = destination;
 	target->is_proven = record->covered != 0 && record->failures == 0;
 	target_add(owed, target);
+	/* Since when is in no file. */
+	if (record->failures != 0)
+		failing_add(owed, target, (struct instant){ .ms = opening->now >> STAMP_BITS });
 	return true;
 }
 

@@ -101,6 +101,10 @@ struct target {
 	uint64_t covers;                             /* of a sending: what was due before that */
 	uint64_t not_before;
 	bool is_busy, is_proven, is_counted, is_idle;
+	/* Of those that failed the last time, in the order in which they began to. */
+	struct target *failing_next, *failing_previous;
+	struct instant failing_since;
+	const char *reason; /* constant, or NULL: why the last time */
 };
 
 struct owed {
@@ -112,6 +116,8 @@ struct owed {
 	struct map addressee_map, target_map;
 	struct addressee *oldest, *newest, *unrouted;
 	struct target *oldest_idle, *newest_idle;
+	struct target *first_failing, *last_failing;
+	uint32_t failing, targets_owed;
 	/* Fair: who answered last time, and the others. */
 	struct queue proven, unproven;
 	uint32_t targets_count, users, busy, busy_unproven;
@@ -161,6 +167,8 @@ void target_hurry(struct owed *owed, struct target *target, uint64_t due);
 void target_set_proven(struct owed *owed, struct target *target, bool is_proven);
 void idle_remove(struct owed *owed, struct target *target);
 void target_rest(struct owed *owed, struct target *target);
+void failing_add(struct owed *owed, struct target *target, struct instant now);
+void failing_remove(struct owed *owed, struct target *target);
 struct target *target_find(const struct owed *owed, const struct destination *destination,
 	const char *name, uint64_t hash);
 void target_add(struct owed *owed, struct target *target);
@@ -171,7 +179,7 @@ struct target *target_of(struct owed *owed, const struct destination *destinatio
 
 uint64_t hash_of_user(const struct owed *owed, const char *user, size_t length);
 void pair_owe(struct owed *owed, struct pair *pair, uint64_t due);
-void pair_settle(struct pair *pair);
+void pair_settle(struct owed *owed, struct pair *pair);
 void addressee_drop_pairs(struct owed *owed, struct addressee *addressee);
 void age_remove(struct owed *owed, struct addressee *addressee);
 void age_add(struct owed *owed, struct addressee *addressee);

@@ -130,6 +130,11 @@ const char *target_user(const struct target *target, unsigned *others)
 	return addressee_name(pair->addressee);
 }
 
+void target_set_reason(struct target *target, const char *reason)
+{
+	target->reason = reason;
+}
+
 void target_resolved(
 	struct owed *owed, struct target *target, const struct source *addresses, unsigned count)
 {
@@ -224,7 +229,7 @@ static void cover(struct owed *owed, struct target *target, uint64_t began)
 			pair->due = later(pair->due, began + 1);
 			continue;
 		}
-		pair_settle(pair);
+		pair_settle(owed, pair);
 		owed->counts.covered++;
 		if (addressee->pairs_owed == 0)
 			addressee_free(owed, addressee);
@@ -240,6 +245,7 @@ void owed_done(struct owed *owed, struct target *target)
 	 * in between they are found to be covered. */
 	__atomic_store_n(&target->record->covered, began, __ATOMIC_RELEASE);
 	target->record->failures = 0;
+	failing_remove(owed, target);
 	target->not_before = 0;
 	cover(owed, target, began);
 	busy_end(owed, target);
@@ -256,6 +262,7 @@ void owed_failed(struct owed *owed, struct target *target, struct instant now)
 		rest *= 2;
 	rest = earlier(rest, stamps(RETRY_MOST));
 	target->record->failures += target->record->failures < UINT32_MAX;
+	failing_add(owed, target, now);
 	target->not_before = stamp_now(owed, now) + rest - random_next(owed) % (rest / 4);
 	busy_end(owed, target);
 	target_set_proven(owed, target, false);

@@ -16,10 +16,19 @@
 #include "relay/names.h"
 #include "relay/owed.h"
 #include "relay/relay_conf.h"
+#include "relay/sockets.h"
 #include "relay/store.h"
 #include "relay/table.h"
 
 struct telling;
+struct status;
+
+/* When what happened, for who asks: in seconds of CLOCK_REALTIME; 0: never. */
+struct history {
+	uint64_t began, conf_read;
+	uint64_t conf_refused; /* a reload, since conf_read */
+	const char *mistake;   /* why */
+};
 
 struct relay {
 	sd_event *loop;
@@ -30,6 +39,10 @@ struct relay {
 	struct table *table; /* NULL: none */
 	struct names *names;
 	struct telling *telling;
+	struct status *status; /* NULL: there is no socket for it */
+	struct sockets sockets;
+	const char *file; /* of the configuration */
+	struct history history;
 	bool asks_again;          /* some users' addresses the store could not tell */
 	sd_event_source *routing; /* goes on with it, when it was too much at once */
 	struct log log;

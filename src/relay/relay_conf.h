@@ -80,9 +80,9 @@ struct relay_name {
 };
 
 struct relay_conf {
-	struct said_text socket, cyrus; /* where -l makes them; not said: none of cyrus's, and
-					   NOTICE_SOCKET */
-	struct relay_port biff;         /* likewise; not said: none */
+	struct said_text socket, cyrus, status; /* where -l makes them; not said: NOTICE_SOCKET, and
+						   none of the other two */
+	struct relay_port biff;                 /* likewise; not said: none */
 	struct said_text store;         /* for store_open(); not said: in the state directory */
 	struct said_text password_file; /* of the store; not said: none */
 	struct said_text table;         /* lmdb:PATH; not said: none. table_open() takes it */

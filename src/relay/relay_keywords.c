@@ -490,6 +490,8 @@ const struct keyword relay_keywords[RELAY_KEYWORDS] = {
 		VALUE(biff) },
 	[RELAY_KEYWORD_CYRUS] = { "cyrus", "/run/cyrus/socket/notify", .type = set_socket,
 		.most = 1, VALUE(cyrus) },
+	[RELAY_KEYWORD_STATUS] = { "status", "/run/nmnotify-relay/own", .type = set_socket,
+		.most = 1, VALUE(status) },
 	[RELAY_KEYWORD_TRUST] = { "trust", "root :mail", .type = set_trust, LIST, VALUE(trust) },
 	[RELAY_KEYWORD_STRIP_DOMAIN] = { "strip-domain", "yes", .type = set_strip_domain, LIST,
 		VALUE(strip_domain) },

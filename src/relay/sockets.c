@@ -27,30 +27,49 @@ static bool kind_of(int fd, const char *name, enum inbox_kind *kind)
 	return true;
 }
 
-int sockets_take(struct socket socket[static SOCKETS_MAX], struct text *wrong)
+static bool is_for_status(int fd, const char *name)
+{
+	return strcmp(name, STATUS_SOCKET_NAME) == 0 &&
+	       sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0;
+}
+
+static bool take(struct sockets *sockets, int fd, const char *name, struct text *wrong)
+{
+	struct socket *socket = &sockets->socket[sockets->count];
+
+	if (sockets->status < 0 && is_for_status(fd, name)) {
+		sockets->status = fd;
+		return true;
+	}
+	socket->fd = fd;
+	if (kind_of(fd, name, &socket->kind)) {
+		sockets->count++;
+		return true;
+	}
+	text_add(wrong,
+		"socket %s is not for datagrams, be it of Unix or UDP: ListenDatagram= makes one",
+		name);
+	return false;
+}
+
+bool sockets_take(struct sockets *sockets, struct text *wrong)
 {
 	char **names = NULL;
 	int count = sd_listen_fds_with_names(0, &names);
 
+	*sockets = (struct sockets){ .status = -1 };
 	if (count <= 0 || count > SOCKETS_MAX) {
 		text_add(wrong,
 			count <= 0 ? "systemd has handed over no socket: with -l the relay "
 				     "makes its own"
 				   : "more than %d sockets are too many",
 			SOCKETS_MAX);
-		return -1;
+		return false;
 	}
-	for (int i = 0; i < count; i++) {
-		socket[i].fd = SD_LISTEN_FDS_START + i;
-		if (!kind_of(socket[i].fd, names[i], &socket[i].kind)) {
-			text_add(wrong,
-				"socket %s is not for datagrams, be it of Unix or UDP: "
-				"ListenDatagram= makes one",
-				names[i]);
-			return -1;
-		}
-	}
-	return count;
+	for (int i = 0; i < count; i++)
+		if (!take(sockets, SD_LISTEN_FDS_START + i, names[i], wrong))
+			return false;
+	return true;
 }
 
 static void drop(int fd)
@@ -99,7 +118,7 @@ static bool is_taken(int fd, const struct sockaddr_un *address, struct text *wro
 	return wrong->length != 0;
 }
 
-static int local_make(const char *path, struct text *wrong)
+static int local_make(const char *path, int type, mode_t mode, struct text *wrong)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd;
@@ -110,17 +129,17 @@ static int local_make(const char *path, struct text *wrong)
 		return -1;
 	}
 	memcpy(address.sun_path, path, strlen(path));
-	fd = fd_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK);
+	fd = fd_socket(AF_UNIX, type | SOCK_NONBLOCK);
 	if (fd >= 0 && is_taken(fd, &address, wrong)) {
 		(void)close(fd);
 		return -1;
 	}
 	if (fd >= 0)
 		(void)close(fd); /* it may be connected: another one */
-	fd = fd_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK);
-	/* Any local user may announce his own mail. */
+	fd = fd_socket(AF_UNIX, type | SOCK_NONBLOCK);
+	/* Nobody can connect before it listens. */
 	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-		chmod(path, 0666) == 0)
+		chmod(path, mode) == 0 && (type != SOCK_STREAM || listen(fd, SOMAXCONN) == 0))
 		return fd;
 	text_add(wrong, "%s: %s", path, strerror(errno));
 	fd_close_if_open(fd);
@@ -142,25 +161,28 @@ static int biff_make(const struct relay_port *port, struct text *wrong)
 	return -1;
 }
 
-static bool add(struct socket *socket, int *count, int fd, enum inbox_kind kind)
+static bool add(struct sockets *sockets, int fd, enum inbox_kind kind)
 {
 	if (fd < 0)
 		return false;
-	socket[(*count)++] = (struct socket){ .fd = fd, .kind = kind };
+	sockets->socket[sockets->count++] = (struct socket){ .fd = fd, .kind = kind };
 	return true;
 }
 
-int sockets_make(
-	const struct relay_conf *conf, struct socket socket[static SOCKETS_MAX], struct text *wrong)
+bool sockets_make(const struct relay_conf *conf, struct sockets *sockets, struct text *wrong)
 {
 	const char *path = conf->socket.text != NULL ? conf->socket.text : NOTICE_SOCKET;
-	int count = 0;
 
-	if (!add(socket, &count, local_make(path, wrong), INBOX_NOTICE) ||
+	*sockets = (struct sockets){ .status = -1 };
+	/* Any local user may announce his own mail. */
+	if (!add(sockets, local_make(path, SOCK_DGRAM, 0666, wrong), INBOX_NOTICE) ||
 		(conf->biff.port != 0 &&
-			!add(socket, &count, biff_make(&conf->biff, wrong), INBOX_BIFF)) ||
+			!add(sockets, biff_make(&conf->biff, wrong), INBOX_BIFF)) ||
 		(conf->cyrus.text != NULL &&
-			!add(socket, &count, local_make(conf->cyrus.text, wrong), INBOX_CYRUS)))
-		return -1;
-	return count;
+			!add(sockets, local_make(conf->cyrus.text, SOCK_DGRAM, 0666, wrong),
+				INBOX_CYRUS)))
+		return false;
+	if (conf->status.text != NULL)
+		sockets->status = local_make(conf->status.text, SOCK_STREAM, 0600, wrong);
+	return conf->status.text == NULL || sockets->status >= 0;
 }

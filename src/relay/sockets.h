@@ -17,19 +17,29 @@
 /* Cyrus's socket has this name (FileDescriptorName=); the other Unix sockets are for notices. */
 #define CYRUS_SOCKET_NAME "cyrus"
 
+/* Who asks what the relay does connects to the one of this name. */
+#define STATUS_SOCKET_NAME "status"
+
+/* For datagrams. */
 struct socket {
 	int fd;
 	enum inbox_kind kind;
+	bool is_deaf;  /* it cannot be read, which is said */
+	uint32_t lost; /* datagrams that it had no room for */
 };
 
-/* Takes those that systemd hands over. Returns how many, or -1, and the text gets what is wrong. */
-int sockets_take(struct socket socket[static SOCKETS_MAX], struct text *wrong);
+struct sockets {
+	struct socket socket[SOCKETS_MAX];
+	int count;
+	int status; /* -1: there is none */
+};
 
-/* Makes those that the configuration names, in the place of sockets that nobody answers at. Returns
- * the same.
- */
-int sockets_make(const struct relay_conf *conf, struct socket socket[static SOCKETS_MAX],
-	struct text *wrong);
+/* Takes those that systemd hands over. False: the text gets what is wrong. */
+bool sockets_take(struct sockets *sockets, struct text *wrong);
+
+/* Makes those that the configuration names, in the place of sockets that nobody answers at. False:
+ * the same. */
+bool sockets_make(const struct relay_conf *conf, struct sockets *sockets, struct text *wrong);
 
 /* Reads what is in Cyrus's socket that systemd has handed over, and drops it. False: it has handed
  * over none. To be called by a relay that cannot start; sockets_take() need not have been called.

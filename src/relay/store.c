@@ -28,6 +28,9 @@ struct store {
 	struct memory *users;  /* of struct dated_addresses */
 	struct memory *claims; /* of struct claim */
 	bool is_away;
+	char *name;
+	uint64_t since;              /* that it is away, or is not */
+	char why[STORE_MESSAGE_MAX]; /* it was away the last time; "": it never was */
 	store_logger *logger;
 	void *context;
 };
@@ -115,9 +118,13 @@ void store_say(struct store *store, const char *format, ...)
 
 void store_say_away(struct store *store, const char *why)
 {
+	struct text text = TEXT_IN(store->why);
+
 	if (store->is_away)
 		return;
 	store->is_away = true;
+	store->since = store_seconds();
+	text_add(&text, "%s", why);
 	store_say(store, "away, going on from memory: %s", why);
 }
 
@@ -126,12 +133,22 @@ void store_say_back(struct store *store)
 	if (!store->is_away)
 		return;
 	store->is_away = false;
+	store->since = store_seconds();
 	store_say(store, "back");
 }
 
 bool store_is_away(const struct store *store)
 {
 	return store->is_away;
+}
+
+struct store_look store_look_at(const struct store *store)
+{
+	return (struct store_look){ .name = store->name,
+		.kind = store->kind->prefix,
+		.is_away = store->is_away,
+		.since = store->since,
+		.why = store->why[0] == '\0' ? NULL : store->why };
 }
 
 /* ---- Opening ---- */
@@ -170,6 +187,7 @@ void store_close(struct store *store)
 		memory_close(store->users);
 	if (store->claims != NULL)
 		memory_close(store->claims);
+	free(store->name);
 	free(store);
 }
 
@@ -192,11 +210,16 @@ struct store *store_open(const char *text, const char *password_file, uint64_t l
 	store = calloc(1, sizeof(*store));
 	if (store == NULL)
 		return NULL;
-	*store = (struct store){
-		.kind = kind, .last_for = last_for, .logger = logger, .context = context
-	};
+	*store = (struct store){ .kind = kind,
+		.last_for = last_for,
+		.name = strdup(text),
+		.since = store_seconds(),
+		.logger = logger,
+		.context = context };
 	setup.store = store;
-	if (getrandom(&store->secret, sizeof(store->secret), 0) == (ssize_t)sizeof(store->secret) &&
+	if (store->name != NULL &&
+		getrandom(&store->secret, sizeof(store->secret), 0) ==
+			(ssize_t)sizeof(store->secret) &&
 		getrandom(&setup.token, sizeof(setup.token), 0) == (ssize_t)sizeof(setup.token) &&
 		remember(store, users_most))
 		store->backend = kind->open(&setup, wrong);

@@ -43,6 +43,16 @@ struct store *store_open(const char *text, const char *password_file, uint64_t l
 /* Those who still wait for an answer get none. Not to be called from within an answer. */
 void store_close(struct store *store);
 
+/* For who asks. */
+struct store_look {
+	const char *name; /* as it was opened, and the first part of that */
+	const char *kind;
+	bool is_away;
+	uint64_t since;  /* that it is, or is not: of CLOCK_REALTIME, in seconds */
+	const char *why; /* it was away the last time, with any bytes; NULL: it never was */
+};
+struct store_look store_look_at(const struct store *store);
+
 /* Do other relays see what we write there? */
 bool store_is_shared(const struct store *store);
 

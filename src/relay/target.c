@@ -114,9 +114,37 @@ static void idle_add(struct owed *owed, struct target *target)
 	owed->newest_idle = target;
 }
 
+/* It has failed; `now`: if it had not before, since then. */
+void failing_add(struct owed *owed, struct target *target, struct instant now)
+{
+	if (target->failing_since.ms != 0)
+		return;
+	target->failing_since = instant_later(now, (struct instant){ .ms = 1 });
+	target->failing_next = NULL;
+	target->failing_previous = owed->last_failing;
+	*(owed->last_failing != NULL ? &owed->last_failing->failing_next : &owed->first_failing) =
+		target;
+	owed->last_failing = target;
+	owed->failing++;
+}
+
+void failing_remove(struct owed *owed, struct target *target)
+{
+	struct target *next = target->failing_next, *previous = target->failing_previous;
+
+	if (target->failing_since.ms == 0)
+		return;
+	*(next != NULL ? &next->failing_previous : &owed->last_failing) = previous;
+	*(previous != NULL ? &previous->failing_next : &owed->first_failing) = next;
+	target->failing_since.ms = 0;
+	target->reason = NULL;
+	owed->failing--;
+}
+
 static void target_free(struct owed *owed, struct target *target)
 {
 	idle_remove(owed, target);
+	failing_remove(owed, target);
 	map_remove(&owed->target_map, &target->link);
 	if (target->index != RECORD_NONE)
 		records_give(&owed->targets, target->index);

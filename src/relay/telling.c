@@ -123,6 +123,7 @@ static void fail(struct attempt *attempt, int error)
 	}
 	if (store_is_shared(attempt->telling->relay->store))
 		owed_reroute(owed, attempt->target);
+	target_set_reason(attempt->target, attempt->reason);
 	owed_failed(owed, attempt->target, now);
 	attempt->target = NULL;
 	if (attempt->name == NULL) {
@@ -289,6 +290,7 @@ static void go_to_next_address(struct attempt *attempt)
 		return;
 	}
 	say_told(attempt, attempt->reason);
+	target_set_reason(attempt->name, attempt->reason);
 	owed_failed(relay->owed, attempt->name, now);
 	free(attempt);
 }

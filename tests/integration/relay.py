@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A real nmnotify-relay, and machines that it tells: what its tests share."""
 
+import json
 import os
 import resource
 import shutil
@@ -149,7 +150,7 @@ class Relay:
         self.activated, self.limit, self.program = activated, limit, program
         self.configure(text)
         self.process = None
-        self.passed = None
+        self.passed, self.passed_too = None, {}  # by their names
         self.sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sender.setblocking(False)
         if activated:
@@ -170,8 +171,9 @@ class Relay:
     def __exit__(self, *_):
         self.kill()
         self.sender.close()
-        if self.passed:
-            self.passed.close()
+        for one in (self.passed, *self.passed_too.values()):
+            if one:
+                one.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def start(self, wait=True, under=(), prepare=None, **more):
@@ -182,8 +184,11 @@ class Relay:
         passed = ()
         if self.activated:
             # The number of the process is known to itself alone.
-            words = ["bash", "-c", f'exec 3<&{self.passed.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "bash"] + words
-            passed = (self.passed.fileno(),)
+            passed = [one.fileno() for one in (self.passed, *self.passed_too.values())]
+            moves = " ".join(f"{number}<&{fd}" for number, fd in enumerate(passed, 3))
+            names = ":".join(("socket", *self.passed_too))
+            known = f"LISTEN_FDS={len(passed)} LISTEN_FDNAMES={names} LISTEN_PID=$$"
+            words = ["bash", "-c", f'exec {moves}; {known} exec "$@"', "bash"] + words
         else:
             words.append("-l")
         before = len(self.log())
@@ -251,3 +256,32 @@ def as_user(uid, function):
         except BaseException:
             os._exit(2)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def connect(path):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE)
+    connection.connect(str(path))
+    return connection
+
+
+def answer_of(connection):
+    """All that comes, up to the end. Who has said more than is read is reset at the end (unix(7))."""
+    got = b""
+    try:
+        while part := connection.recv(65536):
+            got += part
+    except ConnectionResetError:
+        pass
+    connection.close()
+    return got
+
+
+def ask(path, line):
+    """What the relay answers at its socket for that."""
+    connection = connect(path)
+    try:
+        connection.sendall(line if isinstance(line, bytes) else line.encode())
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return json.loads(answer_of(connection))

@@ -191,13 +191,17 @@ static struct sockaddr_in loopback(uint16_t port)
 
 static void try_sockets(uint16_t port, int abi)
 {
-	struct sockaddr_in to = loopback(port), own = loopback(0), other = loopback(port + 1);
+	struct sockaddr_in to = loopback(port), own = loopback(0), other = loopback(port + 1), any;
+	socklen_t any_size = sizeof(any);
 	int fd = socket(AF_INET, SOCK_STREAM, 0), second = socket(AF_INET, SOCK_STREAM, 0);
 
 	CAN(bind(fd, (struct sockaddr *)&own, sizeof(own)));
 	CAN(connect(fd, (struct sockaddr *)&to, sizeof(to)));
 	FILTERED(listen(second, 1));
 	FILTERED(accept4(second, NULL, NULL, 0));
+	FILTERED(accept4(second, NULL, NULL, SOCK_CLOEXEC));
+	FILTERED(accept4(second, (struct sockaddr *)&any, &any_size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+	TRY(accept4(second, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)); /* it does not listen */
 	FILTERED(accept(second, NULL, NULL));
 	FILTERED(setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4));
 	if (abi >= 4)

@@ -19,7 +19,8 @@ from nmtest import BUILD, PROJECT, diag, equal, ok, skip
 SYSTEM, USER = "lib/systemd/system", "usr/lib/systemd/user"
 SOCKETS = ("nmnotify.socket", "nmnotifyd.socket")
 SERVICES = ("nmnotify@.service", "nmnotifyd.service")
-RELAY = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-relay-cyrus.socket", "nmnotify-relay.service")
+RELAY = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-relay-cyrus.socket",
+         "nmnotify-relay-status.socket", "nmnotify-relay.service")
 RELAY += ("nmnotify-relay-logs.service",)
 WATCH = ("nmnotify-watch@.path", "nmnotify-watch@.service")
 # systemd-analyze security, in tenths. It does not see the programs' own filters, and counts those that
@@ -163,7 +164,7 @@ def no_outage():
 def younger_systemd():
     """Drop-ins for what this systemd may not know."""
     version = subprocess.run(["systemctl", "--version"], capture_output=True, text=True).stdout.split()[1]
-    for number, wanted in ((252, 0), (253, 3), (254, 6), (255, 13)):
+    for number, wanted in ((252, 0), (253, 3), (254, 6), (255, 14)):
         with Root(f"SYSTEMD_VERSION={number}") as root:
             dropins = sorted(p.relative_to(root.path) for p in root.path.rglob("*.d/*.conf"))
             dropins = [p for p in dropins if "systemd" in p.parts and p.parts[-3] in ("system", "user")]

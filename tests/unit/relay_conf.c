@@ -108,6 +108,7 @@ static void relay_conf_has_defaults(void **state)
 	assert_null(conf.socket.text);
 	assert_int_equal(conf.biff.port, 0);
 	assert_null(conf.cyrus.text);
+	assert_null(conf.status.text);
 	assert_null(conf.store.text);
 	assert_null(conf.password_file.text);
 	assert_null(conf.table.text);
@@ -140,6 +141,7 @@ static void relay_conf_takes_every_keyword(void **state)
 	good(state, "socket /run/x/socket\n"
 		    "biff 127.0.0.1:512\n"
 		    "cyrus /run/cyrus/socket/notify\n"
+		    "status /run/own/status\n"
 		    "store redis+unix:/run/redis.sock\n"
 		    "password-file /etc/nmnotify/password\n"
 		    "table lmdb:/etc/nmnotify/users\n"
@@ -165,6 +167,7 @@ static void relay_conf_takes_every_keyword(void **state)
 	assert_int_equal(conf.biff.port, 512);
 	assert_string_equal(source_text(&conf.biff.address, text), "127.0.0.1");
 	assert_string_equal(conf.cyrus.text, "/run/cyrus/socket/notify");
+	assert_string_equal(conf.status.text, "/run/own/status");
 	assert_string_equal(conf.store.text, "redis+unix:/run/redis.sock");
 	assert_string_equal(conf.password_file.text, "/etc/nmnotify/password");
 	assert_string_equal(conf.table.text, "lmdb:/etc/nmnotify/users");

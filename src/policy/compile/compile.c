@@ -222,6 +222,7 @@ static bool machine_value(const struct machine *t, const char *name, uint32_t *v
 		{ "TIOCSETD", 0x5423, 0x7401 },
 		{ "SOCK_STREAM", 1, 2 },
 		{ "SOCK_DGRAM", 2, 1 },
+		{ "SOCK_NONBLOCK_CLOEXEC", 0x80800, 0x80080 },
 	};
 	bool mips = t->first != 0; /* nobody else's numbers start elsewhere */
 

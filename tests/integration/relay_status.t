@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Who asks the relay what it is doing is answered, whatever it is doing; and whoever asks, and however, keeps it from
+nothing (S1, S4)."""
+
+import json
+import os
+import socket
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import nmtest
+from nmtest import equal, ok, skip, until
+from relay import QUICK, Machine, Relay, answer_of, as_user, ask, connect
+
+
+class Asked(Relay):
+    """A relay that can be asked."""
+
+    def __init__(self, text, **more):
+        super().__init__(text, **more)
+        self.status = self.dir / "status"
+        self.configure(text)
+        if self.activated:
+            # As nmnotify-relay-status.socket has it.
+            self.passed_too["status"] = socket.socket(socket.AF_UNIX)
+            self.passed_too["status"].bind(str(self.status))
+            self.passed_too["status"].listen()
+
+    def configure(self, text):
+        super().configure(f"status {self.dir}/status\n{text}")
+
+    def ask(self, line="status\n"):
+        return ask(self.status, line)
+
+    def tells(self, user, machine):
+        before = len(machine.lines)
+        self.tell(f"mail {user}")
+        return until(lambda: len(machine.lines) > before)
+
+
+def numbers():
+    with Machine() as machine, Asked(f"{QUICK}user alice {machine}\nuser bob 127.0.0.8:1\nuser carol nobody.invalid\n") as relay:
+        first = relay.ask()
+        equal((first["format"], first["owed"], first["connections"]), (1, {"users": 0, "destinations": 0}, 0), "nothing is owed")
+        equal(first["unreachable"], {"total": 0, "more": 0, "list": []}, "nobody is unreachable")
+        equal(first["configuration"], {"file": str(relay.conf), "read": first["since"], "refused": None, "reason": None},
+              "the configuration is that of the start")
+        ok(abs(first["now"] - time.time()) < nmtest.PATIENCE and first["since"] <= first["now"], "the time is now")
+        equal([(one["kind"], one["place"]) for one in first["sockets"]],
+              [("event", str(relay.path)), ("status", str(relay.status))], "it says which sockets it has")
+        relay.tell("mail alice")
+        relay.tell("login alice 192.0.2.9")
+        relay.tell("rubbish")
+        relay.tell("mail bob")
+        relay.tell("mail carol")
+        ok(until(lambda: relay.ask()["unreachable"]["total"] == 2), "who does not answer is counted")
+        ok(until(lambda: relay.ask()["counts"]["told"] == 1), "and what was told")
+        said = relay.ask()
+        equal({name: said["counts"][name] for name in ("events", "logins", "refused", "lost", "given_up")},
+              {"events": 3, "logins": 1, "refused": 1, "lost": 0, "given_up": 0}, "events, logins and refusals are counted")
+        equal(said["owed"], {"users": 2, "destinations": 2}, "users and destinations that are owed a line")
+        bob = next(one for one in said["unreachable"]["list"] if one.get("address") == "127.0.0.8")
+        equal((bob["port"], bob["protocol"], bob["reason"]), (1, "tcp", "Connection refused"), "an address, and why not")
+        ok(bob["failures"] >= 1 and first["now"] <= bob["since"] <= said["now"], "since when, and how often")
+        carol = next(one for one in said["unreachable"]["list"] if one.get("name") == "nobody.invalid")
+        ok(carol["port"] == 79 and carol["reason"], "a name, and why not")
+        ok(said["names"]["process"], "names are looked up")
+        store = said["stores"][0]
+        equal((store["name"], store["kind"], store["away"], store["reason"]), (f"lmdb:{relay.state}/last", "lmdb", False, None),
+              "the store is there")
+
+
+def reloads():
+    with Asked(f"{QUICK}user * none\n") as relay:
+        relay.conf.write_text("rubbish\n")
+        relay.process.send_signal(1)
+        ok(until(lambda: relay.ask()["configuration"]["refused"]), "a configuration that was refused is said")
+        ok("rubbish" in relay.ask()["configuration"]["reason"], "and why")
+        relay.configure(f"{QUICK}user * none\n")
+        relay.process.send_signal(1)
+        ok(until(lambda: not relay.ask()["configuration"]["refused"]), "until the next one is read")
+        equal(relay.ask()["configuration"]["reason"], None, "and nothing is wrong any more")
+
+
+def away():
+    with Asked(f"{QUICK}store redis://127.0.0.1:1\nuser * last\n") as relay:
+        ok(until(lambda: relay.ask()["stores"][0]["away"]), "a store that is away is said to be")
+        ok(relay.ask()["stores"][0]["reason"], "and why")
+
+
+def rubbish():
+    with Machine() as machine, Asked(f"{QUICK}user alice {machine}\n") as relay:
+        for line in (b"\n", b"status", b"STATUS\n", b"status \n", b"user \n", b"user a\x00b\n", b"user " + b"a" * 300 + b"\n",
+                     b"\xff" * 64 + b"\n", b"x" * 1000000, b"mail alice\n"):
+            connection = connect(relay.status)
+            try:
+                connection.sendall(line)
+                connection.shutdown(socket.SHUT_WR)
+            except (BrokenPipeError, ConnectionResetError, OSError):
+                pass
+            got = answer_of(connection)
+            equal(list(json.loads(got)), ["error"], f"rubbish is answered by why: {line[:12]!r}")
+        equal(relay.ask()["counts"]["events"], 0, "and is no event")
+        # In pieces, and with more behind it.
+        connection = connect(relay.status)
+        for byte in b"status\n":
+            connection.send(bytes([byte]))
+            time.sleep(0.01)
+        ok("owed" in json.loads(answer_of(connection)), "a line may come in pieces")
+        ok("owed" in relay.ask(b"status\nstatus\nmore"), "what is behind it is not looked at")
+        ok(relay.tells("alice", machine), "S1: it tells")
+
+
+def silent():
+    """Nobody of them says or reads anything, and there are more than are served at a time."""
+    with Machine() as machine, Asked(f"{QUICK}user alice {machine}\n") as relay:
+        quiet = [connect(relay.status) for _ in range(8)]
+        ok(relay.tells("alice", machine), "S1: it tells, while silent clients keep their places")
+        ok("owed" in relay.ask(), "who waits behind them has his turn, when their time is up")
+        equal([answer_of(one) for one in quiet], [b""] * 8, "they get nothing")
+
+
+def unread():
+    """Its answer does not fit what the kernel keeps for the client, who does not read."""
+    addresses = "".join(f"user u{i} 127.1.{i // 200}.{i % 200 + 1}:1\n" for i in range(1000))
+    with Machine() as machine, Asked(f"{QUICK}{addresses}user alice {machine}\n") as relay:
+        for i in range(1000):
+            relay.tell(f"mail u{i}")
+        ok(until(lambda: relay.ask()["unreachable"]["total"] == 1000), "a thousand destinations are dead")
+        said = relay.ask()
+        equal(said["owed"], {"users": 1000, "destinations": 1000}, "all of them are owed a line")
+        equal((said["unreachable"]["more"], len(said["unreachable"]["list"])), (900, 100), "S4: the list is cut")
+        since = [one["since"] for one in said["unreachable"]["list"]]
+        equal(since, sorted(since), "who has failed for longest is first")
+        stuck = []
+        for _ in range(8):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            connection.connect(str(relay.status))
+            connection.sendall(b"status\n")
+            stuck.append(connection)
+        ok(relay.tells("alice", machine), "S1: it tells, while nobody reads the answers")
+        ok("owed" in relay.ask(), "who waits behind them has his turn")
+        for connection in stuck:
+            connection.close()
+
+
+def many():
+    with Machine() as machine, Asked(f"{QUICK}user alice {machine}\n") as relay:
+        clients = [connect(relay.status) for _ in range(100)]
+        for client in clients:
+            client.sendall(b"status\n")
+        ok(relay.tells("alice", machine), "S1: it tells, while a hundred ask")
+        equal([list(json.loads(answer_of(client)))[0] for client in clients], ["format"] * 100, "all of them are answered")
+        # Who goes away without a word, or in the middle.
+        for i in range(100):
+            client = connect(relay.status)
+            client.send(b"status\n"[: i % 8] or b"s")
+            client.close()
+        ok("owed" in relay.ask(), "and so is who comes after a hundred that have gone")
+        descriptors = len(os.listdir(f"/proc/{relay.process.pid}/fd"))
+        ok(until(lambda: len(os.listdir(f"/proc/{relay.process.pid}/fd")) <= descriptors), "no descriptor is left")
+
+
+def strangers():
+    with Asked(f"{QUICK}user * none\n") as relay:
+        equal(relay.status.stat().st_mode & 0o777, 0o600, "only its owner may connect")
+        if not nmtest.is_root():
+            skip("another user is refused", "takes root")
+            return
+        os.chmod(relay.dir, 0o755)
+
+        def refused():
+            try:
+                connect(relay.status)
+            except PermissionError:
+                return True
+
+        equal(as_user(65534, refused), 0, "another user cannot connect")
+        relay.status.chmod(0o666)
+        equal(as_user(65534, lambda: list(relay.ask()) == ["error"]), 0, "nor is he answered if the mode lets him")
+        ok("owed" in relay.ask(), "root is")
+
+
+def ends():
+    """Who asks does not keep it from ending, and is left without an answer."""
+    with Asked(f"{QUICK}idle 1s\nuser * none\n", activated=True) as relay:
+        ok("owed" in relay.ask(), "a socket that was handed over is answered at")
+
+        held = []
+
+        def has_ended():
+            held.append(connect(relay.status))
+            return relay.process.poll() is not None
+
+        ok(until(has_ended, step=0.3), "idle: it ends, while somebody connects all the time")
+        equal(relay.process.returncode, 0, "and nothing was wrong")
+        for one in held:
+            one.close()
+        relay.start()
+        ok("owed" in relay.ask(), "the next one serves who waits")
+    with Asked(f"{QUICK}user * none\n") as relay:
+        quiet = connect(relay.status)
+        equal(relay.kill(15), 0, "SIGTERM: it ends, while somebody is connected")
+        equal(answer_of(quiet), b"", "who gets the end")
+
+
+nmtest.run(numbers, reloads, away, rubbish, silent, unread, many, strangers, ends)
