@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 #
-# make bench           what each program costs, and what else it could cost; six minutes. bench-quick: ratios
+# make bench           what each program costs, and what else it could cost; eight minutes. bench-quick: ratios
 
 BENCH_DESIGNS := $(addprefix nmnotify-,dynamic libsystemd libseccomp)
 BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,spawn empty hosted stamp stages limiter attack $(BENCH_DESIGNS) nmnotify-fixed \

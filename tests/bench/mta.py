@@ -9,7 +9,7 @@ its own, and biff a delivery agent of its own, so that nothing is configured ane
     mta.py TREE PORT MESSAGES TIMES     in namespaces of its own: TURN WAY SECONDS PROCESSOR RELAY, a line a batch
 
 All are seconds of one delivery: the time that has passed; what all of Postfix and the relay have used of a processor,
-as a control group says (v2; 0 without one); and the relay's part. PORT of 127.0.0.1 is where the line goes."""
+as a control group says (v2; 0 without one); and the relay's part. PORT of this machine is where the line goes."""
 
 import os
 import shutil
@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -29,8 +30,7 @@ ROOT = BASE / "root"
 USER = 2001
 PEOPLE = ("alice", "sender", "piper")
 PASSWD = "postfix:x:2000:2000::/var/spool/postfix:/bin/false\n"
-PASSWD += "".join(f"{name}:x:{USER}:{USER}::/home/{name}:/bin/sh\n" for name in PEOPLE)
-GROUP = f"postfix:x:2000:\npostdrop:x:2002:\nalice:x:{USER}:\n"
+GROUP = "postfix:x:2000:\npostdrop:x:2002:\n"
 # What ends a delivery agent after so many, or so long, would end one in the middle of a batch.
 MAIN = """compatibility_level = 3.6
 myhostname = mx.test
@@ -80,7 +80,8 @@ def append(path, text):
         file.write(text)
 
 
-def prepare(tree):
+def prepare(tree, people=PEOPLE, user=USER):
+    """A root directory with Postfix in it; all people are one user."""
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "tmpfs", BASE)
     for name in ("tree", "upper", "work", "root"):
@@ -93,16 +94,13 @@ def prepare(tree):
     mount("--rbind", "/dev", ROOT / "dev")
     for name in ("tmp", "run"):
         mount("-t", "tmpfs", "tmpfs", ROOT / name)
-    append(ROOT / "etc/passwd", PASSWD)
+    append(ROOT / "etc/passwd", PASSWD + "".join(f"{name}:x:{user}:{user}::/home/{name}:/bin/sh\n" for name in people))
     append(ROOT / "etc/group", GROUP)
     (ROOT / "etc/hosts").write_text("127.0.0.1 localhost mx.test\n")
-    homes = [(f"home/{name}", USER) for name in PEOPLE]
+    homes = [(f"home/{name}", user) for name in people]
     for name, owner in (*homes, ("var/lib/postfix", 2000), ("var/spool/postfix", 0), ("var/mail", 0)):
         (ROOT / name).mkdir(parents=True, exist_ok=True)
         os.chown(ROOT / name, owner, owner)
-    for to, forward in WAYS.values():
-        if forward:
-            (ROOT / "home" / to / ".forward").write_text(forward)
     (ROOT / "var/mail").chmod(0o1777)
     shutil.copy(BUILD / "nmnotify-send", ROOT / SEND[1:])
     # No service of it in a root directory of its own, in which it would lack things.
@@ -114,6 +112,17 @@ def prepare(tree):
     (ROOT / "etc/postfix/main.cf").write_text(MAIN)
 
 
+def start(group):
+    run("/usr/sbin/postfix", "set-permissions", check=False)  # of manual pages, too, which are not here
+    run("/usr/sbin/postfix", "start", before=group.join)
+    if not until(lambda: socket.socket().connect_ex(("127.0.0.1", 25)) == 0, 10):
+        raise RuntimeError("postfix does not answer")
+
+
+def stop():
+    run("/usr/sbin/postfix", "stop", check=False)
+
+
 class Group:
     """A control group, which says what all of its processes have used of a processor, those that have ended too."""
 
@@ -121,6 +130,8 @@ class Group:
         base = Path("/sys/fs/cgroup/unified")
         base = base if base.is_dir() else base.parent
         self.path = base / f"nmnotify-bench-{os.urandom(4).hex()}"
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        self.outside = base / next((line[4:] for line in lines if line.startswith("0::")), "")
         try:
             self.path.mkdir()
         except OSError:
@@ -130,6 +141,15 @@ class Group:
         if self.path:
             (self.path / "cgroup.procs").write_text("0")
 
+    @contextmanager
+    def inside(self):
+        """What is started meanwhile belongs to it."""
+        self.join()
+        try:
+            yield
+        finally:
+            (self.outside / "cgroup.procs").write_text("0")
+
     def used(self):
         """Seconds."""
         if not self.path:
@@ -137,10 +157,13 @@ class Group:
         words = (self.path / "cpu.stat").read_text().split()
         return int(words[words.index("usage_usec") + 1]) / 1e6
 
+    def processes(self):
+        return (self.path / "cgroup.procs").read_text().split() if self.path else []
+
     def end(self):
         """When its last process has ended."""
         if self.path:
-            until(lambda: not (self.path / "cgroup.procs").read_text(), 10)
+            until(lambda: not self.processes(), 10)
             self.path.rmdir()
 
 
@@ -189,7 +212,7 @@ def order(times):
 
 
 def measure(group, port, messages, times):
-    relay = Relay(f"biff 127.0.0.1:512\ntrust {USER}\nuser * 127.0.0.1:{port}\n")
+    relay = Relay(f"biff 127.0.0.1:512\ntrust {USER}\nuser alice 127.0.0.1:{port}\nuser sender 127.0.0.2:{port}\n")
     try:
         relay.start(prepare=group.join)
         notice = ROOT / "run/nmnotify-relay"
@@ -200,7 +223,7 @@ def measure(group, port, messages, times):
         for turn, way in order(times):
             print(turn, way, *batch(way, messages, group, relay), flush=True)
         for user in PEOPLE[:2]:
-            if not relay.said(f"told=done user={user}"):
+            if not until(lambda: relay.said(f"told=done user={user}")):
                 raise RuntimeError(f"nobody was told: {relay.log()[-5:]}")
     finally:
         relay.__exit__()
@@ -209,16 +232,17 @@ def measure(group, port, messages, times):
 def main():
     tree, port, messages, times = sys.argv[1], *map(int, sys.argv[2:])
     prepare(tree)
+    for to, forward in WAYS.values():
+        if forward:
+            (ROOT / "home" / to / ".forward").write_text(forward)
     group = Group()
-    run("/usr/sbin/postfix", "set-permissions", check=False)  # of manual pages, too, which are not here
-    run("/usr/sbin/postfix", "start", before=group.join)
     try:
-        if not until(lambda: socket.socket().connect_ex(("127.0.0.1", 25)) == 0, 10):
-            raise RuntimeError("postfix does not answer")
+        start(group)
         measure(group, port, messages, times)
     finally:
-        run("/usr/sbin/postfix", "stop", check=False)
+        stop()
         group.end()
 
 
-main()
+if __name__ == "__main__":
+    main()
