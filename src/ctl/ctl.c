@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/text.h"
 
@@ -86,4 +87,16 @@ const struct account *ctl_account(const struct ctl *ctl, const char *name)
 	}
 	(void)ctl_fail(ctl, 0, "%s has no account %s; it has %s", ctl->conf_file, name, names);
 	return NULL;
+}
+
+const char *ctl_find_user(const struct account *account, struct user *user)
+{
+	const char *wrong = NULL;
+
+	if (geteuid() == 0)
+		return user_by_name(account->user.text, user);
+	user_running(user);
+	if (account->user.text != NULL && strcmp(account->user.text, user->name) != 0)
+		wrong = "is not the running user";
+	return wrong;
 }

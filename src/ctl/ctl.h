@@ -16,11 +16,14 @@
 #include <stdio.h>
 
 #include "conf/conf.h"
+#include "lib/users.h"
 #include "state/state.h"
 
 struct ctl {
 	const char *conf_file; /* of the listener */
+	const char *handler;   /* the program */
 	const char *command;   /* the subcommand's name */
+	const char *arguments; /* what it takes */
 	struct conf conf;      /* after ctl_read_conf() */
 	unsigned mistakes;
 	const char *base_path; /* of the listener's state; after ctl_read_conf() */
@@ -31,7 +34,7 @@ struct ctl {
  * of the process: EX_OK, or what sysexits.h says; of `check` see there. */
 typedef int subcommand(struct ctl *ctl, int argc, char **argv);
 
-subcommand ctl_start, ctl_reset, ctl_status;
+subcommand ctl_reset, ctl_start, ctl_status, ctl_try;
 
 /* Reads the listener's configuration. False if it is wrong, or cannot be read: then that was said.
  */
@@ -40,6 +43,9 @@ bool ctl_read_conf(struct ctl *ctl);
 /* The account of that name; NULL if there is none: then that was said, with the names that there
  * are. */
 const struct account *ctl_account(const struct ctl *ctl, const char *name);
+
+/* Whom the account's action runs as. NULL, or what is wrong: constant. */
+const char *ctl_find_user(const struct account *account, struct user *user);
 
 /* Says on standard error what is wrong, in printf's format, after the program's name and the
  * subcommand's. Returns `status`. */

@@ -20,15 +20,17 @@ static const struct row {
 		ctl_status },
 	{ "reset", "ACCOUNT", "make its state a fresh one", ctl_reset },
 	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start },
+	{ "try", "ACCOUNT", "start it here, and see what is refused to it", ctl_try },
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static void print_usage(FILE *stream)
 {
-	(void)fputs("usage: nmnotifyctl [-f file] subcommand [argument]...\n"
+	(void)fputs("usage: nmnotifyctl [-f file] [-p file] subcommand [argument]...\n"
 		    "       nmnotifyctl -h | -V\n"
 		    "  -f file  configuration of the listener, instead of " CONF_FILE "\n"
+		    "  -p file  the listener's program, instead of " HANDLER_FILE "\n"
 		    "  -V       print the version, and exit\n"
 		    "  -h       print this, and exit\n"
 		    "Subcommands:\n",
@@ -48,7 +50,6 @@ static const struct row *row_of(const char *name)
 
 int ctl_fail_usage(const struct ctl *ctl, const char *format, ...)
 {
-	const struct row *row = row_of(ctl->command);
 	char *message = NULL;
 	va_list arguments;
 
@@ -58,8 +59,7 @@ int ctl_fail_usage(const struct ctl *ctl, const char *format, ...)
 	va_end(arguments);
 	(void)ctl_fail(ctl, 0, "%s", message != NULL ? message : strerror(ENOMEM));
 	free(message);
-	if (row != NULL)
-		(void)fprintf(stderr, "usage: nmnotifyctl %s %s\n", row->name, row->arguments);
+	(void)fprintf(stderr, "usage: nmnotifyctl %s %s\n", ctl->command, ctl->arguments);
 	return EX_USAGE;
 }
 
@@ -73,13 +73,14 @@ static int end(const struct ctl *ctl, int status)
 
 int main(int argc, char **argv)
 {
-	static struct ctl ctl = { .conf_file = CONF_FILE }; /* large */
+	static struct ctl ctl = { .conf_file = CONF_FILE, .handler = HANDLER_FILE }; /* large */
 	const struct row *row;
 	int option;
 
-	while ((option = getopt(argc, argv, "+f:hV")) != -1) {
+	while ((option = getopt(argc, argv, "+f:hp:V")) != -1) {
 		switch (option) {
 		case 'f': ctl.conf_file = optarg; break;
+		case 'p': ctl.handler = optarg; break;
 		case 'h': print_usage(stdout); return end(&ctl, EX_OK);
 		case 'V': (void)puts("nmnotifyctl " VERSION); return end(&ctl, EX_OK);
 		default: print_usage(stderr); return EX_USAGE;
@@ -96,5 +97,6 @@ int main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	ctl.command = row->name;
+	ctl.arguments = row->arguments;
 	return end(&ctl, row->run(&ctl, argc - optind - 1, argv + optind + 1));
 }

@@ -18,19 +18,6 @@ static int fail_state(const struct ctl *ctl, const struct state_error *error)
 		error->code != 0 ? strerror(error->code) : "");
 }
 
-/* Whose state it is. NULL, or what is wrong. */
-static const char *find_user(const struct account *account, struct user *user)
-{
-	const char *wrong = NULL;
-
-	if (geteuid() == 0)
-		return user_by_name(account->user.text, user);
-	user_running(user);
-	if (account->user.text != NULL && strcmp(account->user.text, user->name) != 0)
-		wrong = "is not the running user";
-	return wrong;
-}
-
 /* As the account's user, as all that use his state: root would follow what he has put there. */
 static int forget(const struct ctl *ctl, const struct account *account, int directory, uid_t owner)
 {
@@ -65,7 +52,7 @@ int ctl_reset(struct ctl *ctl, int argc, char **argv)
 	account = ctl_account(ctl, argv[0]);
 	if (account == NULL)
 		return EX_USAGE;
-	wrong = find_user(account, &user);
+	wrong = ctl_find_user(account, &user);
 	if (wrong != NULL)
 		return ctl_fail(ctl, EX_NOPERM, "user %s %s; run as root, or as that user",
 			account->user.text, wrong);

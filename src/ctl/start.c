@@ -15,7 +15,7 @@ int ctl_start(struct ctl *ctl, int argc, char **argv)
 		return EX_CONFIG;
 	if (ctl_account(ctl, argv[0]) == NULL)
 		return EX_USAGE;
-	(void)execl(HANDLER_FILE, "nmnotify", "-f", ctl->conf_file, "-s", argv[0], (char *)NULL);
+	(void)execl(ctl->handler, "nmnotify", "-f", ctl->conf_file, "-s", argv[0], (char *)NULL);
 	return ctl_fail(
-		ctl, EX_UNAVAILABLE, HANDLER_FILE ": %s; install the listener", strerror(errno));
+		ctl, EX_UNAVAILABLE, "%s: %s; install the listener", ctl->handler, strerror(errno));
 }

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "ctl/ctl.h"
+#include "ctl/refusal.h"
+#include "ctl/trace.h"
+#include "run/action.h"
+
+static int tell(const struct ctl *ctl, const struct refusals *refusals, int status, bool is_watched)
+{
+	if (!is_watched)
+		return ctl_fail(ctl, action_exit_status(status),
+			"what was refused cannot be seen: no process may be traced here; see "
+			"kernel.yama.ptrace_scope, or run as root");
+	if (refusals->count == 0)
+		(void)ctl_fail(ctl, 0, "nothing was refused");
+	else
+		(void)ctl_fail(ctl, 0, "%u calls were refused, %u different ones", refusals->count,
+			refusals->said_count);
+	return action_exit_status(status);
+}
+
+/* The handler runs it, as for a line: in its turn, as its user, under its policy. */
+int ctl_try(struct ctl *ctl, int argc, char **argv)
+{
+	static struct refusals refusals;
+	static struct user user;
+	const struct trace trace = { .watcher = refusal_watch, .context = &refusals };
+	char *words[] = { (char *)(uintptr_t)ctl->handler, (char *)(uintptr_t) "-f",
+		(char *)(uintptr_t)ctl->conf_file, (char *)(uintptr_t) "-o",
+		(char *)(uintptr_t) "log stderr", (char *)(uintptr_t) "-s", NULL, NULL };
+	bool is_watched = false;
+	const char *wrong;
+	int status = 0;
+
+	if (argc != 1)
+		return ctl_fail_usage(ctl, "needs an account");
+	if (!ctl_read_conf(ctl))
+		return EX_CONFIG;
+	refusals.account = ctl_account(ctl, argv[0]);
+	if (refusals.account == NULL)
+		return EX_USAGE;
+	wrong = ctl_find_user(refusals.account, &user);
+	if (wrong != NULL)
+		return ctl_fail(ctl, EX_NOPERM, "user %s %s; run as root, or as that user",
+			refusals.account->user.text, wrong);
+	refusals.user = &user;
+	words[6] = argv[0];
+	if (!trace_run(&trace, words, &status, &is_watched))
+		return ctl_fail(ctl, EX_UNAVAILABLE, "%s: %s", ctl->handler, strerror(errno));
+	return tell(ctl, &refusals, status, is_watched);
+}
