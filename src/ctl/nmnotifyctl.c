@@ -18,6 +18,8 @@ static const struct row {
 } rows[] = {
 	{ "status", "[ACCOUNT] [OPTION]...", "what each account, and the relay, is doing",
 		ctl_status },
+	{ "explain", "ADDRESS [to ADDRESS]", "which account takes it, and when it starts",
+		ctl_explain },
 	{ "reset", "ACCOUNT", "make its state a fresh one", ctl_reset },
 	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start },
 	{ "try", "ACCOUNT", "start it here, and see what is refused to it", ctl_try },
