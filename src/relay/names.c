@@ -309,6 +309,32 @@ void names_reload(struct names *names)
 	timer_set(names);
 }
 
+bool names_find(struct names *names, const char *text, struct name_answer *answer)
+{
+	char taken[DNS_NAME_MAX + 1];
+	struct name *name;
+
+	*answer = (struct name_answer){ .lives = LIVES_LEAST, .wrong = name_take(text, taken) };
+	if (answer->wrong != NULL)
+		return true;
+	name = name_find(names, taken);
+	if (name != NULL && (name->state == READY ||
+				    (name->state == KNOWN && !deadline_has_passed(name->end)))) {
+		*answer = name->answer;
+		return true;
+	}
+	if (name != NULL && name->state == ASKED)
+		return false;
+	if (name_ask(names, name, taken) == NULL) {
+		answer->wrong = too_many;
+		return true;
+	}
+	if (process_is_there(names))
+		questions_send(names);
+	timer_set(names);
+	return false;
+}
+
 struct names_look names_look_at(const struct names *names)
 {
 	return (struct names_look){ .known = names->list[KNOWN].count + names->list[READY].count,

@@ -59,6 +59,9 @@ void names_look_up(struct names *names, const char *name, names_answer *answer, 
  * seen. */
 void names_reload(struct names *names);
 
+/* What is known of a name now. False: nothing, and it is being looked up, for nobody. */
+bool names_find(struct names *names, const char *name, struct name_answer *answer);
+
 /* For who asks. */
 struct names_look {
 	unsigned known, asked; /* names: with an answer; being looked up */

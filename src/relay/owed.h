@@ -158,4 +158,15 @@ typedef void target_viewer(void *context, const struct target_look *look);
 uint32_t owed_look_failing(
 	const struct owed *owed, unsigned most, target_viewer *viewer, void *context);
 
+/* What a user is owed, for who asks. */
+struct addressee_look {
+	struct instant noted; /* his last event */
+	struct instant ends;  /* when that is given up */
+	bool is_routed;       /* else it is not known yet where his line goes */
+};
+
+/* Shows the targets that it is owed to. False: he is owed nothing. */
+bool owed_look_user(const struct owed *owed, const char *user, struct addressee_look *look,
+	target_viewer *viewer, void *context);
+
 #endif

@@ -199,12 +199,14 @@ static bool is_own(const struct relay_conf *conf, const struct source *address)
 	       bsearch(address, conf->own, conf->own_count, sizeof(*address), source_order) != NULL;
 }
 
-static bool is_held(const struct prefix *prefix, size_t count, const struct source *address)
+/* NULL: none of them. */
+static const struct prefix *holder_of(
+	const struct prefix *prefix, size_t count, const struct source *address)
 {
 	for (size_t i = 0; i < count; i++)
 		if (prefix_holds(&prefix[i], address))
-			return true;
-	return false;
+			return &prefix[i];
+	return NULL;
 }
 
 /* By which interface? A connection to it cannot be tried. */
@@ -214,23 +216,39 @@ static bool is_without_interface(const struct source *address)
 	       (address->address[1] & 0xc0) == 0x80;
 }
 
-bool relay_conf_never(const struct relay_conf *conf, const struct source *address)
+enum never relay_conf_never_why(
+	const struct relay_conf *conf, const struct source *address, const struct prefix **network)
 {
 	const struct relay_networks *never = &conf->never;
+	const struct prefix *holder;
 
 	if ((address->kind != SOURCE_IPV4 && address->kind != SOURCE_IPV6) ||
 		is_without_interface(address))
-		return true;
-	if (is_held(never->prefix, never->count, address))
-		return true;
-	return never->has_default &&
-	       (is_held(never_default, sizeof(never_default) / sizeof(never_default[0]), address) ||
-		       is_own(conf, address));
+		return NEVER_INTERFACE;
+	holder = holder_of(never->prefix, never->count, address);
+	if (network != NULL)
+		*network = holder;
+	if (holder != NULL)
+		return NEVER_NETWORK;
+	if (!never->has_default)
+		return NEVER_NOT;
+	holder =
+		holder_of(never_default, sizeof(never_default) / sizeof(never_default[0]), address);
+	if (network != NULL)
+		*network = holder;
+	if (holder != NULL)
+		return NEVER_DEFAULT;
+	return is_own(conf, address) ? NEVER_OWN : NEVER_NOT;
+}
+
+bool relay_conf_never(const struct relay_conf *conf, const struct source *address)
+{
+	return relay_conf_never_why(conf, address, NULL) != NEVER_NOT;
 }
 
 bool relay_conf_tunnel(const struct relay_conf *conf, const struct source *address)
 {
-	return is_held(conf->tunnel.prefix, conf->tunnel.count, address);
+	return holder_of(conf->tunnel.prefix, conf->tunnel.count, address) != NULL;
 }
 
 /* ---- Who may say what ---- */

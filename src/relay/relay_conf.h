@@ -128,6 +128,19 @@ void relay_conf_free(struct relay_conf *conf);
  * whenever they may have changed. False, with errno: those known before still hold. */
 bool relay_conf_own_addresses(struct relay_conf *conf);
 
+/* Why nothing may be sent to an address that a login or a name gave. */
+enum never {
+	NEVER_NOT,       /* it may */
+	NEVER_INTERFACE, /* a link-local address whose interface nobody said; or none at all */
+	NEVER_NETWORK,   /* one that `never` names */
+	NEVER_DEFAULT,   /* one of the default's */
+	NEVER_OWN,       /* an address of this machine; it is of the default, too */
+};
+
+/* *network: of the second and third, which; good as long as `conf`. It may be NULL. */
+enum never relay_conf_never_why(
+	const struct relay_conf *conf, const struct source *address, const struct prefix **network);
+
 /* Must nothing be sent to that address, if a login or a name gave it? */
 bool relay_conf_never(const struct relay_conf *conf, const struct source *address);
 

@@ -353,6 +353,7 @@ void route_find(
 	route->count = route->fallback = 0;
 	route->is_said = false;
 	route->wrong = NULL;
+	route->line = NULL;
 	if (table != NULL && conf->table_at <= line &&
 		(value = table_find(table, user, &length)) != NULL) {
 		route->wrong = route_parse(route, value, length, (uint16_t)conf->port);
@@ -360,8 +361,58 @@ void route_find(
 	}
 	if (line == conf->lines.count)
 		return;
-	route->target = conf->lines.line[line].target;
-	route->count = conf->lines.line[line].count;
-	route->fallback = conf->lines.line[line].fallback;
+	route->line = &conf->lines.line[line];
+	route->target = route->line->target;
+	route->count = route->line->count;
+	route->fallback = route->line->fallback;
 	route->is_said = true;
+}
+
+/* ---- Walking ---- */
+
+bool route_needs_last(const struct route *route)
+{
+	for (unsigned i = 0; i < route->count; i++)
+		if (route->target[i].kind == ROUTE_LAST)
+			return true;
+	return false;
+}
+
+/* Returns how many are taken. */
+static unsigned walk_last(const struct relay_conf *conf, const struct route_target *target,
+	const struct last_addresses *last, route_viewer *viewer, void *context)
+{
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < last->count; i++) {
+		struct route_choice choice = { .target = target, .address = last->address[i] };
+
+		if (taken == target->last)
+			choice.fate = ROUTE_BEYOND;
+		else if (relay_conf_never(conf, &choice.address))
+			choice.fate = ROUTE_NEVER;
+		else
+			taken++;
+		viewer(context, &choice);
+	}
+	return taken;
+}
+
+bool route_walk(const struct relay_conf *conf, const struct route *route,
+	const struct last_addresses *last, route_viewer *viewer, void *context)
+{
+	unsigned known = 0;
+
+	for (unsigned i = 0; i < route->count; i++) {
+		const struct route_target *target = &route->target[i];
+		const struct route_choice choice = { .target = target,
+			.address = target->address,
+			.fate = i >= route->fallback && known > 0 ? ROUTE_SPARED : ROUTE_TAKEN };
+
+		if (target->kind == ROUTE_LAST)
+			known += walk_last(conf, target, last, viewer, context);
+		else
+			viewer(context, &choice);
+	}
+	return last->is_remembered && known == 0 && route_needs_last(route);
 }

@@ -46,6 +46,7 @@ struct route {
 	unsigned count, fallback;
 	bool is_said;      /* some line is the user's, or a value of the table; it may be `none` */
 	const char *wrong; /* a constant text: the table's value is none; then there is no target */
+	const struct relay_user *line; /* that says so; NULL: the table, or nobody */
 
 	/* For a route of the table's: the targets, and their names. So a route is not copied. */
 	struct route_target own[ROUTE_TARGETS_MAX];
@@ -60,6 +61,31 @@ void route_find(
 /* A value of the table, as `user` lines have it behind the pattern. NULL, or a constant text: what
  * is wrong. */
 const char *route_parse(struct route *route, const char *value, size_t length, uint16_t port);
+
+/* What becomes of a target, or of an address that `last` has for it. */
+enum route_fate {
+	ROUTE_TAKEN,
+	ROUTE_NEVER,  /* `never` excludes the address */
+	ROUTE_BEYOND, /* `last N` has N already */
+	ROUTE_SPARED, /* it is for who has no last address, and there is one */
+};
+
+struct route_choice {
+	const struct route_target *target; /* of ROUTE_LAST: one for each of the addresses */
+	struct source address;             /* of ROUTE_ADDRESS and ROUTE_LAST */
+	enum route_fate fate;
+};
+
+/*
+ * Where the line goes, if these are the user's last addresses: shows each target, in their order,
+ * whether it is taken or not. Returns whether the store may know addresses that are missing.
+ */
+typedef void route_viewer(void *context, const struct route_choice *choice);
+bool route_walk(const struct relay_conf *conf, const struct route *route,
+	const struct last_addresses *last, route_viewer *viewer, void *context);
+
+/* Do last addresses matter? */
+bool route_needs_last(const struct route *route);
 
 /* ---- For the reading of the configuration ---- */
 

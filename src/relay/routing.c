@@ -85,60 +85,36 @@ struct lookup {
 	char user[USER_NAME_MAX + 1];
 };
 
-static void add_target(struct relay *relay, struct addressee *addressee,
-	const struct route_target *target, enum via via)
+struct routing {
+	struct relay *relay;
+	struct addressee *addressee;
+};
+
+static void add_target(void *context, const struct route_choice *choice)
 {
-	struct destination destination = { .address = target->address,
+	const struct routing *routing = context;
+	const struct route_target *target = choice->target;
+	struct destination destination = { .address = choice->address,
 		.port = target->port,
-		.is_udp = relay->conf->protocol == RELAY_UDP };
+		.is_udp = routing->relay->conf->protocol == RELAY_UDP };
+	enum via via = target->kind != ROUTE_LAST ? VIA_CONFIGURED
+		       : target->last == 1        ? VIA_LAST
+						  : VIA_ONE_OF;
 
-	owed_route_add(relay->owed, addressee, &destination,
-		target->kind == ROUTE_NAME ? target->name : NULL, via);
-}
-
-/* Those that may be told. */
-static unsigned add_last(struct relay *relay, struct addressee *addressee,
-	const struct route_target *target, const struct last_addresses *last)
-{
-	struct route_target one = *target;
-	unsigned count = 0;
-
-	one.kind = ROUTE_ADDRESS;
-	for (unsigned i = 0; i < last->count && count < target->last; i++) {
-		one.address = last->address[i];
-		if (relay_conf_never(relay->conf, &one.address))
-			continue;
-		add_target(relay, addressee, &one, target->last == 1 ? VIA_LAST : VIA_ONE_OF);
-		count++;
-	}
-	return count;
-}
-
-static bool needs_store(const struct route *route)
-{
-	for (unsigned i = 0; i < route->count; i++)
-		if (route->target[i].kind == ROUTE_LAST)
-			return true;
-	return false;
+	if (choice->fate == ROUTE_TAKEN)
+		owed_route_add(routing->relay->owed, routing->addressee, &destination,
+			target->kind == ROUTE_NAME ? target->name : NULL, via);
 }
 
 static void route(struct relay *relay, struct addressee *addressee, const struct route *route,
 	const struct last_addresses *last)
 {
-	unsigned known = 0, i;
+	struct routing routing = { .relay = relay, .addressee = addressee };
 
 	owed_route_begin(relay->owed, addressee);
-	for (i = 0; i < route->fallback; i++) {
-		if (route->target[i].kind == ROUTE_LAST)
-			known += add_last(relay, addressee, &route->target[i], last);
-		else
-			add_target(relay, addressee, &route->target[i], VIA_CONFIGURED);
-	}
-	for (; i < route->count && known == 0; i++)
-		add_target(relay, addressee, &route->target[i], VIA_CONFIGURED);
-	if (last->is_remembered && known == 0 && needs_store(route))
-		relay->asks_again =
-			true; /* it stays owed: the store may know more when it is back */
+	if (route_walk(relay->conf, route, last, add_target, &routing))
+		/* It stays owed: the store may know more when it is back. */
+		relay->asks_again = true;
 	else
 		owed_route_end(relay->owed, addressee);
 }
@@ -181,7 +157,7 @@ static void route_one(struct relay *relay, struct addressee *addressee)
 	route_find(relay->conf, relay->table, user, &found);
 	if (found.wrong != NULL)
 		refuse(relay, found.wrong);
-	if (needs_store(&found))
+	if (route_needs_last(&found))
 		look_up(relay, user);
 	else
 		route(relay, addressee, &found, &nothing);

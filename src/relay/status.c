@@ -11,6 +11,7 @@
 
 #include "lib/fd.h"
 #include "relay/status_answer.h"
+#include "relay/status_json.h"
 #include "relay/status_request.h"
 
 /* Others wait until one of them is done. */
@@ -19,9 +20,21 @@
 /* To say what is wanted; and to take the answer. */
 #define PATIENCE_MS 2000
 
+/* For the store and the names that an answer about a user needs: it is looked at so often, and so
+ * many times. */
+#define LOOK_MS 50
+#define LOOKS   20
+
+/* Whether the store has been asked, for a client's user. */
+enum asking { ASKING_NOT, ASKING_STORE, ASKING_NAMES };
+
 struct client {
 	struct status *status;
-	int fd; /* -1: nobody is here */
+	int fd; /* -1: nobody is here, or has gone before the store's answer came */
+	enum asking asking;
+	unsigned looks;
+	char user[USER_NAME_MAX + 1];
+	struct last_addresses last;
 	sd_event_source *io, *timer;
 	size_t length; /* of the request, and then of the answer */
 	size_t sent;
@@ -38,6 +51,15 @@ struct status {
 
 /* ---- The end ---- */
 
+/* Its place is free, unless the store will still answer: within a second, whatever it is. */
+static void client_free(struct client *client)
+{
+	if (client->asking == ASKING_STORE)
+		return;
+	client->status->clients--;
+	status_listen_again(client->status);
+}
+
 static void client_close(struct client *client)
 {
 	if (client->fd < 0)
@@ -46,18 +68,10 @@ static void client_close(struct client *client)
 	(void)sd_event_source_disable_unref(client->timer);
 	free(client->answer);
 	(void)close(client->fd); /* what was sent is on its way */
-	*client = (struct client){ .status = client->status, .fd = -1 };
-	client->status->clients--;
-	status_listen_again(client->status);
-}
-
-/* The time is up. */
-static int on_timer(sd_event_source *source, uint64_t at, void *context)
-{
-	(void)source;
-	(void)at;
-	client_close(context);
-	return 0;
+	*client = (struct client){ .status = client->status,
+		.fd = -1,
+		.asking = client->asking == ASKING_STORE ? ASKING_STORE : ASKING_NOT };
+	client_free(client);
 }
 
 /* ---- The answer ---- */
@@ -83,6 +97,7 @@ static void answer_with(struct client *client, json_t *object)
 	json_decref(object);
 	/* Neither fails for what is there (sd_event_source_set_time(3)). */
 	(void)sd_event_source_set_time_relative(client->timer, PATIENCE_MS * 1000ull);
+	(void)sd_event_source_set_enabled(client->timer, SD_EVENT_ONESHOT);
 	(void)sd_event_source_set_io_events(client->io, EPOLLOUT);
 	if (client->answer == NULL)
 		client_close(client); /* no memory */
@@ -92,14 +107,65 @@ static void answer_with(struct client *client, json_t *object)
 
 /* ---- The request ---- */
 
+/* With what is known now; or not yet, since a name is being looked up. */
+static void answer_of_user(struct client *client)
+{
+	bool is_whole, is_last = ++client->looks >= LOOKS;
+	json_t *answer =
+		status_answer_user(client->status->relay, client->user, &client->last, &is_whole);
+
+	if (is_whole || is_last) {
+		answer_with(client, answer);
+		return;
+	}
+	json_decref(answer);
+	(void)sd_event_source_set_time_relative(client->timer, LOOK_MS * 1000ull);
+	(void)sd_event_source_set_enabled(client->timer, SD_EVENT_ONESHOT);
+}
+
+static void looked_up(void *context, const struct last_addresses *last)
+{
+	struct client *client = context;
+
+	if (client->fd < 0) {
+		client->asking = ASKING_NOT;
+		client_free(client);
+		return;
+	}
+	client->asking = ASKING_NAMES;
+	client->last = *last;
+	answer_of_user(client);
+}
+
 static void answer_to(struct client *client, const struct status_request *request)
 {
-	switch (request->kind) {
-	case STATUS_USER:
-		answer_with(client, status_answer_wrong("users are not answered for yet"));
-		break;
-	default: answer_with(client, status_answer(client->status->relay));
+	struct relay *relay = client->status->relay;
+
+	if (request->kind == STATUS_ALL) {
+		answer_with(client, status_answer(relay));
+		return;
 	}
+	memcpy(client->user, request->user, sizeof(client->user));
+	relay_conf_strip(relay->conf, client->user);
+	/* That it goes away is heard meanwhile: nothing else of it is. */
+	(void)sd_event_source_set_io_events(client->io, 0);
+	(void)sd_event_source_set_time_relative(client->timer, PATIENCE_MS * 1000ull);
+	client->asking = ASKING_STORE;
+	store_look_up(relay->store, client->user, looked_up, client);
+}
+
+/* The time is up. */
+static int on_timer(sd_event_source *source, uint64_t at, void *context)
+{
+	struct client *client = context;
+
+	(void)source;
+	(void)at;
+	if (client->asking == ASKING_NAMES && client->answer == NULL)
+		answer_of_user(client);
+	else
+		client_close(client);
+	return 0;
 }
 
 static void go_on_reading(struct client *client)
@@ -120,7 +186,7 @@ static void go_on_reading(struct client *client)
 	if (!is_whole)
 		return;
 	if (wrong != NULL)
-		answer_with(client, status_answer_wrong(wrong));
+		answer_with(client, status_wrong(wrong));
 	else
 		answer_to(client, &request);
 }
@@ -131,10 +197,12 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 
 	(void)source;
 	(void)fd;
-	(void)events;
-	if (client->answer != NULL)
+	if (client->answer == NULL && client->asking != ASKING_NOT &&
+		(events & (EPOLLHUP | EPOLLERR)) != 0)
+		client_close(client);
+	else if (client->answer != NULL)
 		go_on_sending(client);
-	else
+	else if (client->asking == ASKING_NOT)
 		go_on_reading(client);
 	return 0;
 }
@@ -156,7 +224,7 @@ static void client_begin(struct status *status, int fd)
 	struct client *client = status->client;
 	sd_event *loop = status->relay->loop;
 
-	while (client->fd >= 0)
+	while (client->fd >= 0 || client->asking != ASKING_NOT)
 		client++;
 	client->fd = fd;
 	status->clients++;
@@ -165,9 +233,8 @@ static void client_begin(struct status *status, int fd)
 			PATIENCE_MS * 1000ull, 0, on_timer, client) < 0)
 		client_close(client);
 	else if (!may_ask(fd))
-		answer_with(
-			client, status_answer_wrong(
-					"only root, and the user that the relay runs as, may ask"));
+		answer_with(client,
+			status_wrong("only root, and the user that the relay runs as, may ask"));
 }
 
 /* One at a time: the loop has others to see to. */

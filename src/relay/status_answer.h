@@ -13,14 +13,12 @@
 #include "relay/relay.h"
 
 json_t *status_answer(const struct relay *relay);
-json_t *status_answer_wrong(const char *why);
 
-/* A text of any bytes: as it is if it is UTF-8, else with \xHH for what is not printable ASCII.
- * NULL is null. */
-json_t *status_text(const char *text);
-
-/* One line of ASCII, of so many bytes with its LF, and no NUL. NULL: no memory; else the caller's
- * to free. `answer` may be NULL, too. */
-char *status_write(const json_t *answer, size_t *length);
+/*
+ * Of a user: where his line goes now, and why. `last`: what the store has answered. Names that are
+ * not known yet are asked for: then *is_whole is false, and it is worth it to ask again later.
+ */
+json_t *status_answer_user(
+	struct relay *relay, const char *user, const struct last_addresses *last, bool *is_whole);
 
 #endif

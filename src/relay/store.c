@@ -91,8 +91,15 @@ struct last_addresses dated_since(const struct dated_addresses *dated, uint64_t 
 {
 	struct last_addresses last = { .count = 0 };
 
-	for (unsigned i = 0; i < dated->count && dated->entry[i].seconds >= since; i++)
-		last.address[last.count++] = dated->entry[i].address;
+	for (unsigned i = 0; i < dated->count; i++) {
+		last.address[i] = dated->entry[i].address;
+		last.seconds[i] = dated->entry[i].seconds;
+		/* The newest are first. */
+		if (dated->entry[i].seconds >= since)
+			last.count++;
+		else
+			last.old++;
+	}
 	return last;
 }
 

@@ -21,8 +21,10 @@
 /* The last different addresses of a user, the newest first. */
 struct last_addresses {
 	unsigned count;
+	unsigned old; /* behind them: so many that are too old, of which some are known still */
 	bool is_remembered; /* the store is away, and may know more: if need be, ask again */
 	struct source address[STORE_ADDRESSES_MAX];
+	uint64_t seconds[STORE_ADDRESSES_MAX]; /* of the logins, by CLOCK_REALTIME; 0: not known */
 };
 
 struct store;

@@ -50,7 +50,7 @@ bool dated_set_back(struct dated_addresses *dated, uint64_t now);
 /* Adds a login, in the order of time. With too many, the oldest goes. */
 void dated_add(struct dated_addresses *dated, uint64_t seconds, const struct source *address);
 
-/* Leaves out what is from before `since`. */
+/* What is from before `since` is old. */
 struct last_addresses dated_since(const struct dated_addresses *dated, uint64_t since);
 
 /* The time, as in dated_address. */

@@ -72,6 +72,109 @@ def numbers():
               "the store is there")
 
 
+def told(answer):
+    """(where, is it told, why not) of each destination."""
+    return [(one.get("address", one.get("name")), one["told"], one["why_not"]) for one in answer["destinations"]]
+
+
+def users():
+    with Machine() as machine, Asked(f"""{QUICK}strip-domain yes
+user alice {machine} localhost:{machine.port} nobody.invalid
+user bob last 2 192.0.2.7
+user carol last:7 127.0.0.8:1
+user nobody none
+user *.fixed [2001:db8::1]:8
+""") as relay:
+        answer = relay.ask("user alice@example.org\n")
+        equal((answer["format"], answer["user"]), (1, "alice"), "a user, without his domain")
+        lines = relay.conf.read_text().splitlines()
+        line = next(i for i, text in enumerate(lines, 1) if text.startswith("user alice"))
+        equal(answer["said"], {"by": "line", "file": str(relay.conf), "line": line, "pattern": "alice"}, "which line it is")
+        equal(told(answer), [("127.0.0.1", True, None), ("localhost", True, None), ("nobody.invalid", True, None)],
+              "where his line goes")
+        ok(until(lambda: relay.ask("user alice\n")["destinations"][2]["reason"] not in (None, "it is being looked up")),
+           "a name that is not there, and why")
+        # `never` of the test does not have the default in it.
+        ok(until(lambda: {"address": "127.0.0.1", "told": True, "why_not": None}
+                 in relay.ask("user alice\n")["destinations"][1]["addresses"]), "a name's addresses")
+        equal(answer["owed"], None, "he is owed nothing")
+        equal((relay.ask("user erin.fixed\n")["said"]["pattern"], told(relay.ask("user erin.fixed\n"))),
+              ("*.fixed", [("2001:db8::1", True, None)]), "a pattern")
+        equal((relay.ask("user nobody\n")["said"]["pattern"], told(relay.ask("user nobody\n"))), ("nobody", []), "none")
+        equal((relay.ask("user frank\n")["said"], told(relay.ask("user frank\n"))), (None, []), "nobody says anything")
+
+        equal(told(relay.ask("user bob\n")), [("192.0.2.7", True, None)], "who has not logged in, and has another target")
+        for last in (3, 2, 1):
+            relay.tell(f"login bob 192.0.2.{last + 100}")
+            ok(until(lambda: relay.ask("user bob\n")["logins"][:1] == []
+                     or relay.ask("user bob\n")["logins"][0]["address"] == f"192.0.2.{last + 100}"), "a login is seen")
+        answer = relay.ask("user bob\n")
+        equal(told(answer), [("192.0.2.101", True, None), ("192.0.2.102", True, None), ("192.0.2.103", False, "beyond"),
+                             ("192.0.2.7", False, "spared")], "who has logged in")
+        equal([(one["address"], one["valid"]) for one in answer["logins"]],
+              [(f"192.0.2.{last + 100}", True) for last in (1, 2, 3)], "from where, the last first")
+        ok(all(abs(one["at"] - time.time()) < 2 * nmtest.PATIENCE for one in answer["logins"]), "and when")
+
+        relay.tell("mail carol")
+        ok(until(lambda: (relay.ask("user carol\n")["owed"] or {"list": []})["list"]), "what is owed")
+        ok(until(lambda: relay.ask("user carol\n")["owed"]["list"][0]["failures"]), "that it failed")
+        owed = relay.ask("user carol\n")["owed"]
+        ok(owed["routed"] and owed["ends"] >= owed["since"] + 3599, "how long it is owed")
+        # Between two tries; while it is tried there is no next one.
+        ok(until(lambda: relay.ask("user carol\n")["owed"]["list"][0]["next_ms"] is not None), "when it is tried again")
+        one = relay.ask("user carol\n")["owed"]["list"][0]
+        equal((one["address"], one["port"], one["reason"]), ("127.0.0.8", 1, "Connection refused"), "where, and why not")
+
+
+def excluded():
+    """What was a login before `never` was changed."""
+    with Asked(f"{QUICK}user * last 3\n") as relay:
+        for address in ("198.51.100.7", "127.0.0.9", "192.0.2.50"):
+            relay.tell(f"login alice {address}")
+        ok(until(lambda: len(relay.ask("user alice\n")["logins"]) == 3), "logins are known")
+        relay.configure("never default 198.51.100.0/24\nuser * last 3\n")
+        relay.process.send_signal(1)
+        ok(until(lambda: not all(is_told for _, is_told, _ in told(relay.ask("user alice\n")))), "and excluded by a reload")
+        answer = relay.ask("user alice\n")
+        equal(sorted((one["address"], one["why_not"], one.get("network")) for one in answer["destinations"]),
+              [("127.0.0.9", "never-default", "127.0.0.0/8"), ("192.0.2.50", None, None),
+               ("198.51.100.7", "never", "198.51.100.0/24")], "S6: by which networks")
+
+
+def hostile():
+    """Names of any bytes, which are also in what it says of a destination that is not there."""
+    with Asked(f"{QUICK}user * 127.0.0.8:1\n") as relay:
+        for name, text in ((b'"},{\\\\', '"},{\\\\'), (b"\xff\xfe", "\\xff\\xfe"), ("zürich".encode(), "zürich"),
+                           (b"a" * 254, "a" * 254), (b"\x80" * 254, "\\x80" * 254), (b"${jndi:x} 'or'1'='1 <b>",
+                                                                              "${jndi:x} 'or'1'='1 <b>")):
+            connection = connect(relay.status)
+            relay.tell(b"mail " + name)
+            connection.sendall(b"user " + name + b"\n")
+            got = answer_of(connection)
+            ok(all(32 <= byte < 127 for byte in got[:-1]) and got[-1:] == b"\n", "a line of ASCII")
+            equal(json.loads(got)["user"], text, f"a name of any bytes: {name[:8]!r}")
+
+
+def others_away():
+    """What would answer does not: who asks is answered in time, and who has gone is not waited for."""
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen()
+    with Machine() as machine, Asked(
+            f"{QUICK}store redis://127.0.0.1:{silent.getsockname()[1]}\nuser alice {machine}\nuser * last\n") as relay:
+        for _ in range(8):
+            client = connect(relay.status)
+            client.sendall(b"user bob\n")
+            client.close()
+        answer = relay.ask("user bob\n")
+        equal((answer["remembered"], answer["incomplete"]), (True, True), "the store is away, and may know more")
+        ok(relay.tells("alice", machine), "S1: it tells")
+        relay.tell("mail bob")
+        ok(until(lambda: (relay.ask("user bob\n")["owed"] or {"routed": True})["routed"] is False),
+           "it is owed, and nobody knows where to")
+    silent.close()
+
+
 def reloads():
     with Asked(f"{QUICK}user * none\n") as relay:
         relay.conf.write_text("rubbish\n")
@@ -207,4 +310,4 @@ def ends():
         equal(answer_of(quiet), b"", "who gets the end")
 
 
-nmtest.run(numbers, reloads, away, rubbish, silent, unread, many, strangers, ends)
+nmtest.run(numbers, users, excluded, hostile, others_away, reloads, away, rubbish, silent, unread, many, strangers, ends)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "relay/status_answer.h"
+#include "relay/status_json.h"
 
 #include "unit.h"
 
@@ -51,7 +51,7 @@ static void texts_of_any_bytes_are_json(void **state)
 
 static void what_is_wrong_is_said(void **state)
 {
-	json_t *answer = status_answer_wrong("no \"way\"");
+	json_t *answer = status_wrong("no \"way\"");
 	size_t length;
 	char *bytes = status_write(answer, &length);
 
