@@ -17,23 +17,21 @@ struct visit {
 	bool has_to;
 };
 
-/* The word that holds the source; NULL: none does. */
-static const struct prefix_word *word_that_holds(
-	const struct networks *networks, const struct source *source)
+/* The word that holds the source: FILE:LINE: `KEYWORD WORD` */
+static void print_word(
+	const char *keyword, const struct networks *networks, const struct source *source)
 {
-	for (unsigned i = 0; i < networks->count; i++)
-		if (prefix_holds(&networks->prefix[i], source))
-			return &networks->word[i];
-	return NULL;
-}
+	for (unsigned i = 0; i < networks->count; i++) {
+		const struct prefix_word *word = &networks->word[i];
 
-/* FILE:LINE: `KEYWORD WORD` */
-static void print_word(const char *keyword, const struct prefix_word *word)
-{
-	print_escaped(stdout, word->place.file);
-	(void)printf(":%u: `%s ", word->place.line, keyword);
-	print_escaped(stdout, word->text);
-	(void)putchar('`');
+		if (!prefix_holds(&networks->prefix[i], source))
+			continue;
+		print_escaped(stdout, word->place.file);
+		(void)printf(":%u: `%s ", word->place.line, keyword);
+		print_escaped(stdout, word->text);
+		(void)putchar('`');
+		return;
+	}
 }
 
 /* ---- Which account ---- */
@@ -47,10 +45,10 @@ static bool takes(const struct account *account, const struct visit *visit)
 static void print_taker(const struct account *account, const struct visit *visit)
 {
 	(void)printf("Account %s takes it: ", account->name);
-	print_word("from", word_that_holds(&account->from, &visit->from));
+	print_word("from", &account->from, &visit->from);
 	if (account->to.count != 0 && visit->has_to) {
 		(void)fputs(", ", stdout);
-		print_word("to", word_that_holds(&account->to, &visit->to));
+		print_word("to", &account->to, &visit->to);
 	}
 	(void)putchar('\n');
 }
