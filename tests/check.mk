@@ -31,7 +31,7 @@ LOGS_HELPERS := $(BUILD)/tests/logs_taken
 HELPERS := $(filter-out $(if $(filter no,$(RELAY)),$(RELAY_HELPERS) $(LOGS_HELPERS)), \
 		$(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c))) \
 	$(patsubst tests/systemd/%.c,$(BUILD)/tests/%,$(wildcard tests/systemd/*.c)) \
-	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp)
+	$(BUILD)/tests/corrupt $(BUILD)/tests/storm $(addprefix $(BUILD)/bench/,spawn empty hosted stamp relay_load)
 # Longest first: others go on beside it.
 SCRIPTS := $(wildcard tests/model/*.t tests/integration/*.t tests/fuzz/*.t tests/bench/*.t)
 # With LONG=1 these go on for as long as it is worth while.

@@ -33,8 +33,12 @@ PATHS = {
     "malformed": ("junk", "from 127.0.0.0/8\ninterval 0s\n"),
     "accepted": ("line", "from 127.0.0.0/8\ninterval 0s\n"),
 }
-# nmnotify-send -u, to a relay that takes it.
-HANDED_OVER = "handed-over"
+# To a relay that takes it: a mail, and a login, behind which no command comes here.
+HANDED_OVER, LOGGED_IN = "handed-over", "logged-in"
+SENDERS = {
+    HANDED_OVER: ("nmnotify-send", "-u", "alice"),
+    LOGGED_IN: ("nmnotify-login", "-u", "alice", "-a", "192.0.2.79"),
+}
 PROGRAMS = ("spawn", "empty", "hosted", "stamp")
 
 
@@ -56,7 +60,8 @@ class Paths:
         for program in PROGRAMS:
             self.bring(BENCH / program)
         self.bring(BUILD / "nmnotify")
-        self.bring(BUILD / "nmnotify-send")
+        for program, *_ in SENDERS.values():
+            self.bring(BUILD / program)
         self._make_relay()
         self.stamp = self.dir / "stamped"
         self.stamp.write_bytes(bytes(8))
@@ -159,14 +164,15 @@ class Paths:
     # -- What is measured --
 
     def _input(self, path):
-        return "none" if path == HANDED_OVER else PATHS[path][0]
+        return "none" if path in SENDERS else PATHS[path][0]
 
     def conf(self, path):
         return self.dir / f"{path}.conf"
 
     def command(self, path, program="nmnotify"):
-        if path == HANDED_OVER:
-            return [self.dir / "nmnotify-send", "-s", self.dir / "relay", "-u", "alice"]
+        if path in SENDERS:
+            program, *words = SENDERS[path]
+            return [self.dir / program, "-s", self.dir / "relay", *words]
         return [self.dir / program, "-f", self.conf(path)]
 
     def jobs(self, program="nmnotify", paths=tuple(PATHS)):

@@ -1,27 +1,39 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""What the relay asks the kernel for: a line sent is so many system calls, and an event or a login none of its own. It
-is a service, whose loop and clock have calls of their own, which are left out: how many those are depends on what
+"""What the relay asks the kernel for: a line sent is so many system calls, and an event or a login none of its own;
+and how many instructions in user space those two are. They are held to limits.tsv, made with
+
+    make && make bench-programs && tests/bench/relay_calls.t --write
+
+It is a service, whose loop and clock have calls of their own, which are left out: how many those are depends on what
 comes together."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
+import limits
 import nmtest
-from nmtest import diag, equal, ok, until
+from nmtest import BUILD, diag, equal, ok, skip, until
 from refuse_at import REFUSE_AT, Counts
 from relay import RELAY, Machine, Relay
 
 COUNT = 40
-# Of a line; to another machine it is one getsockopt() more, or two, when its acknowledgement comes later.
-LINE_CALLS = {"socket": 1, "setsockopt": 1, "connect": 1, "sendto": 1, "shutdown": 1, "epoll_ctl": 2, "close": 1}
+# To another machine it is one of these more, or two, when its acknowledgement comes later.
 ACKNOWLEDGED = "getsockopt"
 ACKNOWLEDGED_MOST = 3
 LOOP = {"epoll_wait", "gettid", "recvmmsg", "timerfd_settime", "read"}
 LOG = {"write", "writev", "poll", "getpid"}
+# In the table a line's calls have a row each.
+A_LINE, AN_EVENT, A_LOGIN = "relay/line/", "relay/event", "relay/login"
+TOLD = {AN_EVENT: "mail nobody", A_LOGIN: "login nobody 127.0.0.9"}
+STEPPED = {**TOLD, AN_EVENT: "mail alice"}  # whom a line is owed already
+# The C library has ways of its own for each kind of processor.
+INSTRUCTIONS = 0.1
+TOGETHER = 4
 
 
 class Counted:
@@ -71,16 +83,23 @@ class Counted:
         return {name: times for name, times in made.items() if times}
 
 
-def a_line():
+def line_calls():
+    """{call: how often}, of a line; and of the loop, and how often it was looked whether a line is acknowledged."""
     with Counted() as counted:
         made = counted.of(counted.lines)
         loop = sum(made.pop(name, 0) for name in LOOP)
         for name in LOG:
             made.pop(name, 0)
         looks = made.pop(ACKNOWLEDGED, 0)
-        equal(made, {name: times * COUNT for name, times in LINE_CALLS.items()}, "a line: system calls of its own")
-        ok(COUNT <= looks <= ACKNOWLEDGED_MOST * COUNT, "a line: looks whether it is acknowledged")
-        ok(loop <= 12 * COUNT, "a line: the loop's, however few come together") or diag(loop)
+        return {name: times / COUNT for name, times in made.items()}, loop, looks
+
+
+def a_line():
+    made, loop, looks = line_calls()
+    wanted = {name.removeprefix(A_LINE): calls for name, (_, calls, _) in limits.read().items() if name.startswith(A_LINE)}
+    equal(made, wanted, "a line: system calls of its own")
+    ok(COUNT <= looks <= ACKNOWLEDGED_MOST * COUNT, "a line: looks whether it is acknowledged")
+    ok(loop <= 12 * COUNT, "a line: the loop's, however few come together") or diag(loop)
 
 
 def events_and_logins():
@@ -93,16 +112,64 @@ def events_and_logins():
             counted.lines()
 
         alone = counted.of(counted.lines)
-        for text in ("mail nobody", "login nobody 127.0.0.9"):
+        for name, text in TOLD.items():
+            wanted = limits.read()[name][1]
             counted.relay.tell(text)
             counted.settle()
             made = counted.of(lambda: tell(text))
-            more = {name: times - alone.get(name, 0) for name, times in made.items() if name not in LOOP | LOG | {ACKNOWLEDGED}}
-            ok(all(times < COUNT / 2 for times in more.values()), f"'{text}': no system call of its own") or diag(more)
+            more = {call: times - alone.get(call, 0) for call, times in made.items() if call not in LOOP | LOG | {ACKNOWLEDGED}}
+            own = sum(round(times / COUNT) for times in more.values())
+            equal(own, wanted, f"'{text}': system calls of its own") or diag(more)
             ok(made["recvmmsg"] <= 2 * COUNT + 4, f"'{text}': at most one that reads") or diag(made)
+
+
+def stepped(relay, text, count):
+    """Instructions of the relay's, when it has read so many together, until it asks for something else."""
+    words = [BUILD / "bench" / "relay_load", "steps", str(relay.process.pid)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stepping:
+        stepping.stdout.readline()  # it is stopped
+        for _ in range(count):
+            relay.tell(text)
+        received, steps = map(int, stepping.communicate("\n")[0].split())
+    if received != count:
+        raise RuntimeError(f"{received} came together")
+    return steps
+
+
+def instructions():
+    """{name: of one}: what twice as many together are more. The least of some: a clock that goes on is read again."""
+    machine, least = Machine(), {}
+    with machine, Relay(f"interval 1h\nuser alice {machine}\nuser * last\n") as relay:
+        relay.tell("mail alice")
+        until(lambda: machine.lines)
+        for name, text in STEPPED.items():
+            stepped(relay, text, 1)
+            few, many = (min(stepped(relay, text, count) for _ in range(3)) for count in (TOGETHER, 2 * TOGETHER))
+            least[name] = round((many - few) / TOGETHER)
+    return least
+
+
+def steps():
+    why = limits.why_not() or (None if nmtest.is_root() else "only root may look at how it works")
+    if why:
+        skip("an event's instructions, and a login's", why)
+        return
+    table = limits.read()
+    for name, got in instructions().items():
+        wanted = table[name][0]
+        ok(abs(got - wanted) <= INSTRUCTIONS * wanted, f"{name}: instructions in user space") or diag(f"{got}, not {wanted}")
+
+
+def write():
+    line, _, _ = line_calls()
+    rows = {A_LINE + call: (None, round(times), None) for call, times in sorted(line.items())}
+    limits.write({**rows, **{name: (count, 0, None) for name, count in instructions().items()}})
 
 
 if not RELAY.exists():
     print("1..0 # SKIP the relay is not built")
     sys.exit(0)
-nmtest.run(a_line, events_and_logins)
+if sys.argv[1:] == ["--write"]:
+    write()
+    sys.exit(0)
+nmtest.run(a_line, events_and_logins, steps)

@@ -8,10 +8,13 @@
  *     relay_load logins SOCKET USERS          `login uN 10.A.B.C`
  *     relay_load launch PROGRAM ARGUMENT...   starts it when something has come on descriptor 3
  *     relay_load calls PID                    counts its system calls until SIGTERM
+ *     relay_load steps PID                    counts instructions, while it reads what has come
  *
  * COUNT lines go to COUNT addresses, from 127.1.0.0 on. `lines`, `events` and `logins` print how
  * many nanoseconds that took, and how many of a processor. `launch` hands over the descriptor as
- * systemd does.
+ * systemd does. `steps` stops a process that waits, and goes on at the end of a line; of the next
+ * recvmmsg(2) that got something it prints how many datagrams that were, and how many instructions
+ * in user space follow up to the next system call, one by one.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,6 +23,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +31,9 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -209,10 +215,81 @@ static void calls(pid_t pid)
 	printf("%lu\n", stops / 2); /* one when it begins, one when it ends */
 }
 
+static void seize(pid_t pid)
+{
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_TRACESYSGOOD) != 0 ||
+		ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) != 0)
+		fail("ptrace");
+	if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
+		fail("waitpid");
+}
+
+static void go_on(enum __ptrace_request how, pid_t pid)
+{
+	int status;
+
+	if (ptrace(how, pid, NULL, NULL) != 0)
+		fail("ptrace");
+	if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
+		fail("waitpid");
+}
+
+/* How many datagrams it has got. */
+static unsigned until_received(pid_t pid)
+{
+	struct __ptrace_syscall_info info;
+	bool is_receiving = false;
+
+	for (;;) {
+		go_on(PTRACE_SYSCALL, pid);
+		info.op = PTRACE_SYSCALL_INFO_NONE;
+		(void)ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info);
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
+			is_receiving = info.entry.nr == SYS_recvmmsg;
+		else if (info.op == PTRACE_SYSCALL_INFO_EXIT && is_receiving && info.exit.rval > 0)
+			return (unsigned)info.exit.rval;
+	}
+}
+
+static bool is_at_call(pid_t pid)
+{
+#ifdef __x86_64__
+	struct user_regs_struct registers;
+
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &registers) != 0)
+		fail("ptrace");
+	return (ptrace(PTRACE_PEEKTEXT, pid, (void *)registers.rip, NULL) & 0xffff) == 0x050f;
+#else
+	(void)pid;
+	fputs("relay_load: steps: not on this machine\n", stderr);
+	exit(1);
+#endif
+}
+
+static void steps(pid_t pid)
+{
+	unsigned long counted = 0;
+	unsigned received;
+
+	seize(pid);
+	puts("ready");
+	(void)fflush(stdout);
+	while (getchar() != '\n' && !feof(stdin))
+		;
+	received = until_received(pid);
+	for (; !is_at_call(pid); counted++)
+		go_on(PTRACE_SINGLESTEP, pid);
+	(void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
+	printf("%u %lu\n", received, counted);
+}
+
 static int use(void)
 {
 	fputs("usage: relay_load lines PORT COUNT | sink PORT FILE | events SOCKET COUNT USERS |\n"
-	      "       logins SOCKET USERS | launch PROGRAM... | calls PID\n",
+	      "       logins SOCKET USERS | launch PROGRAM... | calls PID |\n"
+	      "       steps PID\n",
 		stderr);
 	return 2;
 }
@@ -235,9 +312,11 @@ int main(int argc, char **argv)
 		launch(argv + 2);
 	else if (argc == 3 && strcmp(what, "calls") == 0)
 		calls((pid_t)number(argv[2], 1u << 30));
+	else if (argc == 3 && strcmp(what, "steps") == 0)
+		steps((pid_t)number(argv[2], 1u << 30));
 	else
 		return use();
-	if (strcmp(what, "calls") != 0)
+	if (strcmp(what, "calls") != 0 && strcmp(what, "steps") != 0)
 		printf("%llu %llu\n", (unsigned long long)(now_ns(CLOCK_MONOTONIC) - wall),
 			(unsigned long long)now_ns(CLOCK_PROCESS_CPUTIME_ID));
 	return 0;
