@@ -71,9 +71,11 @@ poll 127.0.0.1 service {server.imap_port} protocol IMAP auth password timeout 10
 
 
 def getmail(server, actions, home):
-    for folder in ("inbox", "inbox/new", "inbox/cur", "inbox/tmp"):
-        (home / folder).mkdir()
-        actions.give_away(home / folder)
+    """It loses sight of a child that ends before it looks for it (its issue 226), and has one for each message, whatever
+    delivers: so here there is one, and that takes a while."""
+    inbox = home / "inbox"
+    inbox.mkdir()
+    actions.give_away(inbox)
     actions.write(home / "getmailrc", f"""\
 [retriever]
 type = SimplePOP3Retriever
@@ -83,13 +85,14 @@ username = {server.user}
 password = {server.password}
 
 [destination]
-type = Maildir
-path = {home}/inbox/
+type = MDA_external
+path = /bin/sh
+arguments = ("-c", "cat >{inbox}/message && sleep 1")
 
 [options]
 delete = false
 """)
-    return [program("getmail"), f"--getmaildir={home}", "--rcfile=getmailrc"], home / "inbox/new"
+    return [program("getmail"), f"--getmaildir={home}", "--rcfile=getmailrc"], inbox
 
 
 def offlineimap(server, actions, home):
@@ -140,7 +143,7 @@ def fetching():
     with Sandbox() as box:
         actions = Actions(box)
         with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
-            for fetcher in (mbsync, fetchmail, getmail, offlineimap, mpop):
+            for fetcher in (getmail, mbsync, fetchmail, offlineimap, mpop):
                 name = fetcher.__name__
                 if not missing(f"{name} delivers", name):
                     fetches(fetcher, name, server, actions)
@@ -154,9 +157,6 @@ def fetches(fetcher, name, server, actions):
     status = actions.run(f"{name}-local", "local", action, home)
     actions.ok(status != 0 and not has(inbox, subject), f"confine local: {name} reaches no server")
     status = actions.run(name, "mail", action, home)
-    if status != 0 and name == "getmail":
-        # It loses sight of a child that ends sooner than it looks (its issue 226).
-        status = actions.run(f"{name}-again", "mail", action, home)
     actions.ok(status == 0, f"confine mail: {name} ends well")
     actions.ok(has(inbox, subject), f"confine mail: {name} delivers")
 
@@ -215,7 +215,7 @@ def waking_a_daemon():
             home = actions.folder("home")
             words, inbox = fetchmail(server, actions, home)
             rc, by = home / "fetchmailrc", home / "by"
-            rc.write_text(rc.read_text().replace("/message", f"/message; echo $PPID > {by}"))
+            rc.write_text(rc.read_text().replace("/message", f"/message; echo $PPID > {by}.new; mv {by}.new {by}"))
             where = f"FETCHMAILHOME={home}"  # of the fetchmailrc and the pid file
             server.deliver("first")
             daemon = subprocess.Popen(
@@ -225,6 +225,7 @@ def waking_a_daemon():
             try:
                 # It has fetched once, and now it sleeps for an hour.
                 until(lambda: has(inbox, "first") and sleeps(daemon.pid))
+                by.write_text("")
                 server.deliver("second")
                 status = actions.run("awake", "mail", words[:1], home, [where], more="    isolate no\n")
                 actions.ok(status == 0 and until(lambda: has(inbox, "second") and by.read_text()),
