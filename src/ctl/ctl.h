@@ -22,6 +22,7 @@
 struct ctl {
 	const char *conf_file; /* of the listener */
 	const char *handler;   /* the program */
+	const char *relay;     /* path of its status socket */
 	const char *command;   /* the subcommand's name */
 	const char *arguments; /* what it takes */
 	struct conf conf;      /* after ctl_read_conf() */

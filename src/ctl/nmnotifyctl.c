@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ctl/ctl.h"
+#include "ctl/relay.h"
 
 static const struct row {
 	const char *name, *arguments, *what;
@@ -29,10 +30,11 @@ static const struct row {
 
 static void print_usage(FILE *stream)
 {
-	(void)fputs("usage: nmnotifyctl [-f file] [-p file] subcommand [argument]...\n"
+	(void)fputs("usage: nmnotifyctl [-f file] [-p file] [-s socket] subcommand [argument]...\n"
 		    "       nmnotifyctl -h | -V\n"
 		    "  -f file  configuration of the listener, instead of " CONF_FILE "\n"
 		    "  -p file  the listener's program, instead of " HANDLER_FILE "\n"
+		    "  -s path  socket of the relay's status, instead of " RELAY_STATUS_PATH "\n"
 		    "  -V       print the version, and exit\n"
 		    "  -h       print this, and exit\n"
 		    "Subcommands:\n",
@@ -75,15 +77,19 @@ static int end(const struct ctl *ctl, int status)
 
 int main(int argc, char **argv)
 {
-	static struct ctl ctl = { .conf_file = CONF_FILE, .handler = HANDLER_FILE }; /* large */
+	/* large */
+	static struct ctl ctl = {
+		.conf_file = CONF_FILE, .handler = HANDLER_FILE, .relay = RELAY_STATUS_PATH
+	};
 	const struct row *row;
 	int option;
 
-	while ((option = getopt(argc, argv, "+f:hp:V")) != -1) {
+	while ((option = getopt(argc, argv, "+f:hp:s:V")) != -1) {
 		switch (option) {
 		case 'f': ctl.conf_file = optarg; break;
 		case 'p': ctl.handler = optarg; break;
 		case 'h': print_usage(stdout); return end(&ctl, EX_OK);
+		case 's': ctl.relay = optarg; break;
 		case 'V': (void)puts("nmnotifyctl " VERSION); return end(&ctl, EX_OK);
 		default: print_usage(stderr); return EX_USAGE;
 		}

@@ -10,12 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl/relay.h"
 #include "ctl/table.h"
 #include "lib/clock.h"
 #include "lib/text.h"
 
 #define WATCH_SECONDS     2
 #define WATCH_SECONDS_MAX 86400
+#define WATCH_BYTES       65536
 
 enum form { FORM_TABLE, FORM_JSON, FORM_METRICS, FORM_OPENMETRICS };
 
@@ -24,6 +26,7 @@ struct request {
 	unsigned watch; /* seconds; 0: once */
 	const struct account *only;
 	bool has_listener; /* it is configured here */
+	bool has_relay;    /* it is asked, too */
 };
 
 json_t *status_seconds(uint64_t milliseconds)
@@ -61,7 +64,8 @@ const char *status_text(const json_t *object, const char *name)
 
 void status_write_json(FILE *stream, const json_t *status)
 {
-	(void)json_dumpf(status, stream, JSON_INDENT(2) | JSON_REAL_PRECISION(13));
+	(void)json_dumpf(
+		status, stream, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(13));
 	(void)fputc('\n', stream);
 }
 
@@ -74,7 +78,23 @@ static json_t *gather(const struct ctl *ctl, const struct request *request)
 		status, "time", status_seconds(clock_milliseconds(CLOCK_REALTIME)));
 	(void)json_object_set_new(status, "listener",
 		request->has_listener ? status_listener(ctl, request->only) : json_null());
+	(void)json_object_set_new(
+		status, "relay", request->has_relay ? status_relay(ctl) : json_null());
 	return status;
+}
+
+json_t *status_relay(const struct ctl *ctl)
+{
+	struct relay_answer answer = relay_ask(ctl->relay, "status");
+	json_t *object;
+
+	if (answer.said == RELAY_ANSWERED)
+		return answer.document;
+	if (answer.said == RELAY_ABSENT)
+		return json_null();
+	object = json_object();
+	(void)json_object_set_new(object, "error", status_escaped(answer.wrong));
+	return object;
 }
 
 static void write_as(enum form form, FILE *stream, const json_t *status)
@@ -102,10 +122,16 @@ static bool is_unreadable(const json_t *status)
 static int print_once(const struct ctl *ctl, const struct request *request)
 {
 	json_t *status = gather(ctl, request);
-	bool is_wrong = is_unreadable(status);
+	bool is_wrong = is_unreadable(status),
+	     is_nothing = !request->has_listener && json_is_null(json_object_get(status, "relay"));
 
-	write_as(request->form, stdout, status);
+	if (!is_nothing)
+		write_as(request->form, stdout, status);
 	json_decref(status);
+	if (is_nothing)
+		return ctl_fail(ctl, EX_UNAVAILABLE,
+			"there is neither a listener (%s) nor a relay (%s) here", ctl->conf_file,
+			ctl->relay);
 	return is_wrong ? ctl_fail(ctl, EX_NOPERM, "no state could be read") : EX_OK;
 }
 
@@ -131,6 +157,8 @@ static int watch(const struct ctl *ctl, const struct request *request)
 {
 	const struct timespec rest = { .tv_sec = request->watch };
 
+	/* A whole one at a time: else it flickers. */
+	(void)setvbuf(stdout, NULL, _IOFBF, WATCH_BYTES);
 	(void)fputs("\033[H\033[J", stdout);
 	while (ferror(stdout) == 0) {
 		json_t *status = gather(ctl, request);
@@ -195,6 +223,13 @@ static int read_options(const struct ctl *ctl, struct request *request, int argc
 	return EX_OK;
 }
 
+/* A mail server may have the relay alone. Another file than the usual one has to be there. */
+static bool is_configured(const struct ctl *ctl)
+{
+	return strcmp(ctl->conf_file, CONF_FILE) != 0 || access(CONF_FILE, F_OK) == 0 ||
+	       errno != ENOENT;
+}
+
 int ctl_status(struct ctl *ctl, int argc, char **argv)
 {
 	struct request request = { .form = FORM_TABLE };
@@ -203,9 +238,10 @@ int ctl_status(struct ctl *ctl, int argc, char **argv)
 
 	if (wrong != EX_OK)
 		return wrong;
-	if (!ctl_read_conf(ctl))
+	request.has_relay = optind > argc;
+	request.has_listener = !request.has_relay || is_configured(ctl);
+	if (request.has_listener && !ctl_read_conf(ctl))
 		return EX_CONFIG;
-	request.has_listener = true;
 	if (optind <= argc) {
 		request.only = ctl_account(ctl, arguments[optind]);
 		if (request.only == NULL)

@@ -2,8 +2,8 @@
 /*
  * The subcommand `status`: one document is gathered, and written in one of several forms.
  *
- * Its times are seconds since 1970, and its lengths of time seconds; words that others have chosen
- * are escaped in it already, since they need not be UTF-8.
+ * Its times are seconds since 1970, and its lengths of time seconds. What others have chosen need
+ * not be UTF-8: such bytes are escaped in it already, others where they are printed.
  */
 #ifndef NMNOTIFY_STATUS_H
 #define NMNOTIFY_STATUS_H
@@ -18,10 +18,18 @@
  * for, or NULL. The caller owns what is returned. */
 json_t *status_listener(const struct ctl *ctl, const struct account *only);
 
+/* What the relay says: its own document, or an object with its `error`; null: there is none. */
+json_t *status_relay(const struct ctl *ctl);
+
 /* Each writes the document. */
 void status_write_table(FILE *stream, const json_t *status, bool has_colour);
 void status_write_json(FILE *stream, const json_t *status);
 void status_write_metrics(FILE *stream, const json_t *status, bool is_strict);
+
+/* The relay's part of the table, and of the metrics. */
+void status_write_relay(FILE *stream, const json_t *relay, double now, bool has_colour);
+struct metrics;
+void status_write_relay_metrics(const struct metrics *metrics, const json_t *relay);
 
 /* Parts of it. */
 json_t *status_seconds(uint64_t milliseconds);

@@ -1,76 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * The document as metrics: the text format that Prometheus, and node_exporter's textfile collector,
- * read; or OpenMetrics as its specification has it. They differ in one thing: there the name of a
- * counter's family is without the `_total` of its samples, which readers of the former would take
- * for another metric. (`# EOF` is a comment to the former.)
- */
 #include <string.h>
 
+#include "ctl/metrics.h"
 #include "ctl/status.h"
 #include "lib/verdict.h"
-
-struct metrics {
-	FILE *stream;
-	bool is_strict;
-};
-
-struct label {
-	const char *name, *value;
-};
-
-#define TOTAL "_total"
-
-static void family_write(
-	const struct metrics *metrics, const char *name, const char *type, const char *help)
-{
-	int length = (int)strlen(name);
-
-	if (metrics->is_strict && strcmp(type, "counter") == 0)
-		length -= (int)strlen(TOTAL);
-	(void)fprintf(metrics->stream, "# HELP %.*s %s\n# TYPE %.*s %s\n", length, name, help,
-		length, name, type);
-}
-
-static void label_write(FILE *stream, const struct label *label)
-{
-	(void)fprintf(stream, "%s=\"", label->name);
-	for (const char *c = label->value; *c != '\0'; c++) {
-		if (*c == '\\' || *c == '"')
-			(void)fputc('\\', stream);
-		if (*c == '\n')
-			(void)fputs("\\n", stream);
-		else
-			(void)fputc(*c, stream);
-	}
-	(void)fputc('"', stream);
-}
-
-/* Up to two labels, or NULL. A value that is not known is left out. */
-static void sample_write(const struct metrics *metrics, const char *name, const struct label *first,
-	const struct label *second, const json_t *value)
-{
-	FILE *stream = metrics->stream;
-
-	if (value == NULL || json_is_null(value))
-		return;
-	(void)fputs(name, stream);
-	if (first != NULL) {
-		(void)fputc('{', stream);
-		label_write(stream, first);
-		if (second != NULL) {
-			(void)fputc(',', stream);
-			label_write(stream, second);
-		}
-		(void)fputc('}', stream);
-	}
-	if (json_is_boolean(value))
-		(void)fprintf(stream, " %d\n", json_is_true(value));
-	else if (json_is_integer(value))
-		(void)fprintf(stream, " %" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
-	else
-		(void)fprintf(stream, " %.3f\n", json_number_value(value));
-}
 
 /* ---- The listener ---- */
 
@@ -111,14 +44,14 @@ static const struct of_account {
 static void accounts_write(
 	const struct metrics *metrics, const json_t *accounts, const struct of_account *row)
 {
-	family_write(metrics, row->name, row->type, row->help);
+	metrics_family(metrics, row->name, row->type, row->help);
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
 		const json_t *account = json_array_get(accounts, i),
 			     *object = row->object != NULL ? json_object_get(account, row->object)
 							   : account;
 		struct label label = { "account", status_text(account, "account") };
 
-		sample_write(
+		metrics_sample(
 			metrics, row->name, &label, NULL, json_object_get(object, row->member));
 	}
 }
@@ -127,7 +60,7 @@ static void accounts_write(
 static void verdicts_write(const struct metrics *metrics, const json_t *accounts, const char *name,
 	const char *type, const char *help, const char *object)
 {
-	family_write(metrics, name, type, help);
+	metrics_family(metrics, name, type, help);
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
 		const json_t *account = json_array_get(accounts, i);
 		struct label label = { "account", status_text(account, "account") };
@@ -135,7 +68,7 @@ static void verdicts_write(const struct metrics *metrics, const json_t *accounts
 		for (unsigned j = 0; j < VERDICTS; j++) {
 			struct label verdict = { "verdict", verdict_name(j) };
 
-			sample_write(metrics, name, &label, &verdict,
+			metrics_sample(metrics, name, &label, &verdict,
 				json_object_get(json_object_get(account, object), verdict.value));
 		}
 	}
@@ -155,7 +88,7 @@ static void debts_write(const struct metrics *metrics, const json_t *accounts)
 	static const char *const debts[] = { "due", "owed", "asked" };
 	static const char name[] = "nmnotify_debt";
 
-	family_write(metrics, name, "gauge", "Is a start owed by a process that has died?");
+	metrics_family(metrics, name, "gauge", "Is a start owed by a process that has died?");
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
 		const json_t *account = json_array_get(accounts, i),
 			     *array = json_object_get(account, "debts");
@@ -164,7 +97,7 @@ static void debts_write(const struct metrics *metrics, const json_t *accounts)
 		for (unsigned j = 0; array != NULL && j < sizeof(debts) / sizeof(debts[0]); j++) {
 			struct label debt = { "debt", debts[j] };
 
-			sample_write(metrics, name, &label, &debt, has(array, debts[j]));
+			metrics_sample(metrics, name, &label, &debt, has(array, debts[j]));
 		}
 	}
 }
@@ -173,13 +106,13 @@ static void readable_write(const struct metrics *metrics, const json_t *accounts
 {
 	static const char name[] = "nmnotify_state_readable";
 
-	family_write(metrics, name, "gauge",
+	metrics_family(metrics, name, "gauge",
 		"Could the account's state be read? (1 also if there is none yet.)");
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
 		const json_t *account = json_array_get(accounts, i);
 		struct label label = { "account", status_text(account, "account") };
 
-		sample_write(metrics, name, &label, NULL,
+		metrics_sample(metrics, name, &label, NULL,
 			json_object_get(account, "error") == NULL ? json_true() : json_false());
 	}
 }
@@ -197,21 +130,24 @@ static void listener_write(const struct metrics *metrics, const json_t *listener
 		"Of those, how many had no line in the log since the last that had one.",
 		"not_logged");
 	debts_write(metrics, accounts);
-	family_write(metrics, "nmnotify_denied_total", "counter",
+	metrics_family(metrics, "nmnotify_denied_total", "counter",
 		"Connections and datagrams of sources that no account takes.");
-	sample_write(
+	metrics_sample(
 		metrics, "nmnotify_denied_total", NULL, NULL, json_object_get(listener, "denied"));
 }
 
 void status_write_metrics(FILE *stream, const json_t *status, bool is_strict)
 {
 	const struct metrics metrics = { .stream = stream, .is_strict = is_strict };
-	const json_t *listener = json_object_get(status, "listener");
+	const json_t *listener = json_object_get(status, "listener"),
+		     *relay = json_object_get(status, "relay");
 	struct label version = { "version", status_text(status, "version") };
 
-	family_write(&metrics, "nmnotify_build_info", "gauge", "The version of nmnotifyctl.");
-	sample_write(&metrics, "nmnotify_build_info", &version, NULL, json_true());
+	metrics_family(&metrics, "nmnotify_build_info", "gauge", "The version of nmnotifyctl.");
+	metrics_sample(&metrics, "nmnotify_build_info", &version, NULL, json_true());
 	if (json_is_object(listener))
 		listener_write(&metrics, listener);
-	(void)fputs("# EOF\n", stream);
+	if (json_is_object(relay))
+		status_write_relay_metrics(&metrics, relay);
+	metrics_end(&metrics);
 }

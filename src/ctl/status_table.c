@@ -6,38 +6,6 @@
 #include "lib/text.h"
 #include "lib/verdict.h"
 
-/* For people: two digits are enough, "2.5 min" or "40 s". */
-struct length {
-	char text[32];
-};
-
-static struct length length(double seconds)
-{
-	static const struct {
-		double least;
-		double of;
-		const char *unit;
-	} units[] = { { 2 * 86400, 86400, "days" }, { 2 * 3600, 3600, "h" }, { 120, 60, "min" },
-		{ 10, 1, "s" } };
-	struct length length;
-
-	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (seconds < units[i].least)
-			continue;
-		(void)snprintf(length.text, sizeof(length.text), "%.0f %s", seconds / units[i].of,
-			units[i].unit);
-		return length;
-	}
-	(void)snprintf(length.text, sizeof(length.text), "%.1f s", seconds);
-	return length;
-}
-
-static void heads(struct table *table, const char *const *names)
-{
-	for (unsigned i = 0; i < table->columns; i++)
-		table_add(table, COLOUR_HEAD, "%s", names[i]);
-}
-
 /* ---- The listener ---- */
 
 static bool is_read(const json_t *account)
@@ -49,7 +17,7 @@ static void cell_last(struct table *table, const json_t *account, double now)
 {
 	if (json_is_number(json_object_get(account, "last_start")))
 		table_add(table, COLOUR_NONE, "%s ago",
-			length(now - status_number(account, "last_start")).text);
+			table_length(now - status_number(account, "last_start")).text);
 	else
 		table_add(table, COLOUR_NONE, "never yet");
 }
@@ -79,14 +47,14 @@ static void cell_run(struct table *table, const json_t *account)
 	else
 		table_add(table, COLOUR_GOOD, "%s (%d), %s", *command != '\0' ? command : "process",
 			(int)json_integer_value(json_object_get(run, "process")),
-			length(status_number(run, "seconds")).text);
+			table_length(status_number(run, "seconds")).text);
 }
 
 static void cell_next(struct table *table, const json_t *account)
 {
 	const json_t *next = json_object_get(account, "next_start");
 	const char *why = status_text(next, "why");
-	struct length rest = length(status_number(next, "seconds"));
+	struct length rest = table_length(status_number(next, "seconds"));
 	bool is_past = !(status_number(next, "seconds") > 0);
 
 	if (!json_is_object(next))
@@ -134,7 +102,7 @@ static void write_now(FILE *stream, const json_t *accounts, double now, bool has
 		"WAITER", "NEXT START", "DEBTS", "LIMIT" };
 	struct table table = table_new(sizeof(names) / sizeof(names[0]), has_colour);
 
-	heads(&table, names);
+	table_heads(&table, names);
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
 		const json_t *account = json_array_get(accounts, i);
 
@@ -219,8 +187,14 @@ static void write_listener(FILE *stream, const json_t *listener, double now, boo
 
 void status_write_table(FILE *stream, const json_t *status, bool has_colour)
 {
-	const json_t *listener = json_object_get(status, "listener");
+	const json_t *listener = json_object_get(status, "listener"),
+		     *relay = json_object_get(status, "relay");
+	double now = status_number(status, "time");
 
 	if (json_is_object(listener))
-		write_listener(stream, listener, status_number(status, "time"), has_colour);
+		write_listener(stream, listener, now, has_colour);
+	else
+		(void)fputs("Listener: none here: there is no " CONF_FILE "\n", stream);
+	if (json_is_object(relay))
+		status_write_relay(stream, relay, now, has_colour);
 }

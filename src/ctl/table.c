@@ -6,18 +6,33 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl/ctl.h"
+
 struct table table_new(unsigned columns, bool has_colour)
 {
 	return (struct table){ .columns = columns, .has_colour = has_colour };
 }
 
+/* As print_escaped() prints it. */
+static char *escaped(const char *string)
+{
+	char *bytes = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&bytes, &size);
+
+	if (stream == NULL)
+		return NULL;
+	print_escaped(stream, string);
+	(void)fclose(stream); /* without memory it is shorter */
+	return bytes;
+}
+
 /* Without memory a cell is left empty. */
 void table_add(struct table *table, enum colour colour, const char *format, ...)
 {
-	struct table_cell *more =
-		reallocarray(table->cell, table->count + 1, sizeof(table->cell[0]));
+	struct table_cell *more = realloc(table->cell, (table->count + 1) * sizeof(*more));
 	va_list arguments;
-	char *text;
+	char *text, *shown;
 
 	if (more == NULL)
 		return;
@@ -26,7 +41,15 @@ void table_add(struct table *table, enum colour colour, const char *format, ...)
 	if (vasprintf(&text, format, arguments) < 0)
 		text = NULL;
 	va_end(arguments);
-	more[table->count++] = (struct table_cell){ .text = text, .colour = colour };
+	shown = text != NULL ? escaped(text) : NULL;
+	free(text);
+	more[table->count++] = (struct table_cell){ .text = shown, .colour = colour };
+}
+
+void table_heads(struct table *table, const char *const *names)
+{
+	for (unsigned i = 0; i < table->columns; i++)
+		table_add(table, COLOUR_HEAD, "%s", names[i]);
 }
 
 static const char *text_of(const struct table_cell *cell)
@@ -83,6 +106,27 @@ void table_end(struct table *table, FILE *stream)
 	free(table->cell);
 	table->cell = NULL;
 	table->count = 0;
+}
+
+struct length table_length(double seconds)
+{
+	static const struct {
+		double least;
+		double of;
+		const char *unit;
+	} units[] = { { 2 * 86400, 86400, "days" }, { 2 * 3600, 3600, "h" }, { 120, 60, "min" },
+		{ 10, 1, "s" } };
+	struct length length;
+
+	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (seconds < units[i].least)
+			continue;
+		(void)snprintf(length.text, sizeof(length.text), "%.0f %s", seconds / units[i].of,
+			units[i].unit);
+		return length;
+	}
+	(void)snprintf(length.text, sizeof(length.text), "%.1f s", seconds);
+	return length;
 }
 
 bool colour_wanted(FILE *stream)

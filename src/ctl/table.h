@@ -21,7 +21,10 @@ struct table {
 /* A table with so many columns. */
 struct table table_new(unsigned columns, bool has_colour);
 
-/* Adds the next cell, row by row, in printf's format. It holds what may be printed. */
+/* Adds a row of headings, one a column. */
+void table_heads(struct table *table, const char *const *names);
+
+/* Adds the next cell, row by row, in printf's format. What a terminal might obey is escaped. */
 __attribute__((format(printf, 3, 4))) void table_add(
 	struct table *table, enum colour colour, const char *format, ...);
 
@@ -31,6 +34,12 @@ void table_end(struct table *table, FILE *stream);
 /* Between these two, text has that colour. */
 const char *colour_begin(enum colour colour, bool has_colour);
 const char *colour_end(enum colour colour, bool has_colour);
+
+/* A length of time for people, such as "40 s" or "5 min". */
+struct length {
+	char text[32];
+};
+struct length table_length(double seconds);
 
 /* Is `stream` a terminal whose user wants colours? https://no-color.org/ */
 bool colour_wanted(FILE *stream);

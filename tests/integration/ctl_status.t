@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: ISC
 """nmnotifyctl status says what is so, whatever the state is like, and changes nothing of it."""
 
+import fcntl
+import json
 import os
 import pty
 import random
@@ -9,17 +11,21 @@ import re
 import select
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 sys.dont_write_bytecode = True
 import nmtest
-from ctl import CTL, account, ctl, status
+from ctl import CTL, NO_RELAY, Answers, account, ctl, status
 from nmtest import LINE, Sandbox, State, equal, is_root, ok, skip, until
+from relay import QUICK, Machine, Relay
 from state import limits
 
-EX_USAGE, EX_NOPERM, EX_CONFIG = 64, 77, 78
+EX_USAGE, EX_UNAVAILABLE, EX_NOPERM, EX_CONFIG = 64, 69, 77, 78
 # Longer than the test.
 LONG = "1h"
 
@@ -175,4 +181,223 @@ def damaged():
         ok(code == EX_NOPERM and "not a regular file" in out, "G6: status: a link in its place: said")
 
 
-nmtest.run(never, life, ends, source_limit, changes_nothing, damaged)
+def users():
+    """Each user sees his own account, root all; the rest is said."""
+    if not is_root():
+        skip("status: of several users", "not root")
+        return
+    with Sandbox() as box:
+        text = f"limit 10/s burst 5\nfrom any\naction /bin/true\naccount one\nto 127.0.0.1\nuser {box.name}\naccount two\nuser {box.other.pw_name}\n"
+        conf = box.config(text)
+        program = box.bring(CTL)
+        box.connect_and_run(conf)
+        shutil.copytree(box.state_dir / "one", box.state_dir / "two", dirs_exist_ok=True)
+        for path in (box.state_dir / "two", *(box.state_dir / "two").iterdir()):
+            os.chown(path, box.other.pw_uid, -1)
+        (box.state_dir / "two").chmod(0o700)
+        seen = {one["account"]: one["state"] for one in status(conf)["listener"]["accounts"]}
+        equal(seen, {"one": "read", "two": "read"}, "status: root sees all")
+        seen = {one["account"]: one for one in status(conf, user=box.uid, program=program)["listener"]["accounts"]}
+        equal((seen["one"]["state"], seen["two"]["state"]), ("read", "unreadable"), "status: a user sees his own")
+        ok("Permission denied" in seen["two"]["error"], "status: and that he may not see another's")
+        code, out, err = ctl(conf, "status", "two", user=box.uid, program=program)
+        ok(code == EX_NOPERM and "Permission denied" in out, "status: asked for another's alone: a status of its own")
+
+
+def mistakes():
+    with Sandbox() as box:
+        conf = box.config("from any\naction /bin/true\n")
+        for args in (["nobody"], ["default", "default"], ["--nonsense"], ["--watch=0"], ["--watch=x"], ["--watch"], ["--watch", "--json"]):
+            code, out, err = ctl(conf, "status", *args)
+            ok(code == EX_USAGE and not out and err, f"status: {args}: refused")
+        conf = box.config("nonsense\n", "bad.conf")
+        equal(ctl(conf, "status")[0], EX_CONFIG, "status: a configuration that is wrong: refused")
+        with open("/dev/full", "w") as full:
+            conf = box.config("from any\naction /bin/true\n")
+            code = subprocess.run([CTL, "-f", conf, "status"], stdout=full, stderr=subprocess.PIPE).returncode
+            equal(code, 74, "status: what cannot be written is no success")
+
+
+# ---- On a terminal ----
+
+
+class Terminal:
+    """The program on a terminal of its own."""
+
+    def __init__(self, conf, *args, env=None, rows=24):
+        self.fd, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 120, 0, 0))
+        env = {"PATH": "/usr/bin:/bin", "TERM": "xterm", **(env or {})}
+        self.process = subprocess.Popen([CTL, "-f", conf, "-s", NO_RELAY, *args], stdin=other, stdout=other, stderr=other, env=env)
+        os.close(other)
+        self.said = b""
+
+    def read(self, is_enough=lambda said: False):
+        """Until that holds of it, or the end."""
+        while not is_enough(self.said):
+            if not select.select([self.fd], [], [], nmtest.PATIENCE)[0]:
+                break
+            try:
+                got = os.read(self.fd, 65536)
+            except OSError:
+                got = b""
+            if not got:
+                break
+            self.said += got
+        return self.said
+
+    def end(self, number=None):
+        if number:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(nmtest.PATIENCE)
+        finally:
+            os.close(self.fd)
+
+
+def colours():
+    with Sandbox() as box:
+        conf = box.config("from any\naction /bin/true\n")
+        box.connect_and_run(conf)
+        for env, wanted in (({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)):
+            terminal = Terminal(conf, "status", env=env)
+            said = terminal.read()
+            equal((terminal.end(), b"\x1b[1mACCOUNT\x1b[0m" in said), (0, wanted), f"status: colours on a terminal: {env}")
+            equal(b"\x1b" in said, wanted, f"status: escapes on a terminal: {env}")
+        ok("\x1b" not in ctl(conf, "status")[1], "status: no colours in a pipe")
+
+
+def frames(terminal, count=2):
+    """What is drawn, each time, behind what clears the screen."""
+    ends = b"\x1b[J"
+    first, *drawn = terminal.read(lambda said: said.count(ends) > count).split(ends)
+    return first, drawn[:count]
+
+
+def watched():
+    with Sandbox() as box:
+        conf = box.config("from any\nlimit 10/s burst 5\naction /bin/true\n")
+        box.connect_and_run(conf)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            terminal = Terminal(conf, "status", "--watch=1")
+            first, drawn = frames(terminal)
+            equal(first, b"\x1b[H", "status: watched: the screen is cleared once")
+            ok(all(frame.startswith(b"\x1b[H") for frame in drawn), "status: watched: it is redrawn in place")
+            ok(all(b"accepted" in frame for frame in drawn), "status: watched: all of it")
+            ok(all(line.endswith(b"\x1b[K") for frame in drawn for line in frame.split(b"\r\n")[:-1]), "status: watched: line by line")
+            equal(terminal.end(number), -number, "status: watched: a signal ends it")
+        terminal = Terminal(conf, "status", "--watch=1", rows=3)
+        equal([frame.count(b"\n") for frame in frames(terminal)[1]], [2, 2], "status: watched: as many lines as there is room for")
+        terminal.end(signal.SIGINT)
+
+
+def hostile_name():
+    """What an action calls itself."""
+    with Sandbox() as box:
+        script = box.dir / "action"
+        script.write_text("#!/bin/bash\nprintf 'a\\033[2J) S 1\\377b' >/proc/self/comm\nwhile [ ! -e $1 ]; do sleep 0.1; done\n")
+        script.chmod(0o755)
+        conf = box.config(f"from any\nlimit 10/s burst 5\ninterval 0s\nconfine none\naction {script} {box.out}/go\n")
+        handler = box.start(conf, data=LINE)
+        wanted = r"a\x1b[2J) S 1\xffb"
+        got = until(lambda: (account(conf).get("run") or {}).get("command") == wanted)
+        ok(got, "status: what an action calls itself is escaped") or nmtest.diag(account(conf))
+        ok(f"{wanted} (" in ctl(conf, "status")[1], "status: and so for people")
+        (box.out / "go").touch()
+        handler.wait()
+
+
+def relay():
+    """What the relay says is there word by word, and for people."""
+    with Machine() as machine, Sandbox() as box, Relay("user * none\n") as relay:
+        conf = box.config("from any\naction /bin/true\n")
+        relay.kill()
+        relay.configure(f"status {relay.dir}/status\n{QUICK}user alice {machine}\nuser bob 127.0.0.8:1\n")
+        relay.start()
+        path = relay.dir / "status"
+        relay.tell("mail alice")
+        relay.tell("mail bob")
+        ok(until(lambda: status(conf, relay=path)["relay"]["unreachable"]["total"] == 1), "status: relay: it is asked")
+        ok(until(lambda: status(conf, relay=path)["relay"]["counts"]["told"] == 1), "status: relay: its counts")
+        said = ctl(conf, "status", relay=path)[1]
+        ok(re.search(r"(?m)^127\.0\.0\.8 port 1 tcp  .* s  +\d+  .*  Connection refused$", said), "status: relay: who is unreachable")
+        ok(re.search(r"(?m)^lmdb:\S+ +there ", said), "status: relay: the store")
+        ok(re.search(r"(?m)^1 users, 1 destinations ", said), "status: relay: what is owed")
+        metrics = ctl(conf, "status", "--metrics", relay=path)[1]
+        ok("\nnmnotify_relay_told_total 1\n" in metrics and "\nnmnotify_relay_up 1\n" in metrics, "status: relay: metrics")
+        equal(status(conf, "default", relay=path)["relay"], None, "status: relay: not where one account is asked for")
+        if is_root():
+            code, said, _ = ctl(conf, "status", relay=path, user=box.other.pw_uid)
+            ok("only root may ask the relay" in said, "status: relay: somebody else may not ask, and is told")
+        else:
+            skip("status: relay: somebody else may not ask", "not root")
+
+
+def relay_absent():
+    with Sandbox() as box:
+        conf = box.config("from any\naction /bin/true\n")
+        code, out, err = ctl(conf, "status")
+        equal((code, err, "Relay" in out), (0, "", False), "status: no relay: the listener alone")
+        path = box.dir / "dead"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+        equal(status(conf, relay=path)["relay"], {"error": f"{path}: Connection refused"}, "status: a relay that is dead: said")
+        got = subprocess.run([CTL, "-s", box.dir / "none", "status"], capture_output=True, text=True)
+        if not os.path.exists("/etc/nmnotify.conf"):
+            ok(got.returncode == EX_UNAVAILABLE and "neither" in got.stderr, "status: neither listener nor relay: said")
+            with Answers(box.dir, b'{"format": 1}\n') as one:
+                got = subprocess.run([CTL, "-s", one.path, "status"], capture_output=True, text=True)
+                ok(got.returncode == 0 and "Listener: none here" in got.stdout, "status: a relay alone is shown")
+
+
+def relay_hostile():
+    """Whatever comes from the socket: an end, and nothing that a terminal obeys."""
+    with Sandbox() as box:
+        conf = box.config("from any\naction /bin/true\n")
+        bad = json.dumps(
+            {
+                "unreachable": {"list": [{"name": "\x1b]0;x\a\n", "reason": "\x9b2J"}]},
+                "stores": [{"name": '\n"\\\x1b', "away": True}],
+            }
+        )
+        for name, answer, error in (
+            ("no JSON", b"hello\n", "no JSON object"),
+            ("a list", b"[1]\n", "no JSON object"),
+            ("nothing", b"", "no JSON object"),
+            ("no end", b" " * (1 << 21), "Message too long"),
+            ("its error", b'{"error": "later\\u001b"}\n', "the relay says: later\\x1b"),
+            ("wrong types", b'{"unreachable": [], "stores": {}, "owed": 3, "counts": "x", "sockets": null}', None),
+            ("a terminal's words", bad.encode(), None),
+        ):
+            with Answers(box.dir, answer) as one:
+                relay = status(conf, relay=one.path)["relay"]
+                equal(one.asked, [b"status\n"], f"status: relay says {name}: it is asked once")
+                ok(relay.get("error") is None if error is None else error in relay["error"], f"status: relay says {name}: and so it is")
+                for args in ([], ["--metrics"]):
+                    code, out, err = ctl(conf, "status", *args, relay=one.path)
+                    ok(code == 0 and not err and not re.search(r"[^\n -~]", out), f"status: relay says {name}: {args}: printable")
+        with Answers(box.dir, bad.encode()) as one:
+            metrics = ctl(conf, "status", "--metrics", relay=one.path)[1]
+            ok(r'{store="\n\"\\\\x1b"} 1' in metrics, "metrics: labels are escaped")
+        with Answers(box.dir, None) as one:
+            began = time.monotonic()
+            error = status(conf, relay=one.path)["relay"]["error"]
+            ok("no answer" in error and time.monotonic() - began >= 9, "status: a relay that is silent: not waited for for long")
+
+
+nmtest.run(
+    never,
+    life,
+    ends,
+    source_limit,
+    changes_nothing,
+    damaged,
+    users,
+    mistakes,
+    colours,
+    watched,
+    hostile_name,
+    relay,
+    relay_absent,
+    relay_hostile,
+)
