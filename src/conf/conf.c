@@ -110,6 +110,11 @@ bool conf_end(struct conf *conf)
 
 /* ---- Looking up ---- */
 
+bool statuses_hold(const struct statuses *statuses, int status)
+{
+	return (statuses->bits[status / 32] >> status % 32 & 1) != 0;
+}
+
 bool networks_hold(const struct networks *networks, const struct source *source)
 {
 	for (unsigned i = 0; i < networks->count; i++)

@@ -24,6 +24,8 @@
 #define CONF_PASS_MAX     128  /* names of variables */
 #define CONF_NAME_MAX     32   /* of an account: it is a directory's name too */
 
+#define FAILURES_MAX      1000
+
 /* Enough for the most of everything. Twice, since each list begins at an aligned address. */
 #define CONF_MEMORY_BYTES                                                                          \
 	(CONF_BYTES_MAX +                                                                          \
@@ -48,6 +50,17 @@ struct command {
 	struct place place;
 };
 
+/* Exit statuses, a bit each. */
+struct statuses {
+	uint32_t bits[8];
+};
+
+/* After so many runs in a row that have failed, this is run. */
+struct failure {
+	uint32_t count;
+	struct command command;
+};
+
 struct account {
 	const char *name;
 	struct place place; /* where it begins */
@@ -55,6 +68,9 @@ struct account {
 	struct command action;
 	struct rate limit;
 	struct span interval, timeout, read_timeout;
+	struct span retry;       /* a run that has failed is owed again then; 0: it is not */
+	struct statuses success; /* what an action that has not failed ends with */
+	struct failure failure;
 	bool bare_lf;
 	struct said_text user; /* not said: the running user */
 	const char *confine;   /* the policy's name */
@@ -103,6 +119,9 @@ const struct account *conf_account(
 
 /* The account of that name; or NULL. */
 const struct account *conf_account_named(const struct conf *conf, const char *name);
+
+/* Is an exit status among them? */
+bool statuses_hold(const struct statuses *statuses, int status);
 
 /* Is the source in one of them? */
 bool networks_hold(const struct networks *networks, const struct source *source);

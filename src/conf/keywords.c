@@ -245,7 +245,7 @@ static void advise_action(struct reading *reading, const struct words *words)
 			if (!advice_shell(&text, words->word[i]))
 				continue;
 		}
-		report_warn_word(&reading->report, "action", words->word[i], "%s", bytes);
+		report_warn_word(&reading->report, words->word[0], words->word[i], "%s", bytes);
 	}
 }
 
@@ -287,6 +287,52 @@ static void set_action(
 	*word = NULL;
 }
 
+/* ---- How a run ends ---- */
+
+static void set_success(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	struct statuses *statuses = to;
+
+	*statuses = (struct statuses){ { 0 } };
+	for (unsigned i = 1; i < words->count; i++) {
+		uint64_t status;
+
+		if (!number_parse(words->word[i], 255, &status)) {
+			report_wrong_word(&reading->report, keyword->name, words->word[i],
+				" is no exit status: write a number from 0 to 255");
+			continue;
+		}
+		statuses->bits[status / 32] |= UINT32_C(1) << status % 32;
+	}
+}
+
+/* A number, and behind it what an action could be. */
+static void set_failure(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	struct failure *failure = to;
+	static struct words command; /* large */
+	uint64_t count;
+
+	if (!number_parse(words->word[1], FAILURES_MAX, &count) || count == 0) {
+		report_wrong_word(&reading->report, keyword->name, words->word[1],
+			" is no number of runs from 1 to %d: write it before the program",
+			FAILURES_MAX);
+		return;
+	}
+	*failure = (struct failure){ .count = (uint32_t)count };
+	if (words->count == 2)
+		return;
+	command.count = words->count - 1;
+	command.word[0] = words->word[0];
+	for (unsigned i = 1; i < command.count; i++) {
+		command.word[i] = words->word[i + 1];
+		command.quoted[i] = words->quoted[i + 1];
+	}
+	set_action(reading, keyword, &failure->command, &command);
+}
+
 /* ---- The table ---- */
 
 #define GLOBAL(member)  .global = true, KEYWORD_MEMBER(struct conf, member)
@@ -309,6 +355,11 @@ const struct keyword keywords[KEYWORDS] = {
 		ACCOUNT(interval), .initial.span.ms = 10000 },
 	[KEYWORD_TIMEOUT] = { "timeout", "5m", .type = keyword_span, .most = 1, ACCOUNT(timeout),
 		.least = 1, .initial.span.ms = 5 * 60000 },
+	[KEYWORD_RETRY] = { "retry", "1m", .type = keyword_span, .most = 1, ACCOUNT(retry) },
+	[KEYWORD_SUCCESS] = { "success", "0 1", .type = set_success, LIST, ACCOUNT(success),
+		.initial.number = 1 },
+	[KEYWORD_FAILURE] = { "failure", "3", .type = set_failure, .most = WORDS_MAX,
+		ACCOUNT(failure), .initial.number = 3 },
 	[KEYWORD_READ_TIMEOUT] = { "read-timeout", "5s", .type = keyword_span, .most = 1,
 		ACCOUNT(read_timeout), .least = 1, .initial.span.ms = 5000 },
 	[KEYWORD_BARE_LF] = { "bare-lf", "yes", .type = keyword_yes_no, .most = 1,

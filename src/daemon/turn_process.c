@@ -18,6 +18,9 @@
 /* How soon a turn that failed is tried again. */
 static const struct span retry_span = { .ms = 1000 };
 
+/* How often debts that are not yet due are looked at. */
+static const struct span look_span = { .ms = 60000 };
+
 /* ---- A child ---- */
 
 static int waiter_refused(struct job *job, const char *what)
@@ -70,10 +73,12 @@ static int turn_main(struct generation *generation, const struct request *reques
 
 void turn_processes_tell(const struct runner *runner)
 {
+	/* Debts that are not yet due keep us here, too. */
+	unsigned count = runner->processes_count + !deadline_is_never(runner->debts_at);
+
 	for (unsigned i = 0; i < GENERATIONS_MAX; i++)
 		if (runner->generation[i] != NULL)
-			atomic_store(&runner->generation[i]->shared->progress.children,
-				runner->processes_count);
+			atomic_store(&runner->generation[i]->shared->progress.children, count);
 }
 
 static void signals_default(void)
@@ -103,6 +108,7 @@ static void turn_failed(
 	if (request->has_line)
 		turn_answer(turn, request->number);
 	progress_settle(progress, request->account, request->number);
+	turn_processes_tell(runner);
 }
 
 unsigned turn_processes_of(
@@ -167,17 +173,31 @@ void turn_process_start(
 	turn_processes_tell(runner);
 }
 
+/* Not later than in a minute: deadlines stand still while the machine sleeps. */
+static void debts_look_in(struct runner *runner, struct span span)
+{
+	struct span in = { .ms = span.ms < look_span.ms ? span.ms + 1 : look_span.ms };
+
+	runner->debts_at = deadline_earlier(runner->debts_at, deadline_in(in));
+}
+
 /* A debt of a dead process is paid at once. */
 static void debt_pay(struct runner *runner, unsigned account)
 {
 	/* tests/model/progress.pml: debt_pay(). */
 	struct generation *generation = runner->current;
+	const struct turn *turn = &generation->accounts.served[account].turn;
 	const struct request debt = { .kind = REQUEST_TURN,
 		.account = account,
 		.number = atomic_load(&generation->shared->progress.settled[account]),
 		.source = { .kind = SOURCE_LOCAL } };
 
-	if (turn_has_debt(&generation->accounts.served[account].turn))
+	if (!turn_has_debt(turn))
+		return;
+	/* A run that has failed: no process sleeps for it, which would have this configuration. */
+	if (turn->retry.ms != 0 && turn_debt_rest(turn).ms != 0)
+		debts_look_in(runner, turn_debt_rest(turn));
+	else
 		turn_process_start(runner, generation, &debt);
 }
 
@@ -187,6 +207,7 @@ void debts_pay(struct runner *runner)
 	runner->debts_at = DEADLINE_NEVER;
 	for (unsigned i = 0; i < runner->current->accounts.count; i++)
 		debt_pay(runner, i);
+	turn_processes_tell(runner);
 }
 
 void turn_process_ended(struct runner *runner, pid_t pid, int status)
@@ -221,6 +242,8 @@ void turn_process_ended(struct runner *runner, pid_t pid, int status)
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
 		if (WIFSIGNALED(status) || !is_settled || WEXITSTATUS(status) == EX_OSERR)
 			turn_failed(runner, generation, request);
+		else if (generation->accounts.served[request->account].turn.retry.ms != 0)
+			debts_pay(runner); /* its run may have failed */
 	} else if (is_settled) {
 		debts_pay(runner);
 	} else {

@@ -22,10 +22,11 @@ void turn_process_ended(struct runner *runner, pid_t pid, int status);
 unsigned turn_processes_of(
 	const struct runner *runner, const struct generation *generation, unsigned account);
 
-/* Tells the network processes how many there are: none ends for idleness as long as there are. */
+/* Tells the network processes how many there are, or will be: none ends for idleness as long as
+ * there are. */
 void turn_processes_tell(const struct runner *runner);
 
-/* The debts of dead processes are paid at once. */
+/* The debts of dead processes are paid at once, runs that have failed when they are owed again. */
 void debts_pay(struct runner *runner);
 
 #endif

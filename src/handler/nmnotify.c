@@ -188,13 +188,18 @@ static void decide(struct handler *h, enum line_state line)
 
 static int run_action(struct handler *h)
 {
+	int status;
+
 	if (h->user.name[0] == '\0')
 		user_running(&h->user);
 	h->job.conf = &h->program.conf;
 	h->job.user = &h->user;
 	h->job.source_text = h->source_text;
 	h->job.tally = &h->program.tally;
-	return waiter_run(&h->job);
+	do
+		status = waiter_run(&h->job);
+	while (waiter_retries(&h->job));
+	return status;
 }
 
 int main(int argc, char **argv)

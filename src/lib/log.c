@@ -194,20 +194,43 @@ void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint
 	record_send(log, &record);
 }
 
-void log_run_ended(struct log *log, int status, struct span took, const char *reason, bool has_left)
+void log_run_ended(struct log *log, const struct run_end *end)
 {
-	struct record record = { .priority = status == 0 ? LOG_NOTICE : LOG_WARNING };
+	struct record record = { .priority = end->has_failed ? LOG_WARNING : LOG_NOTICE };
 	char seconds[32];
 	struct text text = TEXT_IN(seconds);
-	unsigned hundredths = took.ms % 1000 / 10;
+	unsigned hundredths = end->took.ms % 1000 / 10;
 
-	text_add(&text, "%u.%u%u", took.ms / 1000, hundredths / 10, hundredths % 10);
+	text_add(&text, "%u.%u%u", end->took.ms / 1000, hundredths / 10, hundredths % 10);
 	field_add(&record, "run", "ended");
 	record_add_place(&record, log);
-	field_add_number(&record, "status", (unsigned)status);
+	field_add_number(&record, "status", (unsigned)end->status);
 	field_add(&record, "seconds", seconds);
-	field_add(&record, "reason", reason);
-	field_add(&record, "left", has_left ? "running" : NULL);
+	field_add(&record, "reason", end->reason);
+	field_add(&record, "left", end->has_left ? "running" : NULL);
+	if (end->retry.ms != 0)
+		field_add_number(&record, "retry", (end->retry.ms + 999) / 1000);
+	record_send(log, &record);
+}
+
+void log_run_failing(struct log *log, int status, uint32_t failures)
+{
+	struct record record = { .priority = LOG_ERR };
+
+	field_add(&record, "run", "failing");
+	record_add_place(&record, log);
+	field_add_number(&record, "status", (unsigned)status);
+	field_add_number(&record, "failures", failures);
+	record_send(log, &record);
+}
+
+void log_run_recovered(struct log *log, uint32_t failures)
+{
+	struct record record = { .priority = LOG_NOTICE };
+
+	field_add(&record, "run", "recovered");
+	record_add_place(&record, log);
+	field_add_number(&record, "failures", failures);
 	record_send(log, &record);
 }
 

@@ -35,10 +35,22 @@ void log_connect(struct log *log);
  * last one. */
 void log_verdict(struct log *log, enum verdict verdict, const char *reason, uint32_t suppressed);
 
-/* `run=ended`: how the action ended. `status`: as sh(1) would say it. `reason`: why we ended it, or
- * NULL. `has_left`: processes of it live on. */
-void log_run_ended(
-	struct log *log, int status, struct span took, const char *reason, bool has_left);
+/* How a run ended. */
+struct run_end {
+	int status; /* as sh(1) would say it */
+	bool has_failed;
+	struct span took;
+	struct span retry;  /* when it is tried again; 0: it is not */
+	const char *reason; /* why we ended it, or NULL */
+	bool has_left;      /* processes of it live on */
+};
+
+/* `run=ended`. */
+void log_run_ended(struct log *log, const struct run_end *end);
+
+/* `run=failing`: so many runs in a row have failed; or `run=recovered`: the last one has not. */
+void log_run_failing(struct log *log, int status, uint32_t failures);
+void log_run_recovered(struct log *log, uint32_t failures);
 
 /* `run=failed`: the action could not be executed. */
 void log_run_failed(struct log *log, int status, const char *reason);

@@ -46,7 +46,7 @@ static int child_main(void *argument)
 	struct action *action = argument;
 	const struct job *job = action->job;
 	const struct user *user = job->user;
-	char *const *words = job->account->action.words;
+	char *const *words = action->command->words;
 	sigset_t none;
 
 	(void)sigemptyset(&none);
@@ -55,7 +55,8 @@ static int child_main(void *argument)
 		child_descriptors(job->tally->log) && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
 		(chdir(user->home) == 0 || chdir("/") == 0) &&
 		(!job->account->isolate || isolate())) {
-		turn_action_is(&action->job->turn, getpid());
+		if (action->command == &job->account->action)
+			turn_action_is(&action->job->turn, getpid());
 		(void)execve(words[0], words, action->environment.variable);
 	}
 	action->error = errno;
@@ -137,6 +138,7 @@ static bool child_await(struct action *action, struct deadline deadline)
 			return true;
 		if (got > 0 && got != SIGCHLD && action->reason == NULL) {
 			action->reason = "signal";
+			action->is_asked_to_end = true;
 			return false;
 		}
 		/* The ends of other children wake us, too: they do not put off the deadline. */
@@ -210,12 +212,18 @@ int action_exit_status(int status)
 
 /* ---- The run ---- */
 
-bool action_prepare(struct action *action, struct job *job)
+bool action_prepare(struct action *action, struct job *job, const struct command *command)
 {
 	sigset_t set;
 
+	/* Not all of it: the environment's texts are large. */
 	action->job = job;
+	action->command = command;
 	action->self = getpid();
+	action->reason = NULL;
+	action->is_asked_to_end = action->has_ended = false;
+	action->error = action->status = 0;
+	action->environment.count = 0;
 	environment_make(&action->environment, job);
 	supervisor_signals(&set);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One run of an account's action: a child that executes it, and its supervision to the end. The
- * child gets no descriptor but 0, 1, 2, an environment made from nothing, default signals, a
- * session of its own, and the confinement that this process is already under. It dies with this
- * process.
+ * One run of an account's action, or of its program for failures: a child that executes it, and its
+ * supervision to the end. The child gets no descriptor but 0, 1, 2, an environment made from
+ * nothing, default signals, a session of its own, and the confinement that this process is already
+ * under. It dies with this process.
  *
  * Everything here is the process of the run, which is the handler, or a child of nmnotifyd's
  * runner: as the account's user, under the policy that the account names.
@@ -24,11 +24,13 @@
 
 struct action {
 	struct job *job;
+	const struct command *command; /* the account's action, or another of its programs */
 	struct environment environment;
 	pid_t self;            /* this process */
 	pid_t child;           /* the action; our child, and not waited for while it lives */
 	struct deadline begun; /* a machine that sleeps runs no action */
 	const char *reason;    /* why we end it, or NULL */
+	bool is_asked_to_end;  /* that is since a signal has asked this process to end */
 	bool has_ended;        /* the child */
 	int status;            /* of it, then: wait(2)'s */
 	bool had_others;       /* before: a wrapper that executed us may have left us children */
@@ -37,8 +39,8 @@ struct action {
 	volatile int error;
 };
 
-/* Before the start: makes an all-zero action ready. False with errno set. */
-bool action_prepare(struct action *action, struct job *job);
+/* Before the start: makes it ready, whatever is in it. False with errno set. */
+bool action_prepare(struct action *action, struct job *job, const struct command *command);
 
 /*
  * Starts the child. True once it has executed the action. False: it has not, `error` says why, and

@@ -23,14 +23,20 @@ struct check {
 	struct conf *conf;
 	const struct account *account;
 	uid_t self;
-	struct user user; /* the account's, or the running one */
-	bool knows_user;  /* it is the account's */
-	bool is_script;   /* its program is, as root sees it */
+	struct user user;              /* the account's, or the running one */
+	bool knows_user;               /* it is the account's */
+	const struct command *command; /* the account's action, or its command for failures */
+	bool is_script;                /* its program is, as root sees it */
 };
 
 static const char *program_of(const struct check *check)
 {
-	return check->account->action.words[0];
+	return check->command->words[0];
+}
+
+static const char *keyword_of(const struct check *check)
+{
+	return check->command == &check->account->action ? "action" : "failure";
 }
 
 __attribute__((format(printf, 3, 4))) static void tell(
@@ -39,8 +45,8 @@ __attribute__((format(printf, 3, 4))) static void tell(
 	va_list arguments;
 
 	va_start(arguments, format);
-	report_at_list(&check->conf->reading.report, severity, &check->account->action.place,
-		format, arguments);
+	report_at_list(
+		&check->conf->reading.report, severity, &check->command->place, format, arguments);
 	va_end(arguments);
 }
 
@@ -54,10 +60,10 @@ static void check_program(const struct check *check)
 
 	if (result != EXECUTABLE_FINE)
 		tell(check, result == EXECUTABLE_WRONG ? SEVERITY_ERROR : SEVERITY_WARNING,
-			"action: %s", bytes);
+			"%s: %s", keyword_of(check), bytes);
 	else if (check->is_script && access(program_of(check), R_OK) != 0)
-		tell(check, SEVERITY_ERROR, "action: %s: a script that %s may not read",
-			program_of(check), check->user.name);
+		tell(check, SEVERITY_ERROR, "%s: %s: a script that %s may not read",
+			keyword_of(check), program_of(check), check->user.name);
 }
 
 static void check_home(const struct check *check)
@@ -83,23 +89,25 @@ static unsigned check_as_user(const struct check *check)
 			strerror(errno));
 		return 1;
 	}
-	if (check->knows_user)
+	if (check->knows_user && check->command == &check->account->action)
 		check_home(check);
 	check_program(check);
 	return check->conf->reading.report.wrong - before;
 }
 
-static void check_action(struct check *check)
+static void check_command(struct check *check, const struct command *command)
 {
 	int status = 0;
 	pid_t child;
 
+	check->command = command;
 	check->is_script = executable_is_script(program_of(check));
 	child = fork();
 	if (child == 0)
 		_exit(check_as_user(check) == 0 ? 0 : 1);
 	if (child < 0 || waitpid(child, &status, 0) != child)
-		tell(check, SEVERITY_ERROR, "the action could not be checked: %s", strerror(errno));
+		tell(check, SEVERITY_ERROR, "the %s could not be checked: %s", keyword_of(check),
+			strerror(errno));
 	else if (status != 0)
 		check->conf->reading.report.wrong++; /* the child has said it */
 }
@@ -268,6 +276,7 @@ static bool is_checked(const struct conf *conf, const struct account *account)
 {
 	for (const struct account *one = conf->accounts; one < account; one++)
 		if (one->action.words == account->action.words &&
+			one->failure.command.words == account->failure.command.words &&
 			one->user.text == account->user.text &&
 			strcmp(one->confine, account->confine) == 0 &&
 			one->timeout.ms == account->timeout.ms)
@@ -285,7 +294,9 @@ void check_machine(struct conf *conf, uid_t self, const char *base)
 		check.account = &conf->accounts[i];
 		if (is_checked(conf, check.account) || !check_user(&check))
 			continue;
-		check_action(&check);
+		if (check.account->failure.command.words != NULL)
+			check_command(&check, &check.account->failure.command);
+		check_command(&check, &check.account->action);
 		check_policy(&check);
 		check_times(&check);
 	}

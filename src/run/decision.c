@@ -8,6 +8,7 @@ struct turn decision_turn(const struct account *account, struct state *state)
 		.fd = -1,
 		.interval = account->interval,
 		.reach = rate_window(account->limit),
+		.retry = account->retry,
 	};
 }
 
@@ -104,6 +105,18 @@ bool decision_wait(struct decision *decision)
 	/* Before the next waiter can come, whose source may be the same. */
 	charge_late(decision, moment_now());
 	return true;
+}
+
+bool decision_retry(struct decision *decision)
+{
+	/* No source's charge: what bounds it is `retry`. */
+	decision->has_line = decision->is_charged = false;
+	decision->uncharged.ms = 0;
+	switch (turn_await_retry(decision->turn)) {
+	case TURN_COVERED: decision->is_waiter = false; return true;
+	case TURN_WAITER: decision->is_waiter = true; return true;
+	default: decision->is_waiter = false; return false;
+	}
 }
 
 void decision_executed(struct decision *decision)

@@ -65,6 +65,12 @@ bool decision_make(struct decision *decision, enum line_state line);
 /* For the waiter: sleeps until the action may start. False with errno set. */
 bool decision_wait(struct decision *decision);
 
+/*
+ * For the waiter whose run has failed and is owed again: turn_await_retry(). `is_waiter` tells
+ * whether this process goes on. False with errno set.
+ */
+bool decision_retry(struct decision *decision);
+
 /* The action was executed: the debt is paid, and the source's limit counts from now. */
 void decision_executed(struct decision *decision);
 

@@ -68,10 +68,20 @@ static void environment_pass(struct environment *environment, const struct job *
 	}
 }
 
+/* NULL unless it is about failures. */
+static const char *number_text(const struct job *job, unsigned number, char *bytes, size_t size)
+{
+	struct text text = { .bytes = bytes, .size = size };
+
+	text_add(&text, "%u", number);
+	return job->failures != 0 ? bytes : NULL;
+}
+
 void environment_make(struct environment *environment, const struct job *job)
 {
 	const struct user *user = job->user;
 	const struct conf *conf = job->conf;
+	char failures[16], status[16];
 	const struct {
 		const char *name, *value;
 	} base[VARIABLES] = {
@@ -83,6 +93,10 @@ void environment_make(struct environment *environment, const struct job *job)
 		[VARIABLE_ACCOUNT] = { "NMNOTIFY_ACCOUNT", job->account->name },
 		[VARIABLE_SOURCE] = { "NMNOTIFY_SOURCE", job->source_text },
 		[VARIABLE_RUNTIME] = { "XDG_RUNTIME_DIR", runtime_directory() },
+		[VARIABLE_FAILURES] = { "NMNOTIFY_FAILURES",
+			number_text(job, job->failures, failures, sizeof(failures)) },
+		[VARIABLE_STATUS] = { "NMNOTIFY_STATUS",
+			number_text(job, (unsigned)job->status, status, sizeof(status)) },
 	};
 
 	for (unsigned i = 0; i < VARIABLES; i++) {

@@ -22,6 +22,11 @@ struct job {
 	struct tally *tally;      /* where it is counted and said */
 	struct turn turn;         /* its file is not yet open */
 	struct decision decision; /* nothing has been decided yet */
+	bool is_owed_again;       /* the run has failed, and it is for this process to retry it */
+	/* For the program that is run then: how many runs in a row have failed, and how the last
+	 * one ended. 0: none, or it is not about that. */
+	uint32_t failures;
+	int status;
 };
 
 /* Sets turn and decision of a job whose account is known. */

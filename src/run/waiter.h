@@ -20,4 +20,10 @@
  */
 int waiter_run(struct job *job);
 
+/*
+ * Behind that: has the run failed, and is it now for this process to try again? Sleeps until it is
+ * known. Then waiter_run() must be called once more.
+ */
+bool waiter_retries(struct job *job);
+
 #endif

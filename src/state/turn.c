@@ -16,7 +16,7 @@
 
 #include "lib/fd.h"
 
-enum turn_lock { LOCK_WAITING, LOCK_RUNNING, LOCK_ASKING };
+enum turn_lock { LOCK_WAITING, LOCK_RUNNING, LOCK_ASKING, LOCK_RETRYING };
 
 /*
  * Between taking `waiting` and writing `due`, and again between clearing `due` and releasing
@@ -140,6 +140,26 @@ bool turn_open(struct turn *turn, int directory, struct state_error *error)
 	return false;
 }
 
+/* The longest time from a run that failed to the next one, unless `retry` is longer. */
+static const struct span retry_most = { .ms = 3600 * 1000 };
+
+struct span turn_retry_span(const struct turn *turn, uint32_t failures)
+{
+	struct span span = turn->retry;
+
+	for (; failures > 1 && span.ms < retry_most.ms; failures--)
+		span.ms = span.ms < retry_most.ms / 2 ? 2 * span.ms : retry_most.ms;
+	return span;
+}
+
+/* How far ahead a due time can be. */
+static struct span due_reach(const struct turn *turn)
+{
+	struct span retry = turn_retry_span(turn, turn->retry.ms != 0 ? UINT32_MAX : 0);
+
+	return retry.ms > turn->reach.ms ? retry : turn->reach;
+}
+
 /* When a start is owed: not before now, and not further ahead than it can be. The rest is damage
  * (G6). */
 static struct moment due_read(uint32_t due, struct moment now, struct span reach)
@@ -187,9 +207,24 @@ static bool is_unanswered(const struct turn *turn)
 bool turn_has_debt(const struct turn *turn)
 {
 	/* tests/model/turn.pml: find_due, find_waiting. */
-	if (atomic_load(&turn->state->due) != 0 && !lock_is_held(turn, LOCK_WAITING))
+	if (atomic_load(&turn->state->due) != 0 && !lock_is_held(turn, LOCK_WAITING) &&
+		!lock_is_held(turn, LOCK_RETRYING))
 		return true;
 	return has_unfinished_start(turn) || is_unanswered(turn);
+}
+
+struct span turn_debt_rest(const struct turn *turn)
+{
+	struct moment due = moment_of_word(atomic_load(&turn->state->due)), now = moment_now();
+	struct span rest = { 0 };
+
+	if (due.ms == 0 || has_unfinished_start(turn) || is_unanswered(turn))
+		return rest;
+	rest = moment_until(now, due);
+	/* Damage: whoever pays it makes it a time that can be. */
+	if (rest.ms > due_reach(turn).ms)
+		rest.ms = 0;
+	return rest;
 }
 
 bool turn_lock_asking(const struct turn *turn)
@@ -263,8 +298,11 @@ static bool become_waiter(struct turn *turn, const struct moment *allowed)
 	if (allowed == NULL && was == 0 && asked == 0 && !has_unfinished_start(turn))
 		return false;
 	do {
-		turn->new_debt = was == 0;
-		at = was == 0 ? now : due_read(was, now, turn->reach);
+		at = was == 0 ? now : due_read(was, now, due_reach(turn));
+		/* What may be a run that has failed is owed by nobody's charge: whose line makes
+		 * it sooner pays. */
+		turn->new_debt = was == 0 || (turn->retry.ms != 0 && allowed != NULL &&
+						     moment_later(at, *allowed));
 		if (allowed != NULL)
 			at = was == 0 ? *allowed : moment_earliest(*allowed, at);
 		else if (was == 0 && asked != 0)
@@ -354,7 +392,7 @@ static struct moment start_time(struct turn *turn, uint32_t *due)
 	now = moment_now();
 	at = now;
 	if (*due != 0 && atomic_load(&turn->state->owed) == 0)
-		at = moment_earliest(due_read(*due, now, turn->reach), turn->latest);
+		at = moment_earliest(due_read(*due, now, due_reach(turn)), turn->latest);
 	if (turn->last != 0)
 		at = moment_latest(at, moment_add(moment_of_word(turn->last), apart_from(turn)));
 	return at;
@@ -461,18 +499,24 @@ static void on_alarm(int signal)
 	(void)signal; /* its only purpose is to interrupt */
 }
 
+static bool alarm_make(int *timer)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+
+	return sigaction(SIGALRM, &action, NULL) == 0 &&
+	       syscall(SYS_timer_create, CLOCK_BOOTTIME, &event, timer) == 0;
+}
+
 static bool sleep_until_due(struct turn *turn)
 {
 	/* tests/model/turn.pml: time. */
-	struct sigaction action = { .sa_handler = on_alarm };
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
 	struct span rest;
 	uint32_t due;
 	int timer;
 	bool armed = true;
 
-	if (sigaction(SIGALRM, &action, NULL) != 0 ||
-		syscall(SYS_timer_create, CLOCK_BOOTTIME, &event, &timer) != 0)
+	if (!alarm_make(&timer))
 		return false;
 	while (armed && (rest = moment_until(moment_now(), start_time(turn, &due))).ms != 0) {
 		armed = alarm_at(timer, rest);
@@ -503,6 +547,8 @@ void turn_start(struct turn *turn)
 	 * there. */
 	atomic_store(&turn->state->owed, 1);
 	atomic_store(&turn->state->due, 0);
+	if (turn->retry.ms != 0)
+		word_wake(&turn->state->due);      /* pairs with turn_await_retry */
 	atomic_fetch_add(&turn->state->starts, 1); /* pairs with turn_note and is_overtaken */
 	/* Before the fork: who finds `waiting` held has come before the start. */
 	lock_release(turn, LOCK_WAITING);
@@ -515,7 +561,9 @@ struct moment turn_executed(struct turn *turn)
 
 	/* Once more, as getting here may have taken a while: the interval counts from the later. */
 	last_write(turn, now);
-	atomic_store(&turn->state->owed, 0);
+	/* Else until it is known how the run ends: if we are killed, that is a debt, too. */
+	if (turn->retry.ms == 0)
+		atomic_store(&turn->state->owed, 0);
 	return now;
 }
 
@@ -538,16 +586,78 @@ static uint32_t second_now(void)
 	return (uint32_t)(clock_milliseconds(CLOCK_BOOTTIME) / 1000) + 1;
 }
 
-uint32_t turn_note_end(const struct turn *turn, int status, bool has_failed)
+/* First in `due`, then no longer in `owed`. If a line's waiter is there already, that is sooner, or
+ * is now. */
+static void owe_again(struct turn *turn, uint32_t failures)
+{
+	/* tests/model/turn.pml: owe_again, owe_retry. */
+	turn_owe(turn, moment_add(moment_now(), turn_retry_span(turn, failures)));
+}
+
+uint32_t turn_note_end(struct turn *turn, int status, bool has_failed)
 {
 	struct state *state = turn->state;
+	uint32_t failures = has_failed ? atomic_load(&state->failures) + 1 : 0;
 
 	atomic_store(&state->run_status, (uint32_t)status);
 	atomic_store(&state->run_ended, second_now());
 	if (has_failed)
 		atomic_fetch_add(&state->failed, 1);
-	atomic_store(&state->failures, has_failed ? atomic_load(&state->failures) + 1 : 0);
-	return atomic_load(&state->failures);
+	atomic_store(&state->failures, failures);
+	if (turn->retry.ms != 0) {
+		if (has_failed)
+			owe_again(turn, failures);
+		atomic_store(&state->owed, 0);
+	}
+	return failures;
+}
+
+/* How often a waiter is looked after that is there already when the retry is due. */
+static const struct span waiter_look = { .ms = 1000 };
+
+/* Until `due` is 0, or it is for us to become the waiter. Any other change is a time to sleep for:
+ * a line that took us for the waiter may have made it sooner. */
+static enum turn_place sleep_for_retry(struct turn *turn)
+{
+	/* tests/model/turn.pml: retry_time, retry_join. */
+	struct moment latest = moment_add(moment_now(), due_reach(turn));
+	enum turn_place place = TURN_COVERED;
+	uint32_t due;
+	int timer;
+
+	if (!alarm_make(&timer))
+		return TURN_FAILED;
+	while (place == TURN_COVERED && (due = atomic_load(&turn->state->due)) != 0) {
+		struct moment at = due_read(due, moment_now(), due_reach(turn));
+		struct span rest = moment_until(moment_now(), moment_earliest(at, latest));
+
+		if (rest.ms == 0) {
+			place = turn_join(turn, NULL);
+			rest = waiter_look;
+		}
+		if (place == TURN_COVERED && !alarm_at(timer, rest))
+			place = TURN_FAILED;
+		if (place == TURN_COVERED)
+			word_wait(&turn->state->due, due, rest); /* pairs with turn_start */
+	}
+	return syscall(SYS_timer_delete, timer) == 0 ? place : TURN_FAILED;
+}
+
+enum turn_place turn_await_retry(struct turn *turn)
+{
+	/* tests/model/turn.pml: retry to retry_over. */
+	enum turn_place place = TURN_COVERED;
+
+	/* Whoever sleeps already looks again once the lock is free: here. */
+	while (place == TURN_COVERED && atomic_load(&turn->state->due) != 0) {
+		int taken = lock_try(turn, LOCK_RETRYING);
+
+		if (taken != 0)
+			return taken > 0 ? TURN_COVERED : TURN_FAILED;
+		place = sleep_for_retry(turn);
+		lock_release(turn, LOCK_RETRYING);
+	}
+	return place;
 }
 
 struct last_run turn_last_run(const struct state *state)

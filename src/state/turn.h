@@ -10,7 +10,8 @@
  * `last_start`, which is in the turn file, too; `owed`, a start that was begun; `action`, the
  * process of the run; and how the last run ended. `asked` and `asked_for` are nmnotifyd's: a line
  * that it has taken, for which it has yet to start a process; its network process holds a third
- * lock, `asking`.
+ * lock, `asking`. A run that has failed may be owed again, in `due`; whoever sleeps for that holds
+ * the fourth lock, `retrying`.
  */
 #ifndef NMNOTIFY_TURN_H
 #define NMNOTIFY_TURN_H
@@ -24,10 +25,11 @@ struct turn {
 	struct state *state;
 	int fd;               /* the turn file; close-on-exec */
 	struct span interval; /* least time between two starts */
-	struct span reach;    /* how far ahead a due time can be: the rate's window */
+	struct span reach;    /* how far ahead a line can be allowed: the rate's window */
+	struct span retry;    /* a run that fails is owed again so much later; 0: it is not */
 	struct moment latest; /* for the waiter: its start is due then, whatever becomes of `due` */
 	uint32_t last;        /* for the waiter: the last start; 0: none within the interval */
-	bool new_debt;        /* for the waiter: nobody owed a start before */
+	bool new_debt;        /* for the waiter: nobody owed a start before, or a later one */
 	bool running;         /* holds `running` */
 	bool has_noted;       /* turn_note() was called */
 	uint32_t noted;       /* how many starts there had been then */
@@ -48,8 +50,12 @@ bool turn_open(struct turn *turn, int directory, struct state_error *error);
  */
 bool turn_is_covered(const struct turn *turn, struct moment allowed);
 
-/* Does a dead process owe a start that nobody alive is about to make? */
+/* Does a dead process owe a start that nobody alive is about to make? Or a run that has failed, and
+ * nobody sleeps for its next try? */
 bool turn_has_debt(const struct turn *turn);
+
+/* Of a debt: how long until it is due. */
+struct span turn_debt_rest(const struct turn *turn);
 
 /*
  * A line was read: a start from here on covers it. To be called before its source is charged: else
@@ -102,7 +108,8 @@ bool turn_wait(struct turn *turn);
  */
 void turn_start(struct turn *turn);
 
-/* The action was executed: the debt is paid. Returns the moment that the interval counts from. */
+/* The action was executed: the debt is paid, unless a run that fails is owed again. Returns the
+ * moment that the interval counts from. */
 struct moment turn_executed(struct turn *turn);
 
 /* In the child, before it executes the action: `self` is the process of the run. */
@@ -110,15 +117,27 @@ void turn_action_is(struct turn *turn, pid_t self);
 
 /*
  * The run has ended, or could not begin: notes how, while `running` is still held. `status` is
- * wait(2)'s. Returns how many runs in a row have failed now.
+ * wait(2)'s. If it is to be tried again, that is in `due` from here on; turn_await_retry() must
+ * follow turn_ended(), or somebody must look for debts then. Returns how many runs in a row have
+ * failed now.
  */
-uint32_t turn_note_end(const struct turn *turn, int status, bool has_failed);
+uint32_t turn_note_end(struct turn *turn, int status, bool has_failed);
+
+/* When a run is tried again after so many failures in a row: doubling, up to an hour. */
+struct span turn_retry_span(const struct turn *turn, uint32_t failures);
 
 /* state_forget(), and the word in the turn file. False with errno set. */
 bool turn_forget(const struct turn *turn);
 
 /* The run has ended; releases `running`. */
 void turn_ended(struct turn *turn);
+
+/*
+ * Sleeps until a run of ours that has failed is owed again. TURN_WAITER: this process will start
+ * the action. TURN_COVERED: a line or a debt was first, or is about to be. Signals must be able to
+ * end us: the debt stays.
+ */
+enum turn_place turn_await_retry(struct turn *turn);
 
 /* What the state says of the last run. Its words are written one by one, and may be damaged: for
  * people, nothing is concluded from it. */

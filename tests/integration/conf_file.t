@@ -230,12 +230,12 @@ def shipped_example():
     with Sandbox() as box:
         text = (PROJECT / "units/nmnotify.conf").read_text()
         text = re.sub(r"^#([a-z]+\s{2,}| {7})", r"\1", text, flags=re.MULTILINE)
-        text = re.sub(r"/usr/bin/\w+", "/bin/true", text).replace("alice", box.name)
+        text = re.sub(r"/usr/bin/[\w-]+", "/bin/true", text).replace("alice", box.name)
         conf = box.config(text)
         status, _, wrong = box.check("-f", conf, "-t")
         equal((status, wrong), (0, ""), "the example configuration is one")
         shown = set(re.findall(r"^\s*([a-z-]+)\s", text, re.MULTILINE))
-        wanted = {"from", "action", "user", "env", "pass", "interval", "timeout", "limit", "account"}
+        wanted = {"from", "action", "user", "env", "pass", "interval", "timeout", "limit", "account", "retry", "success", "failure"}
         equal(shown - {"state", "log"}, wanted, "and shows what it should")
 
 

@@ -396,7 +396,7 @@ class State:
 
     SIZE = 65536
     HEADER = 256
-    WORDS = {"due": 0, "last_start": 1, "owed": 2, "action": 3, "asked": 8, "asked_for": 9, "starts": 23}
+    WORDS = {"due": 0, "last_start": 1, "owed": 2, "action": 3, "asked": 8, "asked_for": 9, "failures": 12, "starts": 23}
     KEY, VERDICT, LOG_TAT, SUPPRESSED = 4, 16, 24, 32
 
     def __init__(self, path):

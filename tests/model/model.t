@@ -32,6 +32,8 @@ MODELS = {
         "HANDLERS=2 KILLS=1 LAZY=1",
         "HANDLERS=2 KILLS=1 STOPS=1",
         "HANDLERS=3 KILLS=0",
+        "HANDLERS=2 KILLS=0 RETRIES=2",
+        "HANDLERS=2 KILLS=1 RETRIES=1 SPARE=0 DEFER=1 RETRY=2 INTERVAL=1",
     ),
     "limit": (
         "HANDLERS=2",
@@ -61,7 +63,7 @@ MODELS = {
     ),
 }
 MODELS_LONG = {
-    "turn": ("HANDLERS=3 KILLS=1", "HANDLERS=3 KILLS=0 LAZY=1", "HANDLERS=2 KILLS=3"),
+    "turn": ("HANDLERS=3 KILLS=1", "HANDLERS=3 KILLS=0 LAZY=1", "HANDLERS=2 KILLS=3", "HANDLERS=2 KILLS=1 RETRIES=1", "HANDLERS=3 KILLS=0 RETRIES=1"),
     "limit": ("HANDLERS=3", "HANDLERS=4 SOURCES=1"),
     "progress": ("LINES=2 KILLS=1 FAILS=1", "LINES=3 RUNNER_KILLS=1", "LINES=3 KILLS=1", "LINES=3 FAILS=1"),
     "cells": ("TICKS=3", "TICKS=3 T=2"),
@@ -189,6 +191,31 @@ MUTANTS = [
         "who gives up looking leaves no debt",
         "OLD_GIVE_UP",
         "HANDLERS=2 KILLS=1 STOPS=1",
+        "G5",
+    ),
+    Mutant(
+        "turn",
+        "a run that is to be tried again is paid for by its execution",
+        "OLD_RETRY",
+        "HANDLERS=2 KILLS=1 RETRIES=1",
+        "G5",
+    ),
+    Mutant(
+        "turn",
+        "who sleeps for a retry ends when a line has made it sooner",
+        [("wait[me] = NOWHERE; until[me] = 0; seen[me] = 0; goto retry_time };\nretry_join",
+          "wait[me] = NOWHERE; until[me] = 0; if :: due != seen[me] -> seen[me] = 0; goto retry_over "
+          ":: else -> seen[me] = 0; goto retry_time fi };\nretry_join"),
+         ("retry_over:	atomic { retrying = NONE; goto retry };", "retry_over:	atomic { retrying = NONE; goto finished };")],
+        "HANDLERS=2 KILLS=0 RETRIES=1",
+        "asked for",
+    ),
+    Mutant(
+        "turn",
+        "a retry has no place in due while there is a waiter",
+        [("			:: was != 0 && was <= WORD(now + RETRY) -> goto owed_again",
+          "			:: waiting != NONE || (was != 0 && was <= WORD(now + RETRY)) -> goto owed_again")],
+        "HANDLERS=2 KILLS=1 RETRIES=1",
         "G5",
     ),
     # ---- The limit on starts ----

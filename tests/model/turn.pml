@@ -18,7 +18,11 @@
  * clock is one step: later readings of the same word are no later than the clock. `due` is never
  * damaged here, so `latest` and `reach` are not modelled.
  *
- * Bounds: HANDLERS, KILLS, STOPS, LAZY, SPARE (ticks while nobody sleeps). OLD_*: the protocol as it
+ * With RETRIES, so many runs fail, and so does one whose process is killed; each is owed again
+ * RETRY later. Checked of that, too: it is never forgotten (in init), comes in time (in clock), and
+ * not before, unless a line has asked for a start (in turn_start). Doubling is left out.
+ *
+ * Bounds: HANDLERS, KILLS, STOPS, LAZY, SPARE (ticks while nobody sleeps), RETRIES. OLD_*: the protocol as it
  * was before a fault that this model found; each must be caught.
  */
 #ifndef HANDLERS
@@ -35,6 +39,12 @@
 #endif
 #ifndef SPARE
 #define SPARE 1
+#endif
+#ifndef RETRIES
+#define RETRIES 0
+#endif
+#ifndef RETRY
+#define RETRY 3
 #endif
 #ifndef DEFER
 #define DEFER 3
@@ -68,7 +78,7 @@ byte now;
 byte due, last_start, owed, action, starts;
 
 /* The turn file. */
-byte waiting = NONE, running = NONE;
+byte waiting = NONE, running = NONE, retrying = NONE;
 byte descriptors[ALL];
 
 #define ALIVE  0
@@ -91,10 +101,14 @@ bool deathsig[ALL], said[ALL], executed[ALL];
 #define FOR_ORPHAN     3
 #define FOR_TIME       4
 #define FOR_CHILD      5
+#define FOR_WAITER     6
 byte wait[ALL], seen[ALL], until[ALL];
 
 byte kills, stops, lazies, spares, runs, last_exec, connected;
 bool pay, for_line;
+byte fails, failed_at;
+byte put_off_to; /* what could not be executed, with all its lines */
+bool failed[ALL], is_wanted; /* a retry; from failed_at + RETRY on */
 bool duty[ALL], arrived[ALL];
 byte may[ALL];
 #define no_harm (kills == 0 && stops == 0)
@@ -112,15 +126,22 @@ inline descriptor_close(d)
 	if
 	:: descriptors[d] == 0 ->
 		if :: waiting == d -> waiting = NONE :: else fi;
-		if :: running == d -> running = NONE :: else fi
+		if :: running == d -> running = NONE :: else fi;
+		if :: retrying == d -> retrying = NONE :: else fi
 	:: else
 	fi
 }
 
+#if RETRIES > 0
+#define run_failed(c) failed[c] = true; is_wanted = true; failed_at = now
+#else
+#define run_failed(c) skip
+#endif
+
 inline slay(c)
 {
 	if
-	:: child[c] == EXECUTED -> runs--
+	:: child[c] == EXECUTED -> runs--; run_failed(c)
 	:: else -> descriptor_close(c)
 	fi;
 	child[c] = SLAIN
@@ -130,7 +151,7 @@ inline slay(c)
 
 proctype action_child(byte me)
 {
-end:	child[me] == FORKED;
+end:	child[me] == FORKED || (RETRIES > 0 && child[me] == SLAIN);
 	{
 		deathsig[me] = true; /* prctl() */
 		if
@@ -149,6 +170,7 @@ end:	child[me] == FORKED;
 				descriptor_close(me);
 				child[me] = EXECUTED;
 				executed[me] = true; /* its exit signal: child_has_executed() */
+				is_wanted = false; failed_at = 0;
 				served(0); served(1);
 #if HANDLERS > 2
 				served(2);
@@ -157,9 +179,20 @@ end:	child[me] == FORKED;
 				served(3);
 #endif
 			};
-			atomic { runs--; child[me] = EXITED }
+			atomic {
+				runs--; child[me] = EXITED;
+#if RETRIES > 0
+				if
+				:: fails < RETRIES -> fails++; run_failed(me)
+				:: true
+				fi
+#endif
+			}
 		fi
-	} unless { child[me] == SLAIN }
+	} unless { child[me] == SLAIN };
+#if RETRIES > 0
+	atomic { deathsig[me] = false; child[me] = UNBORN; goto end }
+#endif
 }
 
 #define start_time LATEST((was == 0 || is_owed_now -> now : MOMENT(was)), \
@@ -177,7 +210,7 @@ end:	child[me] == FORKED;
 
 inline forget()
 {
-	was = 0; at = 0; allowed = 0; generation = 0; conforms = 0; has_line = false
+	was = 0; at = 0; allowed = 0; generation = 0; conforms = 0; has_line = false; again = false
 }
 
 #define debt LATEST(MOMENT(was), now) /* due_read() */
@@ -186,7 +219,7 @@ inline forget()
 proctype handler(byte me)
 {
 	byte was, at, allowed, generation, conforms;
-	bool has_line;
+	bool has_line, again;
 	{
 		wait[me] = FOR_CONNECTION;
 		atomic {
@@ -245,7 +278,13 @@ find_due:	atomic {
 		};
 find_waiting:	atomic {
 			if
-			:: waiting == NONE -> goto join
+			:: waiting == NONE -> goto find_retrying
+			:: else -> goto find_owed
+			fi
+		};
+find_retrying:	atomic {
+			if
+			:: retrying == NONE -> goto join
 			:: else -> goto find_owed
 			fi
 		};
@@ -303,7 +342,12 @@ got_waiting:
 debt_owed:	atomic { if :: owed != 0 -> goto debt_running :: else -> goto no_debt fi };
 debt_running:	atomic { if :: running == NONE -> goto debt_again :: else -> goto no_debt fi };
 debt_again:	atomic { if :: owed != 0 -> goto become :: else -> goto no_debt fi };
-no_debt:	atomic { waiting = NONE; goto finished };
+no_debt:
+#if RETRIES > 0
+		atomic { waiting = NONE; if :: retrying == me -> goto retry_time :: else -> goto finished fi };
+#else
+		atomic { waiting = NONE; goto finished };
+#endif
 become:		atomic {
 			if
 			:: due == was ->
@@ -357,7 +401,11 @@ owe:		atomic {
 			fi
 		};
 /* turn_ready() or turn_wait() */
-ready:		wait[me] = FOR_LOCK;
+ready:
+#if RETRIES > 0
+		atomic { if :: retrying == me -> retrying = NONE :: else fi };
+#endif
+		wait[me] = FOR_LOCK;
 		atomic { running == NONE -> running = me; wait[me] = NOWHERE };
 /* await_orphaned_action() */
 		atomic {
@@ -392,7 +440,7 @@ start:		at = WORD(now);
 		atomic { last_start = at; at = 0 };
 		owed = 1;
 		atomic {
-			assert(for_line || !no_harm); /* asked for */
+			assert(for_line || !no_harm || (is_wanted && now >= failed_at + RETRY)); /* asked for */
 			for_line = false; due = 0
 		};
 #ifndef OLD_GENERATION
@@ -400,25 +448,77 @@ start:		at = WORD(now);
 #endif
 		waiting = NONE;
 /* child_start() */
-		atomic { descriptors[me]++; child[me] = FORKED };
+		atomic { child[me] == UNBORN -> descriptors[me]++; child[me] = FORKED };
 		child[me] != FORKED;
 /* child_has_executed() */
 		if
 		:: has_executed(me) -> goto is_executed
+#if RETRIES > 0
+		:: else -> atomic { put_off_to = now + RETRY; goto owe_again }
+#else
 		:: else -> goto ended
+#endif
 		fi;
 /* decision_executed(), turn_executed() */
 is_executed:	at = WORD(now);
 		atomic { last_start = at; at = 0 };
+#if RETRIES == 0 || defined(OLD_RETRY)
 		owed = 0;
+#endif
 /* action_supervise() */
 		wait[me] = FOR_CHILD;
 		atomic { !child_is_there(me) -> wait[me] = NOWHERE };
+#if RETRIES > 0
+/* turn_note_end() */
+		if
+		:: atomic { failed[me] -> failed[me] = false; executed[me] = false; goto owe_again }
+		:: atomic { !failed[me] -> executed[me] = false };
+			owed = 0;
+			goto ended
+		fi;
+/* owe_again(), turn_owe() */
+owe_again:	was = due;
+owe_retry:	atomic {
+			if
+			:: was != 0 && was <= WORD(now + RETRY) -> goto owed_again
+			:: else
+			fi;
+			if
+			:: due == was -> due = WORD(now + RETRY); goto owed_again
+			:: else -> was = due; goto owe_retry
+			fi
+		};
+owed_again:	atomic { again = true; was = 0 };
+		owed = 0;
+#endif
 /* turn_ended() */
 ended:		action = 0;
 		running = NONE;
+#if RETRIES > 0
+/* turn_await_retry() */
+		atomic { if :: !again -> goto finished :: else -> again = false fi };
+retry:		atomic { if :: due == 0 -> goto finished :: else fi };
+		atomic { if :: retrying == NONE -> retrying = me :: else -> goto finished fi };
+/* sleep_for_retry() */
+retry_time:	atomic {
+			if
+			:: due == 0 -> goto retry_over
+			:: due != 0 && now >= MOMENT(due) -> goto retry_join
+			:: else -> until[me] = MOMENT(due); seen[me] = due; wait[me] = FOR_TIME
+			fi
+		};
+		atomic { due != seen[me] || now >= until[me] -> wait[me] = NOWHERE; until[me] = 0; seen[me] = 0; goto retry_time };
+retry_join:	atomic {
+			if
+			:: waiting == NONE -> waiting = me; goto got_waiting
+			:: else -> seen[me] = due; wait[me] = FOR_WAITER
+			fi
+		};
+		atomic { due != seen[me] || waiting == NONE -> wait[me] = NOWHERE; seen[me] = 0; goto retry_time };
+retry_over:	atomic { retrying = NONE; goto retry };
+#endif
 finished:
-		atomic { descriptors[me] = 0; life[me] = GONE; forget() }
+		atomic { if :: retrying == me -> retrying = NONE :: else fi; descriptors[me] = 0; life[me] = GONE; forget() }
 	} unless { life[me] == KILLED };
 	atomic {
 		if
@@ -433,7 +533,7 @@ finished:
 			fi
 		:: else
 		fi;
-		deathsig[me] = false; executed[me] = false; said[me] = false
+		deathsig[me] = false; executed[me] = false; said[me] = false; failed[me] = false
 	}
 }
 
@@ -473,13 +573,17 @@ end:	do
 	(wait[i] == FOR_LOCK && running != NONE) || \
 	(wait[i] == FOR_ORPHAN && action != 0 && child_is_there(action - 1)) || \
 	(wait[i] == FOR_TIME && due == seen[i] && now < until[i]) || \
+	(wait[i] == FOR_WAITER && due == seen[i] && waiting != NONE) || \
 	(wait[i] == FOR_CHILD && child_is_there(i))))
 #define nobody_can (EACH(blocked) && blocked(PAYER))
 #define sleeps(i) (wait[i] == FOR_TIME)
 #define somebody_sleeps (SOME(sleeps) || sleeps(PAYER))
-#define is_late(i) (is_unserved(i) && now >= may[i])
+#define is_late(i) (is_unserved(i) && now >= may[i] && now >= put_off_to)
 #define somebody_is_late (waiting != NONE && runs == 0 && \
 	(last_start == 0 || now >= MOMENT(last_start) + INTERVAL) && SOME(is_late))
+
+#define is_retry_late (is_wanted && runs == 0 && now >= failed_at + RETRY && \
+	(last_start == 0 || now >= MOMENT(last_start) + INTERVAL))
 
 proctype clock()
 {
@@ -487,6 +591,7 @@ end:	do
 	:: atomic {
 		nobody_can && somebody_sleeps ->
 		assert(lazies != 0 || !somebody_is_late); /* G1, in time */
+		assert(lazies != 0 || !no_harm || !is_retry_late); /* G1, in time */
 		now++
 	   }
 	:: atomic { nobody_can && !somebody_sleeps && spares < SPARE -> spares++; now++ }
@@ -512,12 +617,12 @@ init
 	atomic {
 		EACH(is_quiet) ->
 		assert(!no_harm || !SOME(is_unserved)); /* G1 */
-		assert(!no_harm || (due == 0 && owed == 0)); /* asked for */
-		assert(waiting == NONE && running == NONE); /* G5 */
+		assert(!no_harm || (due == 0 && owed == 0 && !is_wanted)); /* asked for */
+		assert(waiting == NONE && running == NONE && retrying == NONE); /* G5 */
 		pay = true
 	};
 	atomic {
 		is_quiet(PAYER) ->
-		assert(!SOME(is_unserved) && due == 0 && owed == 0) /* G5 */
+		assert(!SOME(is_unserved) && due == 0 && owed == 0 && !is_wanted) /* G5 */
 	}
 }

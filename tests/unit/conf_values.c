@@ -47,6 +47,60 @@ static void conf_timeouts_are_not_zero(void **state)
 	good(state, "timeout 1ms\nread-timeout 1ms\nidle 0s\n" REST);
 }
 
+static void conf_retry_is_off_unless_said(void **state)
+{
+	good(state, REST);
+	assert_int_equal(conf.accounts[0].retry.ms, 0);
+	good(state, "retry 90s\n" REST "account b\nretry 0s\n");
+	assert_int_equal(conf.accounts[0].retry.ms, 0);
+	good(state, "retry 90s\n" REST);
+	assert_int_equal(conf.accounts[0].retry.ms, 90000);
+}
+
+static void conf_success_is_exit_statuses(void **state)
+{
+	const struct statuses *success = &conf.accounts[0].success;
+
+	good(state, REST);
+	for (int status = 0; status < 256; status++)
+		assert_int_equal(statuses_hold(success, status), status == 0);
+	good(state, "success 1 31 32 255\n" REST);
+	for (int status = 0; status < 256; status++)
+		assert_int_equal(statuses_hold(success, status),
+			status == 1 || status == 31 || status == 32 || status == 255);
+	bad(state, "success 256\n",
+		"f:1: success: '256' is no exit status: write a number from 0 to 255\n");
+	bad(state, "success 0 -1\n",
+		"f:1: success: '-1' is no exit status: write a number from 0 to 255\n");
+}
+
+static void conf_failure_is_a_count_and_perhaps_a_command(void **state)
+{
+	const struct failure *failure = &conf.accounts[0].failure;
+
+	good(state, REST);
+	assert_int_equal(failure->count, 3);
+	assert_null(failure->command.words);
+	good(state, "failure 1000\n" REST);
+	assert_int_equal(failure->count, 1000);
+	assert_null(failure->command.words);
+	good(state, "failure 5 /bin/x 'a b' c\n" REST);
+	assert_int_equal(failure->count, 5);
+	assert_string_equal(failure->command.words[0], "/bin/x");
+	assert_string_equal(failure->command.words[1], "a b");
+	assert_string_equal(failure->command.words[2], "c");
+	assert_null(failure->command.words[3]);
+	bad(state, "failure /bin/x\n",
+		"f:1: failure: '/bin/x' is no number of runs from 1 to 1000: write it before the "
+		"program\n");
+	bad(state, "failure 0 /bin/x\n",
+		"f:1: failure: '0' is no number of runs from 1 to 1000: write it before the "
+		"program\n");
+	bad(state, "failure 3 x\n",
+		"f:1: failure: 'x' is not an absolute path: write the one that 'command -v x' "
+		"shows\n");
+}
+
 static void conf_limit_is_count_period_and_burst(void **state)
 {
 	static const struct {
@@ -287,7 +341,8 @@ static void conf_user_is_required_of_root_alone(void **state)
 		"f:0: account default has no 'user', which root must have: write such as 'user "
 		"alice'\n");
 	assert_int_equal(chmod(((struct unit_place *)*state)->path, 0755), 0);
-	unit_expect(unit_reap(unit_fork(read_as_stranger, (void *)(uintptr_t)unit_path(state, "f"))));
+	unit_expect(
+		unit_reap(unit_fork(read_as_stranger, (void *)(uintptr_t)unit_path(state, "f"))));
 }
 
 /* ---- Words ---- */
@@ -405,6 +460,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(conf_times_have_a_unit_and_bounds),
 		cmocka_unit_test(conf_timeouts_are_not_zero),
+		cmocka_unit_test(conf_retry_is_off_unless_said),
+		cmocka_unit_test(conf_success_is_exit_statuses),
+		cmocka_unit_test(conf_failure_is_a_count_and_perhaps_a_command),
 		cmocka_unit_test(conf_limit_is_count_period_and_burst),
 		cmocka_unit_test(conf_limit_that_is_none_is_refused),
 		cmocka_unit_test(G3_conf_limit_with_too_long_a_window_is_refused),

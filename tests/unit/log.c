@@ -51,13 +51,27 @@ static void log_says_each_verdict_by_the_design_s_word(void **state)
 
 static void say_runs(struct tally *tally, void *context)
 {
+	static const struct run_end ends[] = {
+		{ .took = { 2310 } },
+		{ .status = 143,
+			.has_failed = true,
+			.took = { 300009 },
+			.reason = "timeout",
+			.has_left = true },
+		{ .status = 1, .has_left = true },
+		{ .status = 255,
+			.has_failed = true,
+			.took = { 4294967295 },
+			.reason = "signal",
+			.retry = { 59001 } },
+	};
 	struct log *log = tally->log;
 
 	(void)context;
-	log_run_ended(log, 0, (struct span){ 2310 }, NULL, false);
-	log_run_ended(log, 143, (struct span){ 300009 }, "timeout", true);
-	log_run_ended(log, 1, (struct span){ 0 }, NULL, true);
-	log_run_ended(log, 255, (struct span){ 4294967295 }, "signal", false);
+	for (unsigned i = 0; i < COUNT(ends); i++)
+		log_run_ended(log, &ends[i]);
+	log_run_failing(log, 143, 3);
+	log_run_recovered(log, 17);
 	log_run_failed(log, 127, "/no/such program: No such file or directory");
 }
 
@@ -70,7 +84,9 @@ static void log_says_how_runs_ended(void **state)
 		"reason=timeout left=running\n"
 		"run=ended account=home source=192.0.2.25 status=1 seconds=0.00 left=running\n"
 		"run=ended account=home source=192.0.2.25 status=255 seconds=4294967.29 "
-		"reason=signal\n"
+		"reason=signal retry=60\n"
+		"run=failing account=home source=192.0.2.25 status=143 failures=3\n"
+		"run=recovered account=home source=192.0.2.25 failures=17\n"
 		"run=failed account=home source=192.0.2.25 status=127 "
 		"reason=\"/no/such program: No such file or directory\"\n");
 }

@@ -319,6 +319,125 @@ static void how_the_last_run_ended_is_noted(void **state)
 	stage_clear(stage);
 }
 
+static void retries_double_up_to_an_hour(void **state)
+{
+	static const struct {
+		uint32_t retry, failures, expected;
+	} table[] = { { 1000, 0, 1000 }, { 1000, 1, 1000 }, { 1000, 2, 2000 }, { 1000, 4, 8000 },
+		{ 1000, 12, 2048000 }, { 1000, 13, 3600000 }, { 1000, UINT32_MAX, 3600000 },
+		{ 1, UINT32_MAX, 3600000 }, { 3600000, 7, 3600000 },
+		{ SPAN_MAX_MS, 9, SPAN_MAX_MS } };
+	struct turn turn = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(table); i++) {
+		turn.retry.ms = table[i].retry;
+		assert_int_equal(turn_retry_span(&turn, table[i].failures).ms, table[i].expected);
+	}
+}
+
+/* A run that has failed and is owed again, as one of this process. */
+static struct turn failed_turn(struct stage *stage, uint32_t retry_ms)
+{
+	struct turn turn = turn_of(stage);
+	struct moment now = moment_now();
+
+	turn.retry.ms = retry_ms;
+	stage->probe.retry = turn.retry;
+	assert_int_equal(turn_join(&turn, &now), TURN_WAITER);
+	assert_true(turn_wait(&turn));
+	turn_start(&turn);
+	turn_executed(&turn);
+	assert_int_equal(atomic_load(&stage->state->owed), 1);
+	(void)turn_note_end(&turn, 1 << 8, true);
+	assert_int_equal(atomic_load(&stage->state->owed), 0);
+	turn_ended(&turn);
+	return turn;
+}
+
+static void G1_run_that_failed_is_owed_again(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	uint64_t begun = unit_ms();
+	struct turn turn = failed_turn(stage, 300);
+
+	assert_true(turn_has_debt(&stage->probe)); /* nobody sleeps for it yet */
+	assert_in_range(turn_debt_rest(&stage->probe).ms, 0, 300);
+	assert_int_equal(turn_await_retry(&turn), TURN_WAITER);
+	assert_true(unit_ms() - begun >= 299);
+	assert_false(turn_has_debt(&stage->probe));
+	assert_true(turn_wait(&turn));
+	turn_start(&turn);
+	turn_executed(&turn);
+	(void)turn_note_end(&turn, 0, false);
+	turn_ended(&turn);
+	assert_int_equal(turn_await_retry(&turn), TURN_COVERED);
+	assert_false(turn_has_debt(&stage->probe));
+	(void)close(turn.fd);
+	stage_clear(stage);
+}
+
+static int await_retry(void *context)
+{
+	struct stage *stage = context;
+	struct turn turn = turn_of(stage);
+
+	turn.retry = stage->probe.retry;
+	return (int)turn_await_retry(&turn);
+}
+
+static void G4_one_process_sleeps_for_a_retry(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	struct turn turn = failed_turn(stage, 3600000), line = turn_of(stage);
+	struct moment now = moment_now();
+	pid_t child = unit_fork(await_retry, stage);
+
+	while (turn_has_debt(&stage->probe)) /* until it has the lock */
+		unit_sleep_ms(1);
+	assert_int_equal(turn_await_retry(&turn), TURN_COVERED);
+	/* A line does not wait for it, and pays for making the start sooner. */
+	line.retry = turn.retry;
+	assert_int_equal(turn_join(&line, &now), TURN_WAITER);
+	assert_true(line.new_debt);
+	assert_true(turn_wait(&line));
+	turn_start(&line);
+	turn_executed(&line);
+	assert_int_equal(unit_reap(child), TURN_COVERED);
+	(void)turn_note_end(&line, 0, false);
+	turn_ended(&line);
+	(void)close(turn.fd);
+	(void)close(line.fd);
+	stage_clear(stage);
+}
+
+/* It looks like the waiter's, to a line that saw `waiting` taken a moment ago. */
+static void G1_retry_that_a_line_made_sooner_is_not_forgotten(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+	struct turn turn = failed_turn(stage, 3600000);
+	pid_t child = unit_fork(await_retry, stage);
+
+	while (turn_has_debt(&stage->probe))
+		unit_sleep_ms(1);
+	turn_owe(&stage->probe, from_now(50));
+	assert_int_equal(unit_reap(child), TURN_WAITER);
+	assert_true(turn_has_debt(&stage->probe)); /* it has ended without a start */
+	(void)close(turn.fd);
+	stage_clear(stage);
+}
+
+static void G6_retry_of_a_damaged_time_is_looked_at_now(void **state)
+{
+	struct stage *stage = stage_make(state, 0, 1000);
+
+	stage->probe.retry.ms = 1000;
+	atomic_store(&stage->state->due, from_now(2 * 3600 * 1000).ms);
+	assert_true(turn_has_debt(&stage->probe));
+	assert_int_equal(turn_debt_rest(&stage->probe).ms, 0);
+	stage_clear(stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +453,11 @@ int main(void)
 		UNIT_TEST_PLACE(G2_interval_holds_while_the_clock_wraps_around),
 		UNIT_TEST_PLACE(G1_start_owed_at_moment_0_is_owed),
 		UNIT_TEST_PLACE(how_the_last_run_ended_is_noted),
+		UNIT_TEST_PLACE(retries_double_up_to_an_hour),
+		UNIT_TEST_PLACE(G1_run_that_failed_is_owed_again),
+		UNIT_TEST_PLACE(G4_one_process_sleeps_for_a_retry),
+		UNIT_TEST_PLACE(G1_retry_that_a_line_made_sooner_is_not_forgotten),
+		UNIT_TEST_PLACE(G6_retry_of_a_damaged_time_is_looked_at_now),
 		UNIT_TEST_PLACE(turn_file_that_cannot_be_had_is_told),
 		UNIT_TEST_PLACE(turn_without_file_fails),
 	};
