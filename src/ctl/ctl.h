@@ -35,7 +35,7 @@ struct ctl {
  * of the process: EX_OK, or what sysexits.h says; of `check` see there. */
 typedef int subcommand(struct ctl *ctl, int argc, char **argv);
 
-subcommand ctl_explain, ctl_reset, ctl_start, ctl_status, ctl_try;
+subcommand ctl_explain, ctl_history, ctl_reset, ctl_start, ctl_status, ctl_try;
 
 /* Reads the listener's configuration. False if it is wrong, or cannot be read: then that was said.
  */

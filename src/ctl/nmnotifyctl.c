@@ -21,6 +21,8 @@ static const struct row {
 		ctl_status },
 	{ "explain", "ADDRESS [to ADDRESS]", "which account takes it, and when it starts",
 		ctl_explain },
+	{ "history", "[ACCOUNT] [OPTION]...", "lines and runs by hour or day, from the journal",
+		ctl_history },
 	{ "reset", "ACCOUNT", "make its state a fresh one", ctl_reset },
 	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start },
 	{ "try", "ACCOUNT", "start it here, and see what is refused to it", ctl_try },

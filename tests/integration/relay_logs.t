@@ -13,14 +13,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "systemd"))
 import documents
 import nmtest
+from journal import REMOTES, Journal
 from nmtest import BUILD, PATIENCE, PROJECT, Sandbox, diag, equal, ok, skip, until
 from receiver import Receiver
 
 LOGS, TAKEN = BUILD / "nmnotify-relay-logs", BUILD / "tests" / "logs_taken"
 CONF = PROJECT / "units" / "nmnotify-relay-logs.conf"
-# Of this machine, or of its package.
-PLACES = (Path("/"), PROJECT / "build/packages/systemd-journal-remote")
-REMOTES = [p for place in PLACES for p in place.glob("*/systemd/systemd-journal-remote")]
 EX_USAGE, EX_NOINPUT, EX_CONFIG = 64, 66, 78
 
 DOVECOT = {"_SYSTEMD_UNIT": "dovecot.service", "_UID": "0", "SYSLOG_IDENTIFIER": "dovecot"}
@@ -30,39 +28,6 @@ CYRUS = {"_SYSTEMD_UNIT": "cyrus-imapd.service", "_UID": "102", "SYSLOG_IDENTIFI
 
 def dovecot(user, address="192.0.2.7"):
     return f"imap-login: Login: user=<{user}>, method=PLAIN, rip={address}, lip=192.0.2.1, mpid=1, TLS, session=<x>"
-
-
-class Journal:
-    """A file of one, in a directory, that grows."""
-
-    def __init__(self, directory, name="x"):
-        directory.mkdir(exist_ok=True)
-        self.path = directory / f"{name}.journal"
-        self.process = subprocess.Popen([REMOTES[0], "-o", self.path, "-"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-
-    def write(self, fields, message=None, age=-60):
-        """As systemd.io/JOURNAL_EXPORT_FORMATS has it. Of a future in which a busy machine is not too late, or as
-        many seconds old as is said."""
-        now = time.time_ns() // 1000 - age * 1000000
-        start = {"__REALTIME_TIMESTAMP": now, "__MONOTONIC_TIMESTAMP": time.monotonic_ns() // 1000, "_BOOT_ID": "0" * 31 + "1"}
-        more = {} if message is None else {"MESSAGE": message}
-        record = b""
-        for name, value in {**start, **fields, **more}.items():
-            data = str(value).encode()
-            has_newline = b"\n" in data
-            record += name.encode() + (b"\n" + len(data).to_bytes(8, "little") if has_newline else b"=") + data + b"\n"
-        self.process.stdin.write(record + b"\n")
-        self.process.stdin.flush()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(PATIENCE)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
 class Logs:
