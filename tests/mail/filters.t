@@ -18,7 +18,7 @@ def procmail_trap():
     box.sh("systemctl enable --now nmnotify-relay.socket")
     command('procmail -a "$EXTENSION"')
     box.imap("mbox")
-    box.tells("procmail, TRAP", "TRAP")
+    box.tells("procmail, TRAP", 'TRAP="')
 
 
 def procmail_recipe():

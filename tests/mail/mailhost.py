@@ -30,7 +30,7 @@ fetches alice's mail from mx.test.
     box.configure(*lines)               /etc/nmnotify-relay.conf, with the sockets' units started anew, if enabled
     box.imap("mbox" or "maildir")       where alice's mail is. A system with a server of its own sets box.mailbox
                                         alone: a glob, with {user} in it
-    box.send(to="alice")                a message by SMTP: (its Message-ID, the time of the 250)
+    box.send(to="alice", body=...)      a message by SMTP: (its Message-ID, the time of the 250)
     box.delay()                         seconds of the slowest of three deliveries, from 250 to an empty queue
     box.quiet()                         when the laptop fetches no more
     box.laptop("10s", "mpop")           it fetches with that, and so often at most
@@ -302,10 +302,10 @@ class MailHost(container.Container):
 
     # -- Mail --
 
-    def send(self, to="alice"):
+    def send(self, to="alice", body="Hello."):
         """Whole when the server has said 250, and when that was."""
         name = f"<{secrets.token_hex(8)}@sender.test>"
-        text = f"From: bob@{HOST}\r\nTo: {to}@{HOST}\r\nSubject: test\r\nMessage-ID: {name}\r\n\r\nHello.\r\n"
+        text = f"From: bob@{HOST}\r\nTo: {to}@{HOST}\r\nSubject: test\r\nMessage-ID: {name}\r\n\r\n{body}\r\n"
         # A server that is about to start is asked again, as any sender does it.
         with until(self._server, ARRIVAL_SECONDS) as server:
             server.sendmail(f"bob@{HOST}", [f"{to}@{HOST}"], text)
