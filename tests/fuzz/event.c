@@ -2,13 +2,18 @@
 /*
  * What local programs tell the relay. A notice is taken just if nmnotify-send would have made it, or
  * its address has another form; a datagram for comsat just if it can be taken apart by the words of
- * sender's and receiver's manuals; of Cyrus's, what is news is whole.
+ * sender's and receiver's manuals; of Cyrus's, what is news is whole. And what it is asked, at a socket
+ * of its own: just the two forms, wherever the line is cut into pieces; a name comes back in JSON.
  *
  * Input: a byte that says which, and the datagram.
  */
 #include "relay/event.h"
 
+#include <jansson.h>
+
 #include "fuzz.h"
+#include "relay/status_json.h"
+#include "relay/status_request.h"
 #include "sender/notice.h"
 
 static bool is_user(const char *user, size_t length)
@@ -151,10 +156,63 @@ static void check_cyrus(const char *bytes, size_t length)
 		memchr(bytes, '\\', length) != NULL);
 }
 
+/* ---- What is asked ---- */
+
+/* A text of any bytes is a value, and one that JSON can have. */
+static void check_text(const char *user)
+{
+	json_t *value = status_text(user), *list = json_array(), *again;
+	char escaped[4 * USER_NAME_MAX + 1];
+	struct text text = TEXT_IN(escaped);
+	size_t length;
+	char *bytes;
+
+	must(json_array_append_new(list, value) == 0);
+	bytes = status_write(list, &length);
+	must(bytes != NULL && bytes[length - 1] == '\n');
+	for (size_t i = 0; i < length - 1; i++)
+		must(bytes[i] >= ' ' && bytes[i] < '\x7f');
+	again = json_loadb(bytes, length, 0, NULL);
+	must(again != NULL);
+	text_add_escaped(&text, user);
+	must(strcmp(json_string_value(json_array_get(again, 0)), user) == 0 ||
+		strcmp(json_string_value(json_array_get(again, 0)), escaped) == 0);
+	free(bytes);
+	json_decref(again);
+	json_decref(list);
+}
+
+static void check_request(const char *bytes, size_t length)
+{
+	const char *end = memchr(bytes, '\n', length);
+	size_t line = end == NULL ? 0 : (size_t)(end - bytes);
+	bool is_whole, is_status = end != NULL && line == 6 && memcmp(bytes, "status", 6) == 0;
+	bool is_of_user = end != NULL && line > 5 && memcmp(bytes, "user ", 5) == 0 &&
+			  is_user(bytes + 5, line - 5);
+	struct status_request request;
+	const char *wrong;
+
+	/* In pieces: nothing is known before the line has ended. */
+	for (size_t i = 0; i < STATUS_REQUEST_MAX && (end == NULL ? i < length : i <= line); i++) {
+		wrong = status_request_take(&request, bytes, i, false, &is_whole);
+		must(wrong == NULL && !is_whole);
+	}
+	wrong = status_request_take(&request, bytes, length, true, &is_whole);
+	must(is_whole);
+	must((wrong == NULL) == (is_status || is_of_user));
+	if (wrong != NULL)
+		return;
+	must(request.kind == (is_status ? STATUS_ALL : STATUS_USER));
+	if (is_status)
+		return;
+	must(strlen(request.user) == line - 5 && memcmp(request.user, bytes + 5, line - 5) == 0);
+	check_text(request.user);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
-	uint8_t which = take_byte(&input) % 3;
+	uint8_t which = take_byte(&input) % 4;
 	/* Of its own size, so that the sanitizer sees a byte that is read behind it. */
 	char *bytes = malloc(input.length + (input.length == 0));
 
@@ -164,8 +222,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_notice(bytes, input.length);
 	else if (which == 1)
 		check_biff(bytes, input.length);
-	else
+	else if (which == 2)
 		check_cyrus(bytes, input.length);
+	else
+		check_request(bytes, input.length);
 	free(bytes);
 	return 0;
 }

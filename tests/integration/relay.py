@@ -142,7 +142,7 @@ class Relay:
     def __init__(self, text, activated=False, limit=None, program=RELAY):
         self.dir = Path(tempfile.mkdtemp(prefix="nmrelay.", dir=nmtest._temporary_base()))
         self.dir.chmod(0o755)
-        self.path = self.dir / "socket"
+        self.path, self.status = self.dir / "socket", self.dir / "status"
         self.log_path = self.dir / "log"
         self.conf = self.dir / "conf"
         self.state = self.dir / "state"
@@ -206,6 +206,12 @@ class Relay:
         if wait and not until(lambda: self.process.poll() is not None or self._sleeps()):
             raise RuntimeError("the relay does not begin: " + "\n".join(self.log()[before:]))
         return self
+
+    def pass_status(self):
+        """As nmnotify-relay-status.socket has it."""
+        self.passed_too["status"] = socket.socket(socket.AF_UNIX)
+        self.passed_too["status"].bind(str(self.status))
+        self.passed_too["status"].listen()
 
     def _sleeps(self):
         try:

@@ -7,6 +7,7 @@ by itself or by the next relay, unless it has said that what is owed is in memor
 nmnotify-login do of it is in refused.t."""
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -21,7 +22,7 @@ sys.dont_write_bytecode = True
 import nmtest
 from nmtest import LINE, diag, ok, until
 from refuse_at import REFUSE_AT, Counts
-from relay import RELAY, Machine, Relay
+from relay import RELAY, Machine, Relay, connect
 
 LONG = os.environ.get("LONG")
 ALWAYS = 0xFFFFFFFF
@@ -49,12 +50,12 @@ def cpu_seconds(pid):
 
 
 class Run:
-    """A relay that is refused something, from its start over events, a login, a machine that is not there, a name
-    and a reload to its end; and the next one, to which nothing is refused."""
+    """A relay that is refused something, from its start over events, a login, a machine that is not there, who asks
+    what it does, a name and a reload to its end; and the next one, to which nothing is refused."""
 
     def __init__(self, call="-", number=0, first=1, last=ALWAYS):
         self.refusing = (call, number, first, last)
-        self.wrong, self.handed, self.cpu = [], {}, 0
+        self.wrong, self.handed, self.cpu, self.answers = [], {}, 0, []
 
     def __str__(self):
         call, number, first, last = self.refusing
@@ -73,6 +74,7 @@ class Run:
             f"user carol last:{self.there.port}\nuser dora localhost:{self.live.port}\n"
         )
         self.relay = Relay(self.text, activated=True)
+        self.relay.pass_status()
         self.counts = Counts(self.relay.dir / "counts")
         return self
 
@@ -105,6 +107,8 @@ class Run:
         self.hand_over("carol")
         self.hand_over("bob")
         self.step(lambda: self.there.lines and self.relay.said("failed user=bob"))
+        self.ask(b"status\n")
+        self.ask(b"user carol\n")
         self.hand_over("dora")
         self.step(lambda: self.is_told("dora", self.live))
         self.reload()
@@ -114,6 +118,30 @@ class Run:
         if self.runs() and self.counts().get(call, (0, 0))[1] > 1:
             time.sleep(STEP)
         self.end()
+
+    def ask(self, line):
+        """It need not be answered, but what is said is whole, or is cut off where no more can be sent."""
+        client = connect(self.relay.status)
+        client.sendall(line)
+        client.setblocking(False)
+        got = b""
+
+        def is_over():
+            nonlocal got
+            try:
+                part = client.recv(65536)
+            except BlockingIOError:
+                return False
+            except ConnectionResetError:
+                return True
+            got += part
+            return not part
+
+        self.step(is_over)
+        client.close()
+        self.answers.append(got)
+        if got.endswith(b"\n"):
+            json.loads(got)
 
     def reload(self):
         self.relay.configure(self.text + "user erin none\n")
@@ -203,7 +231,8 @@ def loaded():
 
 def calls():
     one, at_load, none = run(("-",)), loaded(), (0, 0)
-    if not ok(not one.wrong and one.status == 0, "nothing is refused: all are told"):
+    answered = [answer.endswith(b"}\n") for answer in one.answers] == [True, True]
+    if not ok(not one.wrong and one.status == 0 and answered, "nothing is refused: all are told, and who asks is answered"):
         diag("\n".join(one.wrong + one.log))
     return [
         Call(name, at_load.get(name, none)[0], one.before_serving.get(name, none)[0], made)

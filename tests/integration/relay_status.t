@@ -5,13 +5,16 @@ nothing (S1, S4)."""
 
 import json
 import os
+import signal
 import socket
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
 import nmtest
 from nmtest import equal, ok, skip, until
+from redis_server import Redis
 from relay import QUICK, Machine, Relay, answer_of, as_user, ask, connect
 
 
@@ -20,16 +23,11 @@ class Asked(Relay):
 
     def __init__(self, text, **more):
         super().__init__(text, **more)
-        self.status = self.dir / "status"
-        self.configure(text)
         if self.activated:
-            # As nmnotify-relay-status.socket has it.
-            self.passed_too["status"] = socket.socket(socket.AF_UNIX)
-            self.passed_too["status"].bind(str(self.status))
-            self.passed_too["status"].listen()
+            self.pass_status()
 
     def configure(self, text):
-        super().configure(f"status {self.dir}/status\n{text}")
+        super().configure(f"status {self.status}\n{text}")
 
     def ask(self, line="status\n"):
         return ask(self.status, line)
@@ -133,7 +131,7 @@ def excluded():
             relay.tell(f"login alice {address}")
         ok(until(lambda: len(relay.ask("user alice\n")["logins"]) == 3), "logins are known")
         relay.configure("never default 198.51.100.0/24\nuser * last 3\n")
-        relay.process.send_signal(1)
+        relay.process.send_signal(signal.SIGHUP)
         ok(until(lambda: not all(is_told for _, is_told, _ in told(relay.ask("user alice\n")))), "and excluded by a reload")
         answer = relay.ask("user alice\n")
         equal(sorted((one["address"], one["why_not"], one.get("network")) for one in answer["destinations"]),
@@ -175,14 +173,40 @@ def others_away():
     silent.close()
 
 
+def store_hangs():
+    """It is there, and then does not answer: whoever asks, and goes, takes a place as long as the store may take."""
+    with tempfile.TemporaryDirectory(prefix="nmstatus.") as place, Redis(place) as redis, Machine() as machine, Asked(
+            f"{QUICK}store redis+unix:{redis.path}\nuser alice {machine}\nuser * last\n") as relay:
+        ok(until(lambda: not relay.ask()["stores"][0]["away"]), "a store that is shared is there")
+        relay.tell("login bob 192.0.2.100")
+        ok(until(lambda: relay.ask("user bob\n")["logins"] == [{"address": "192.0.2.100", "at": None, "valid": True}]
+                 and not relay.ask("user bob\n")["remembered"]), "what it knows, but for the time")
+        redis.signal(signal.SIGSTOP)
+        for _ in range(8):
+            client = connect(relay.status)
+            client.sendall(b"user bob\n")
+            client.close()
+        ok(relay.tells("alice", machine), "S1: it tells while the store hangs")
+        answer = relay.ask("user bob\n")
+        equal((answer["remembered"], [one["address"] for one in answer["logins"]]), (True, ["192.0.2.100"]),
+              "the answer is from memory then")
+        redis.signal(signal.SIGCONT)
+        ok(until(lambda: not relay.ask()["stores"][0]["away"]), "when it goes on, it is there again")
+        redis.signal(signal.SIGSTOP)
+        waiting = connect(relay.status)
+        waiting.sendall(b"user bob\n")
+        equal(relay.kill(signal.SIGTERM), 0, "SIGTERM: it ends, while somebody waits for the store's answer")
+        waiting.close()
+
+
 def reloads():
     with Asked(f"{QUICK}user * none\n") as relay:
         relay.conf.write_text("rubbish\n")
-        relay.process.send_signal(1)
+        relay.process.send_signal(signal.SIGHUP)
         ok(until(lambda: relay.ask()["configuration"]["refused"]), "a configuration that was refused is said")
         ok("rubbish" in relay.ask()["configuration"]["reason"], "and why")
         relay.configure(f"{QUICK}user * none\n")
-        relay.process.send_signal(1)
+        relay.process.send_signal(signal.SIGHUP)
         ok(until(lambda: not relay.ask()["configuration"]["refused"]), "until the next one is read")
         equal(relay.ask()["configuration"]["reason"], None, "and nothing is wrong any more")
 
@@ -306,8 +330,8 @@ def ends():
         ok("owed" in relay.ask(), "the next one serves who waits")
     with Asked(f"{QUICK}user * none\n") as relay:
         quiet = connect(relay.status)
-        equal(relay.kill(15), 0, "SIGTERM: it ends, while somebody is connected")
+        equal(relay.kill(signal.SIGTERM), 0, "SIGTERM: it ends, while somebody is connected")
         equal(answer_of(quiet), b"", "who gets the end")
 
 
-nmtest.run(numbers, users, excluded, hostile, others_away, reloads, away, rubbish, silent, unread, many, strangers, ends)
+nmtest.run(numbers, users, excluded, hostile, others_away, store_hangs, reloads, away, rubbish, silent, unread, many, strangers, ends)

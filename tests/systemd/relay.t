@@ -17,11 +17,13 @@ import container
 import documents
 import nmtest
 from nmtest import BUILD, LINE, diag, equal, ok, skip, until
+from relay import ask
 
 RELEASES = ("bookworm", "trixie")
 # This process's; without, it is the one that starts the others.
 RELEASE = "".join(sys.argv[1:2]) or None
 RELAY, SEND = "nmnotify-relay.service", "/usr/local/bin/nmnotify-send"
+STATUS = "nmnotify-relay-status.socket"
 OUT = "/var/lib/nmnotify"
 LISTENER = f"from any\ninterval 100ms\nlimit 1000/s burst 1000\naction /usr/local/bin/recorder {OUT}/mail\n"
 # Of carol's machine nobody answers yet; cyril's is known from his logins.
@@ -147,8 +149,8 @@ def is_well(name):
 def activated():
     configure(CONFIG)
     typed("set-up", docs.take("man/nmnotify-relay.8", "systemctl enable --now nmnotify-relay.socket"), "#")
-    enabled = [box.output("systemctl", "is-enabled", unit).strip() for unit in ("nmnotify-relay.socket", RELAY)]
-    equal(enabled, ["enabled", "enabled"], "the socket enables the service, for what is owed at boot")
+    enabled = [box.output("systemctl", "is-enabled", unit).strip() for unit in ("nmnotify-relay.socket", STATUS, RELAY)]
+    equal(enabled, ["enabled"] * 3, "the socket enables the service, for what is owed at boot, and that for who asks")
     ok(not box.is_active(RELAY), "it is not there before it is needed")
     before = runs()
     send("alice")
@@ -222,6 +224,7 @@ def taken_over():
 def private_users():
     """Where nobody else speaks, who speaks need not be seen."""
     security = f"systemd-analyze security {RELAY}"
+    box.run("systemctl", "enable", "--quiet", STATUS)
     drop_in("[Service]\n" + docs.take("units/nmnotify-relay.service", "PrivateUsers=yes"))
     fresh()
     before = runs()
@@ -230,6 +233,7 @@ def private_users():
     after = time.time()
     send("alice", user="alice")
     ok(until(lambda: lines("relay=refused", after), 5), "PrivateUsers=yes: any other is nobody, and refused")
+    ok("owed" in status(), "PrivateUsers=yes: root is answered")
     is_exposed(security, EXPOSURE_MOST_ALONE, "PrivateUsers=yes")
     identity = docs.take("units/nmnotify-relay.service", "PrivateUsers=identity")
     if int(box.output("systemctl", "--version").split()[1]) >= 257:
@@ -428,6 +432,32 @@ def cyrus():
     is_well("cyrus")
 
 
+def status(line="status\n"):
+    """What it says of itself, to root of this machine, who is the container's, too."""
+    return ask(f"/proc/{box.leader}/root/run/nmnotify-relay/status", line)
+
+
+def asked():
+    fresh()
+    ok(box.is_active(STATUS), "asked: its socket comes with the first one")
+    equal(box.run("stat", "-c", "%U %a", "/run/nmnotify-relay/status").stdout, "root 600\n", "asked: root alone")
+    ok(not box.is_active(RELAY), "asked: nothing runs yet")
+    said = status()
+    equal(said["counts"]["events"], 0, "asked: who asks starts it, and is answered")
+    equal([(one["kind"], one["place"]) for one in said["sockets"]],
+          [("event", "/run/nmnotify-relay/socket"), ("status", "/run/nmnotify-relay/status")], "asked: its sockets")
+    equal(said["configuration"]["file"], "/etc/nmnotify-relay.conf", "asked: its configuration")
+    ok(until(lambda: not box.is_active(RELAY), 20), "asked: when nothing is owed, it ends")
+    owe_carol()
+    ok(until(lambda: [one["port"] for one in status()["unreachable"]["list"]] == [78], 20), "asked: who is unreachable")
+    carol = status("user carol\n")
+    equal(([one["port"] for one in carol["destinations"]], [one["port"] for one in carol["owed"]["list"]]), ([78], [78]),
+          "asked: where a user's line goes, and what is owed")
+    box.run("systemctl", "restart", "nmnotify-relay.socket")
+    ok("owed" in status(), "asked: after a restart of the socket")
+    is_well("asked")
+
+
 # ---- What the page says else ----
 
 
@@ -516,6 +546,6 @@ with box:
     configure(CONFIG)
     box.run("systemctl", "start", "nmnotifyd.socket")
     nmtest.run(
-        activated, readme, confined, taken_over, private_users, idle, never_idle_in_debt, killed, killed_with_letters, stopped_with_letters, reloaded,
+        activated, asked, readme, confined, taken_over, private_users, idle, never_idle_in_debt, killed, killed_with_letters, stopped_with_letters, reloaded,
         biff, cyrus, tried, more_room, watched, booted,
     )

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/text.h"
 #include "unit.h"
 
 #define SETTLE   2000u
@@ -445,6 +446,103 @@ static void S4_destinations_are_forgotten_when_there_is_no_room(void **state)
 	die();
 }
 
+/* ---- For who asks ---- */
+
+static char looked[1024];
+
+static void look(void *context, const struct target_look *seen)
+{
+	struct text *text = context;
+	char address[SOURCE_TEXT_MAX];
+
+	text_add(text, "%s %u %u %s%s; ",
+		seen->name != NULL ? seen->name
+				   : source_text(&seen->destination->address, address),
+		seen->failures, (unsigned)(seen->since.ms == 0 ? 0 : seen->since.ms - T0 + 1),
+		seen->reason != NULL ? seen->reason : "-", seen->is_busy ? " busy" : "");
+	assert_true(seen->is_busy ? seen->next.ms == UINT64_MAX : seen->next.ms >= T0);
+}
+
+static void failing_is(unsigned most, uint32_t total, const char *wanted)
+{
+	struct text text = TEXT_IN(looked);
+
+	looked[0] = '\0';
+	assert_int_equal(owed_look_failing(owed, most, look, &text), total);
+	assert_string_equal(looked, wanted);
+}
+
+static void fail_for(struct target *target, const char *reason, uint64_t now)
+{
+	target_set_reason(target, reason);
+	owed_failed(owed, target, at(now));
+}
+
+static void who_fails_is_shown_the_longest_first(void **state)
+{
+	struct target *one, *two;
+
+	open_at(state, T0);
+	failing_is(9, 0, "");
+	note_for("a", "192.0.2.1", T0);
+	note_for("b", "192.0.2.2", T0 + 1);
+	assert_int_equal(owed_targets(owed), 2);
+	begins(T0 + 1, "192.0.2.1", &one);
+	begins(T0 + 1, "192.0.2.2", &two);
+	fail_for(two, "second", T0 + 1);
+	fail_for(one, "first", T0 + 5);
+	failing_is(9, 2, "192.0.2.2 1 2 second; 192.0.2.1 1 6 first; ");
+	failing_is(1, 2, "192.0.2.2 1 2 second; ");
+	/* Again: it is since the first time. */
+	two = owed_pick(owed, at(T0 + 60000));
+	one = owed_pick(owed, at(T0 + 60000));
+	if (strcmp(source_text(&target_destination(two)->address, (char[SOURCE_TEXT_MAX]){ 0 }),
+		    "192.0.2.2") != 0) {
+		struct target *swapped = one;
+
+		one = two;
+		two = swapped;
+	}
+	owed_begins(owed, one, at(T0 + 60000));
+	owed_begins(owed, two, at(T0 + 60000));
+	failing_is(1, 2, "192.0.2.2 1 2 second busy; ");
+	fail_for(two, "again", T0 + 60000);
+	failing_is(9, 2, "192.0.2.2 2 2 again; 192.0.2.1 1 6 first busy; ");
+	/* One is told, and the other one given up. */
+	owed_done(owed, one);
+	failing_is(9, 1, "192.0.2.2 2 2 again; ");
+	assert_int_equal(owed_targets(owed), 1);
+	(void)owed_expire(owed, at(T0 + 1 + bounds.keep.ms));
+	assert_int_equal(owed_targets(owed), 0);
+	/* What is in the file does not say since when, nor why. */
+	die();
+	open_at(state, T0 + bounds.keep.ms);
+	assert_int_equal(owed_look_failing(owed, 0, look, NULL), 1);
+	die();
+}
+
+static void what_a_user_is_owed_is_shown(void **state)
+{
+	struct text text = TEXT_IN(looked);
+	struct addressee_look user;
+
+	open_at(state, T0);
+	looked[0] = '\0';
+	assert_false(owed_look_user(owed, "a", &user, look, &text));
+	assert_non_null(owed_note(owed, "a", false, at(T0)));
+	assert_true(owed_look_user(owed, "a", &user, look, &text));
+	assert_string_equal(looked, "");
+	assert_false(user.is_routed);
+	route_all("192.0.2.1", VIA_CONFIGURED);
+	assert_true(owed_look_user(owed, "a", &user, look, &text));
+	assert_string_equal(looked, "192.0.2.1 0 0 -; ");
+	assert_true(user.is_routed);
+	assert_int_equal(user.noted.ms, T0);
+	assert_int_equal(user.ends.ms, T0 + bounds.keep.ms);
+	assert_false(owed_look_user(owed, "b", &user, look, &text));
+	die();
+}
+
 /* ---- S5 ---- */
 
 static void S5_what_is_noted_outlives_the_process(void **state)
@@ -708,6 +806,8 @@ int main(void)
 		TEST(Fair_who_answered_goes_first),
 		TEST(S4_as_many_users_as_may_be),
 		TEST(S4_destinations_are_forgotten_when_there_is_no_room),
+		TEST(who_fails_is_shown_the_longest_first),
+		TEST(what_a_user_is_owed_is_shown),
 		TEST(S5_what_is_noted_outlives_the_process),
 		TEST(S5_a_beginning_outlives_the_process),
 		TEST(S5_what_was_covered_is_so_after_a_death_in_the_same_millisecond),

@@ -348,6 +348,57 @@ static void route_table_stands_where_its_line_stands(void **state)
 	assert_string_equal(text_of(&route), "nobody's");
 }
 
+/* ---- Walking ---- */
+
+/* What becomes of each target: + it is told, n never, b beyond, s spared. */
+static void show(void *context, const struct route_choice *choice)
+{
+	char address[SOURCE_TEXT_MAX];
+
+	text_add(context, "%c%s ", "+nbs"[choice->fate],
+		choice->target->kind == ROUTE_NAME ? choice->target->name
+						   : source_text(&choice->address, address));
+}
+
+static void walk(const char *user, const char *logins, bool is_remembered, const char *wanted,
+	bool wanted_more)
+{
+	struct last_addresses last = { .is_remembered = is_remembered };
+	char bytes[512] = "", copy[256];
+	struct text text = TEXT_IN(bytes);
+	static struct route route;
+
+	(void)snprintf(copy, sizeof(copy), "%s", logins);
+	for (char *rest = copy, *word; (word = strsep(&rest, " ")) != NULL && *word != '\0';)
+		assert_true(source_parse(word, &last.address[last.count++]));
+	last.address[last.count] = (struct source){ .kind = SOURCE_IPV4, .address = { 9, 9, 9, 9 } };
+	last.old = 1;
+	route_find(&conf, NULL, user, &route);
+	assert_int_equal(route_walk(&conf, &route, &last, show, &text), wanted_more);
+	assert_string_equal(bytes, wanted);
+}
+
+static void S6_route_shows_what_becomes_of_each_target(void **state)
+{
+	(void)state;
+	READ("never 198.51.100.0/24", "user a 198.51.100.1 last 2 home.test 192.0.2.9", "user b none",
+		"user c home.test", "user d last");
+	walk("a", "", false, "+198.51.100.1 +home.test +192.0.2.9 ", false);
+	walk("a", "", true, "+198.51.100.1 +home.test +192.0.2.9 ", true);
+	walk("a", "192.0.2.1", true, "+198.51.100.1 +192.0.2.1 shome.test s192.0.2.9 ", false);
+	walk("a", "198.51.100.2 192.0.2.1 192.0.2.2 192.0.2.3 198.51.100.3", false,
+		"+198.51.100.1 n198.51.100.2 +192.0.2.1 +192.0.2.2 b192.0.2.3 b198.51.100.3 shome.test "
+		"s192.0.2.9 ",
+		false);
+	walk("a", "198.51.100.2", true,
+		"+198.51.100.1 n198.51.100.2 +home.test +192.0.2.9 ", true);
+	walk("b", "192.0.2.1", true, "", false);
+	walk("c", "192.0.2.1", true, "+home.test ", false);
+	walk("d", "", true, "", true);
+	walk("d", "192.0.2.1 192.0.2.2", false, "+192.0.2.1 b192.0.2.2 ", false);
+	walk("e", "192.0.2.1", true, "", false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +410,7 @@ int main(void)
 		cmocka_unit_test(route_value_that_is_none_has_a_reason),
 		cmocka_unit_test(route_names_have_253_bytes_at_most),
 		cmocka_unit_test(route_table_stands_where_its_line_stands),
+		cmocka_unit_test(S6_route_shows_what_becomes_of_each_target),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
