@@ -16,7 +16,7 @@
 
 #include "lib/text.h"
 
-#define SLOTS         64
+#define SLOTS         INBOX_LETTERS
 #define CONTROL_BYTES 128
 #define FILE_NAME     "inbox"
 

@@ -22,6 +22,9 @@ enum inbox_kind { INBOX_NOTICE, INBOX_BIFF, INBOX_CYRUS, INBOX_KINDS };
 /* Of a letter: what is longer is cut, and refused. */
 #define INBOX_BYTES 8192
 
+/* That are read at once, at most. */
+#define INBOX_LETTERS 64
+
 struct letter {
 	enum inbox_kind kind;
 	const char *bytes;

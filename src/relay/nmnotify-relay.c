@@ -47,6 +47,11 @@ static const struct span failed_rest = { .ms = 10000 }, failed_rest_cyrus = { .m
 
 #define STATUS_EVERY_MS 1000
 
+/* From two letters that lie no further apart it is a flood. The loop may be a millisecond late: 5
+ * in all, which is less than two rounds of a nap. */
+#define NAP_US 4000
+static const struct span flood_gap = { .ms = 10 };
+
 /* While the store is away, it is asked again so often for addresses that only it knows. */
 #define ASK_AGAIN_SECONDS 5
 
@@ -60,6 +65,7 @@ struct service {
 	char mistake[MESSAGE_MAX];
 	int directory; /* of the state */
 	sd_event_source *letters[SOCKETS_MAX];
+	sd_event_source *nap;
 	sd_event_source *clock; /* status, idleness */
 	struct instant worked;
 	unsigned seconds; /* that it has served */
@@ -333,6 +339,42 @@ static void listen_again(struct service *service)
 		status_listen_again(service->relay.status);
 }
 
+/*
+ * Who tells comsat tells of one mail at a time: in a flood each would wake this process, which
+ * costs the delivery and it more than all the rest. So if one has come soon after another, that
+ * socket is not looked at for a while, in which the kernel keeps what comes (ReceiveBuffer=).
+ */
+static void nap_in_flood(
+	struct service *service, struct socket *socket, int received, struct instant now)
+{
+	struct instant before = socket->read;
+	unsigned i = (unsigned)(socket - service->relay.sockets.socket);
+
+	socket->read = now;
+	if (socket->kind != INBOX_BIFF || received >= INBOX_LETTERS ||
+		instant_is_over(instant_add(before, flood_gap), now) ||
+		sd_event_source_set_time_relative(service->nap, NAP_US) < 0 ||
+		sd_event_source_set_enabled(service->nap, SD_EVENT_ONESHOT) < 0)
+		return;
+	(void)sd_event_source_set_enabled(service->letters[i], SD_EVENT_OFF);
+	socket->is_napping = true;
+}
+
+static int on_nap_over(sd_event_source *source, uint64_t at, void *context)
+{
+	struct service *service = context;
+	struct sockets *sockets = &service->relay.sockets;
+
+	(void)source;
+	(void)at;
+	for (int i = 0; i < sockets->count; i++)
+		if (sockets->socket[i].is_napping) {
+			(void)sd_event_source_set_enabled(service->letters[i], SD_EVENT_ON);
+			sockets->socket[i].is_napping = false;
+		}
+	return 0;
+}
+
 static int on_letters(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct service *service = context;
@@ -340,13 +382,15 @@ static int on_letters(sd_event_source *source, int fd, uint32_t events, void *co
 	struct instant now = instant_now();
 	struct socket *socket = relay->sockets.socket;
 	uint32_t lost;
+	int received;
 
 	(void)source;
 	(void)events;
 	while (socket->fd != fd)
 		socket++;
 	lost = socket->lost;
-	if (inbox_receive(relay->inbox, fd, socket->kind, now, &lost) >= 0)
+	received = inbox_receive(relay->inbox, fd, socket->kind, now, &lost);
+	if (received >= 0)
 		socket->is_deaf = false;
 	else if (errno != EAGAIN && errno != EINTR)
 		rest_from(service, (unsigned)(socket - relay->sockets.socket), errno);
@@ -356,6 +400,8 @@ static int on_letters(sd_event_source *source, int fd, uint32_t events, void *co
 		relay_say(relay, "more came than a socket's queue could take: datagrams were lost "
 				 "(ReceiveBuffer=, net.unix.max_dgram_qlen)");
 	}
+	if (received > 0)
+		nap_in_flood(service, socket, received, now);
 	service->worked = now;
 	routing_go_on(relay);
 	telling_go_on(relay->telling);
@@ -493,7 +539,9 @@ static bool listen_to_all(struct service *service)
 	}
 	if (relay->sockets.status >= 0 && (relay->status = status_open(relay)) == NULL)
 		return false;
-	return sd_event_add_time_relative(loop, &service->clock, CLOCK_BOOTTIME,
+	return sd_event_add_time_relative(loop, &service->nap, CLOCK_BOOTTIME, NAP_US, 1000,
+		       on_nap_over, service) >= 0 &&
+	       sd_event_add_time_relative(loop, &service->clock, CLOCK_BOOTTIME,
 		       STATUS_EVERY_MS * 1000ull, 100000, on_clock, service) >= 0 &&
 	       sd_event_add_signal(loop, NULL, SIGTERM, on_end, service) >= 0 &&
 	       sd_event_add_signal(loop, NULL, SIGINT, on_end, service) >= 0 &&

@@ -24,8 +24,10 @@
 struct socket {
 	int fd;
 	enum inbox_kind kind;
-	bool is_deaf;  /* it cannot be read, which is said */
-	uint32_t lost; /* datagrams that it had no room for */
+	bool is_deaf;        /* it cannot be read, which is said */
+	uint32_t lost;       /* datagrams that it had no room for */
+	struct instant read; /* when it had something last */
+	bool is_napping;     /* it is not looked at for a moment */
 };
 
 struct sockets {

@@ -8,6 +8,7 @@ and how many instructions in user space those two are. They are held to limits.t
 It is a service, whose loop and clock have calls of their own, which are left out: how many those are depends on what
 comes together."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ TOLD = {AN_EVENT: "mail nobody", A_LOGIN: "login nobody 127.0.0.9"}
 STEPPED = {**TOLD, AN_EVENT: "mail alice"}  # whom a line is owed already
 # The C library has ways of its own for each kind of processor.
 INSTRUCTIONS = 0.1
+# Of comsat's; a nap follows each reading.
+FLOOD, FLOOD_GAP_SECONDS, NAP_SECONDS = 400, 0.0005, 0.004
 TOGETHER = 4
 
 
@@ -123,6 +126,33 @@ def events_and_logins():
             ok(made["recvmmsg"] <= 2 * COUNT + 4, f"'{text}': at most one that reads") or diag(made)
 
 
+def unused_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def a_flood():
+    """Of comsat's datagrams it reads some together, however fast each comes behind the last: it is not woken for each.
+    And the last of them is not forgotten."""
+    port = unused_port()
+    with Machine() as machine, Relay(f"interval 1h\nbiff 127.0.0.1:{port}\nuser bob {machine}\n") as relay:
+        relay.kill()
+        counts = Counts(relay.dir / "counts")
+        relay.start(wait=False, under=(REFUSE_AT, relay.dir / "counts", "-", 0, 1, 1))
+        until(lambda: "epoll_wait" in counts())
+        reads = lambda: counts().get("recvmmsg", (0, 0))[0]
+        begun, before = time.monotonic(), reads()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as biff:
+            for user in [*["nobody"] * FLOOD, "bob"]:
+                biff.sendto(f"{user}@1\0".encode(), ("127.0.0.1", port))
+                time.sleep(FLOOD_GAP_SECONDS)
+            told = until(lambda: machine.lines)
+        made, took = reads() - before, time.monotonic() - begun
+        ok(told, "a flood: the last is told")
+        ok(0 < made <= took / NAP_SECONDS + 3, "a flood: one reading a nap") or diag(f"{made} in {took:.3f} s")
+
+
 def stepped(relay, text, count):
     """Instructions of the relay's, when it has read so many together, until it asks for something else."""
     words = [BUILD / "bench" / "relay_load", "steps", str(relay.process.pid)]
@@ -172,4 +202,4 @@ if not RELAY.exists():
 if sys.argv[1:] == ["--write"]:
     write()
     sys.exit(0)
-nmtest.run(a_line, events_and_logins, steps)
+nmtest.run(a_line, events_and_logins, a_flood, steps)
