@@ -23,13 +23,15 @@ RELAY_DROPINS := $(call dropins,$(RELAY_UNITS))
 # Text files: from where, a colon, to where.
 page_text = $(1):$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 CTL_PAGES := $(if $(CTL),man/nmnotifyctl.8)
-SENDER_TEXTS := $(foreach page,$(SENDER_PAGES) $(CTL_PAGES),$(call page_text,$(page))) \
+# What watches either end with Prometheus and Grafana.
+CTL_TEXTS := $(if $(CTL),units/prometheus/nmnotify.rules.yml:$(DOCDIR)/nmnotify.rules.yml units/grafana/nmnotify.json:$(DOCDIR)/nmnotify.grafana.json)
+SENDER_TEXTS := $(CTL_TEXTS) $(foreach page,$(SENDER_PAGES) $(CTL_PAGES),$(call page_text,$(page))) \
 	$(foreach unit,$(RELAY_UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(WATCH_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \
 	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
 		$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
-LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man/nmnotifyctl.8,$(PAGES)) $(CTL_PAGES),$(call page_text,$(page))) \
+LISTENER_TEXTS := $(CTL_TEXTS) $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man/nmnotifyctl.8,$(PAGES)) $(CTL_PAGES),$(call page_text,$(page))) \
 	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
