@@ -12,6 +12,9 @@ RELAY_PAGES := man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay
 SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 $(if $(HAS_RELAY),$(RELAY_PAGES)),$(PAGES))
 UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
 RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket -status.socket .service -logs.service))
+# Both managers have them; the system's alone knows sleep.
+START_UNITS := nmnotify-start@.service nmnotify-start@.timer
+RESUME_UNIT := nmnotify-resume@.service
 WATCH_UNITS := nmnotify-watch@.path nmnotify-watch@.service
 # What only younger systemds know is in drop-ins; older ones would warn of it.
 since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
@@ -32,8 +35,8 @@ SENDER_TEXTS := $(CTL_TEXTS) $(foreach page,$(SENDER_PAGES) $(CTL_PAGES),$(call 
 	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
 		$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
 LISTENER_TEXTS := $(CTL_TEXTS) $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man/nmnotifyctl.8,$(PAGES)) $(CTL_PAGES),$(call page_text,$(page))) \
-	$(foreach unit,$(UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
-	$(foreach unit,$(UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
+	$(foreach unit,$(UNITS) $(START_UNITS) $(RESUME_UNIT),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
+	$(foreach unit,$(UNITS) $(START_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
 		units/$(notdir $(dropin)):$(directory)/$(dropin))) \
 	units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf \

@@ -34,7 +34,8 @@ def pages_configurations():
     equal(sorted(run_status(after))[:2], [("home", "0"), ("work", "0")], f"{page}: by account")
     isolate_no(docs.take("man/nmnotify.conf.5", "isolate   no"))
     credentials(docs.take("man/nmnotify.conf.5", "pass    CRED"))
-    desktop(docs.take("man/nmnotify.conf.5", "notify-send"))
+    desktop(docs.take("man/nmnotify.conf.5", "You have mail"))
+    failures(docs.take("man/nmnotify.conf.5", "failure   5"))
     # Both users, by the address that is connected to.
     sh("id bob >/dev/null 2>&1 || useradd --create-home --shell /bin/bash bob")
     box.write("/home/bob/.fetchmailrc", FETCHMAIL.format(user="bob") + '  mda "cat >> /home/bob/mail"\n', mode=0o600)
@@ -95,20 +96,42 @@ def desktop(text):
     sh("rm /usr/bin/notify-send")
 
 
+def failures(text):
+    """What fetches has no configuration, so it fails, and five lines do not wait for the retry."""
+    page = "man/nmnotify.conf.5"
+    box.write("/usr/bin/notify-send", '#!/bin/sh\necho "$1, $NMNOTIFY_FAILURES" >/home/alice/touched\n', mode=0o755)
+    sh(f"mv {HOME}/.mbsyncrc {HOME}/.mbsyncrc-away")
+    by_unit("interval 0s\n" + text, "[Service]\nUser=alice\n", ["has no 'user'"])
+
+    def five():
+        for count in range(1, 6):
+            notify("192.0.2.25")
+            until(lambda: len(box.journal("NMNOTIFY_RUN=ended", after=after)) >= count, 20)
+
+    after = time.time()
+    good = touched(five)
+    ok(good and sh(f"cat {HOME}/touched") == "No mail can be fetched, 5\n", f"{page}: five failures") or diag(sh("journalctl -q -n 12 -o cat"))
+    sh(f"mv {HOME}/.mbsyncrc-away {HOME}/.mbsyncrc; systemctl stop 'nmnotify@*'")
+    fetches("Mail/mbsync/new/*", f"{page}: the first success behind them")
+    sh("rm /usr/bin/notify-send")
+
+
 def shipped_configuration():
     """Uncommented, as its comments say."""
     name = "units/nmnotify.conf"
-    parts = docs.each("units/nmnotify.conf", "from           1", "action         /", "user  ", "env  ", "pass  ", "interval  ", "limit  ")
+    parts = docs.each("units/nmnotify.conf", "from           1", "action         /", "user  ", "env  ", "pass  ", "interval  ", "retry  ", "limit  ")
     one = "".join(parts)
     equal(docs.take("units/nmnotify.conf", "nmnotify -t").strip(), CHECK, f"{name}: how to check it")
     home_file(".mbsyncrc", mbsyncrc("mbsync", f"{HOME}/Mail/mbsync") + "\nGroup work\nChannel mbsync\n")
     home_file(".fetchmailrc", FETCHMAIL.format(user="fetchmail") + f'  mda "cat >> {HOME}/Mail/fetchmail"\n')
     sh(f"chown alice: {HOME}/.mbsyncrc {HOME}/.fetchmailrc")
+    box.write("/usr/bin/notify-send", "#!/bin/sh\n", mode=0o755)
     by_unit(one)
     fetches("Mail/mbsync/new/*", f"{name}: one account")
     by_unit(one + docs.take("units/nmnotify.conf", "account  "))
     fetches("Mail/mbsync/new/*", f"{name}: the first of two accounts")
     fetches("Mail/fetchmail", f"{name}: the second", "2001:db8:25::1", "::1", "fetchmail")
+    sh("rm /usr/bin/notify-send")
 
 
 def names():

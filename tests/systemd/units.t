@@ -18,14 +18,16 @@ from nmtest import BUILD, PROJECT, diag, equal, ok, skip
 
 SYSTEM, USER = "lib/systemd/system", "usr/lib/systemd/user"
 SOCKETS = ("nmnotify.socket", "nmnotifyd.socket")
-SERVICES = ("nmnotify@.service", "nmnotifyd.service")
+SERVICES = ("nmnotify@.service", "nmnotifyd.service", "nmnotify-start@.service")
+TIMERS = ("nmnotify-start@.timer",)
+RESUME = ("nmnotify-resume@.service",)
 RELAY = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-relay-cyrus.socket",
          "nmnotify-relay-status.socket", "nmnotify-relay.service")
 RELAY += ("nmnotify-relay-logs.service",)
 WATCH = ("nmnotify-watch@.path", "nmnotify-watch@.service")
 # systemd-analyze security, in tenths. It does not see the programs' own filters, and counts those that
 # the units leave to them.
-EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53, "nmnotify-relay.service": 12, "nmnotify-relay-logs.service": 2}
+EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53, "nmnotify-start@.service": 53, "nmnotify-relay.service": 12, "nmnotify-relay-logs.service": 2}
 # systemd.exec(5): each of them gives the service a mount namespace of its own.
 TAKE_MOUNTS = (
     "PrivateMounts PrivateTmp PrivateDevices PrivateIPC ProtectSystem ProtectHome ProtectProc ProcSubset "
@@ -91,8 +93,8 @@ class Root:
 
 def verify():
     with Root() as root:
-        both = (*SOCKETS, *SERVICES)
-        for directory, manager, units in ((SYSTEM, "--system", both + RELAY), (USER, "--user", both + WATCH)):
+        both = (*SOCKETS, *SERVICES, *TIMERS)
+        for directory, manager, units in ((SYSTEM, "--system", both + RELAY + RESUME), (USER, "--user", both + WATCH)):
             for unit in units:
                 result = root.analyze(directory, "verify", "--man=no", manager, f"./{unit}")
                 said = result.stdout + result.stderr
@@ -126,6 +128,18 @@ def no_mount_namespace():
         for directory in (SYSTEM, USER):
             keys = {key for key, _ in root.settings(directory, "nmnotify@.service")}
             equal(keys & set(TAKE_MOUNTS), set(), f"{directory}/nmnotify@.service: no mount namespace")
+
+
+def starts_are_like_lines():
+    """In both units of handlers, all is alike that is about users, state and rights."""
+    own = {"Description", "Documentation", "ExecStart", "StandardInput", "Wants", "After", "WantedBy", "Also"}
+    with Root() as root:
+        for directory in (SYSTEM, USER):
+            one, other = (
+                {(key, value) for key, value in root.settings(directory, unit) if key not in own}
+                for unit in ("nmnotify@.service", "nmnotify-start@.service")
+            )
+            equal(sorted(one ^ other), [], f"{directory}/nmnotify-start@.service: as nmnotify@.service")
 
 
 def one_filter():
@@ -185,4 +199,4 @@ def younger_systemd():
 if not shutil.which("systemd-analyze"):
     skip("units", "there is no systemd-analyze here")
     nmtest.done()
-nmtest.run(verify, verify_finds_what_is_wrong, exposure, no_mount_namespace, one_filter, no_outage, younger_systemd)
+nmtest.run(verify, verify_finds_what_is_wrong, exposure, no_mount_namespace, starts_are_like_lines, one_filter, no_outage, younger_systemd)
