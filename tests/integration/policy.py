@@ -176,6 +176,7 @@ MACHINE = {
     "TIOCSETD": (0x5423, 0x7401),
     "SOCK_STREAM": (1, 2),
     "SOCK_DGRAM": (2, 1),
+    "SOCK_NONBLOCK_CLOEXEC": (0x80800, 0x80080),
 }
 
 
