@@ -26,15 +26,21 @@ RELAY_DROPINS := $(call dropins,$(RELAY_UNITS))
 # Text files: from where, a colon, to where.
 page_text = $(1):$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 CTL_PAGES := $(if $(CTL),man/nmnotifyctl.8)
-# What watches either end with Prometheus and Grafana.
-CTL_TEXTS := $(if $(CTL),units/prometheus/nmnotify.rules.yml:$(DOCDIR)/nmnotify.rules.yml units/grafana/nmnotify.json:$(DOCDIR)/nmnotify.grafana.json)
-SENDER_TEXTS := $(CTL_TEXTS) $(foreach page,$(SENDER_PAGES) $(CTL_PAGES),$(call page_text,$(page))) \
+# Each shell's completion where it looks for those of packages; and what watches either end with Prometheus
+# and Grafana.
+CTL_TEXTS := $(foreach page,$(CTL_PAGES),$(call page_text,$(page))) $(if $(CTL), \
+	units/completion/nmnotifyctl.bash:$(PREFIX)/share/bash-completion/completions/nmnotifyctl \
+	units/completion/nmnotifyctl.fish:$(PREFIX)/share/fish/vendor_completions.d/nmnotifyctl.fish \
+	units/completion/_nmnotifyctl:$(ZSHDIR)/_nmnotifyctl \
+	units/prometheus/nmnotify.rules.yml:$(DOCDIR)/nmnotify.rules.yml \
+	units/grafana/nmnotify.json:$(DOCDIR)/nmnotify.grafana.json)
+SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page))) $(CTL_TEXTS) \
 	$(foreach unit,$(RELAY_UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(WATCH_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \
 	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
 		$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
-LISTENER_TEXTS := $(CTL_TEXTS) $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man/nmnotifyctl.8,$(PAGES)) $(CTL_PAGES),$(call page_text,$(page))) \
+LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man/nmnotifyctl.8,$(PAGES)),$(call page_text,$(page))) $(CTL_TEXTS) \
 	$(foreach unit,$(UNITS) $(START_UNITS) $(RESUME_UNIT),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(UNITS) $(START_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
