@@ -221,6 +221,8 @@ static const struct row rows[] = {
 
 	/* On what is no socket. */
 	{ "sendto, out of band", SYS_sendto, { 0, 0, 0, MSG_OOB }, { EPERM, EPERM, ENOTSOCK } },
+	{ "sendto, connecting", SYS_sendto, { 0, 0, 0, MSG_FASTOPEN }, { EPERM, EPERM, ENOTSOCK } },
+	{ "sendmsg, connecting", SYS_sendmsg, { 0, 0, MSG_FASTOPEN }, { EPERM, EPERM, ENOTSOCK } },
 	{ "recvfrom, out of band", SYS_recvfrom, { 0, 0, 0, MSG_OOB | MSG_PEEK },
 		{ EPERM, EPERM, ENOTSOCK } },
 	{ "sendmsg, out of band", SYS_sendmsg, { 0, 0, MSG_OOB }, { EPERM, EPERM, ENOTSOCK } },

@@ -177,6 +177,7 @@ BREAKS = [
     ("mail.policy", " and arg2 == 0|IPPROTO_TCP\n", "\n", "mail"),
     ("mail.policy", "arg1 & SOCK_TYPE_MASK == SOCK_STREAM", "arg1 == SOCK_STREAM", "mail"),
     ("programs.policy", "allow sendmsg arg2", "allow sendmsg arg3", "local"),
+    ("programs.policy", "allow sendto arg3 & MSG_OOB_FASTOPEN", "allow sendto arg3 & MSG_OOB", "mail"),
     ("programs.policy", "allow recvfrom arg3 & MSG_OOB == 0", "allow recvfrom", "mail"),
     ("programs.policy", "allow setsockopt arg2 != TCP_ULP", "allow setsockopt arg2 != 30", "mail"),
     ("mail.policy", " and arg2 == NETLINK_ROUTE", "", "mail"),

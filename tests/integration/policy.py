@@ -150,6 +150,7 @@ CONSTANTS = {
     "IPPROTO_UDP": 17,
     "IPPROTO_ICMPV6": 58,
     "MSG_OOB": 1,
+    "MSG_OOB_FASTOPEN": 0x20000001,
     "TCP_ULP": 31,
     # linux/sockios.h
     "SIOCGIFBR": 0x8940,

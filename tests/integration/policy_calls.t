@@ -76,6 +76,9 @@ HAND_WRITTEN = [
     # SIOCGIFBR, SIOCSIFBR, SIOCADDDLCI, SIOCDELDLCI, SIOCGIFVLAN, SIOCSIFVLAN; SIOCGIFCONF
     *((ACTIONS, "ioctl", (0, number), EPERM) for number in (0x8940, 0x8941, *range(0x8980, 0x8984))),
     (ACTIONS, "ioctl", (0, 0x8912), ALLOW),
+    # MSG_FASTOPEN, by which Landlock does not see that a connection begins
+    *((GATED, name, (0, 0, 0, flags), EPERM) for name in ("send", "sendto", "sendmmsg") for flags in (1 << 29, 0x20004000)),
+    (GATED, "sendmsg", (0, 0, 1 << 29), EPERM),
     # MSG_OOB, alone and with others; MSG_NOSIGNAL, MSG_PEEK
     *((GATED, name, (0, 0, 0, flags), EPERM) for name in ("send", "sendto", "sendmmsg", "recv", "recvfrom",
       "recvmmsg", "recvmmsg_time64") for flags in (1, 0x4001)),
