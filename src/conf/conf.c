@@ -42,6 +42,7 @@ void conf_option(struct conf *conf, const char *text, unsigned number)
 
 void conf_file(struct conf *conf, const char *path, bool optional)
 {
+	conf->file = path;
 	if (conf->state.text == NULL)
 		conf->state.place.file = path;
 	begin_defaults(conf);

@@ -19,7 +19,7 @@
 #define CONF_BYTES_MAX    65536
 #define CONF_ACCOUNTS_MAX 64
 #define CONF_PREFIXES_MAX 1024
-#define CONF_WORDS_MAX    2048 /* of all actions */
+#define CONF_WORDS_MAX    2048 /* of all actions, paths and ports */
 #define CONF_ENV_MAX      512  /* variables */
 #define CONF_PASS_MAX     128  /* names of variables */
 #define CONF_NAME_MAX     32   /* of an account: it is a directory's name too */
@@ -61,6 +61,23 @@ struct failure {
 	struct command command;
 };
 
+/* What `read`, `write` or `execute` says: absolute paths, or ~ and what is below it. */
+struct path_list {
+	char **word;
+	unsigned count;
+	bool is_said, is_any, has_default; /* `any`; `default` beside the paths */
+};
+
+/* What `connect` says: TCP ports. */
+struct port_list {
+	uint16_t *port;
+	unsigned count;
+	bool is_said, is_any, has_default;
+};
+
+/* In the order of the keyword's choices. */
+enum landlock_use { LANDLOCK_YES, LANDLOCK_NO, LANDLOCK_REQUIRED };
+
 struct account {
 	const char *name;
 	struct place place; /* where it begins */
@@ -75,7 +92,10 @@ struct account {
 	struct said_text user; /* not said: the running user */
 	const char *confine;   /* the policy's name */
 	bool isolate;          /* the action from other processes */
-	struct said said;      /* in this block */
+	enum landlock_use landlock;
+	struct path_list read, write, execute; /* not said: the policy's default */
+	struct port_list connect;              /* likewise */
+	struct said said;                      /* in this block */
 };
 
 /* `env NAME=value`, or `pass NAME`, and the block that says it. */
@@ -85,6 +105,7 @@ struct variable {
 };
 
 struct conf {
+	const char *file;       /* it was read from; NULL: from none */
 	struct said_text state; /* base directory; not said: state_base_path() */
 	enum log_target log;
 	struct span idle; /* nmnotifyd ends after this long without work; 0: never */

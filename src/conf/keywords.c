@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/advice.h"
+#include "conf/ports.h"
 #include "conf/variable.h"
 #include "policy/confine.h"
 
@@ -333,6 +334,88 @@ static void set_failure(
 	set_action(reading, keyword, &failure->command, &command);
 }
 
+/* ---- What of files and ports the action can reach ---- */
+
+/* Counts the words of a line with those of actions, and keeps room for as many values. NULL if it
+ * would be too many: reported. */
+static void *words_keep(struct reading *reading, const struct keyword *keyword,
+	const struct words *words, size_t size)
+{
+	struct conf *conf = reading->owner;
+
+	if (conf->words_count + words->count > CONF_WORDS_MAX) {
+		report_wrong_word(&reading->report, keyword->name, words->word[1],
+			" is one word too many: %d of actions, paths and ports is the most",
+			CONF_WORDS_MAX);
+		return NULL;
+	}
+	conf->words_count += words->count;
+	return reading_keep(reading, words->count * size);
+}
+
+/* `default` and `any`, which all these keywords know. False if it is neither. */
+static bool is_special(struct reading *reading, const struct words *words, unsigned i, bool *is_any,
+	bool *has_default)
+{
+	const char *word = words->word[i];
+
+	if (strcmp(word, "default") == 0) {
+		*has_default = true;
+		return true;
+	}
+	if (strcmp(word, "any") != 0)
+		return false;
+	*is_any = true;
+	if (words->count > 2)
+		report_wrong_word(&reading->report, words->word[0], word,
+			" is everything: leave out the rest");
+	return true;
+}
+
+static bool is_home(const char *word)
+{
+	return word[0] == '~' && (word[1] == '\0' || word[1] == '/');
+}
+
+static void set_paths(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	struct path_list *list = to;
+	char **path = words_keep(reading, keyword, words, sizeof(*path));
+
+	*list = (struct path_list){ .word = path, .is_said = true };
+	for (unsigned i = 1; i < words->count && path != NULL; i++) {
+		char *word = words->word[i];
+
+		if (is_special(reading, words, i, &list->is_any, &list->has_default))
+			continue;
+		if (*word != '/' && !is_home(word))
+			report_wrong_word(&reading->report, keyword->name, word,
+				" is not an absolute path, nor one below ~, the action's home");
+		else
+			path[list->count++] = word;
+	}
+}
+
+static void set_connect(
+	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
+{
+	struct port_list *list = to;
+	uint16_t *port = words_keep(reading, keyword, words, sizeof(*port));
+
+	*list = (struct port_list){ .port = port, .is_said = true };
+	for (unsigned i = 1; i < words->count && port != NULL; i++) {
+		if (is_special(reading, words, i, &list->is_any, &list->has_default))
+			continue;
+		if (port_parse(words->word[i], &port[list->count]))
+			list->count++;
+		else
+			report_wrong_word(&reading->report, keyword->name, words->word[i],
+				" is not a TCP port: write its number, or imaps, pop3s or the like "
+				"(nmnotify.conf(5))");
+	}
+}
+
 /* ---- The table ---- */
 
 #define GLOBAL(member)  .global = true, KEYWORD_MEMBER(struct conf, member)
@@ -371,6 +454,13 @@ const struct keyword keywords[KEYWORDS] = {
 		.initial.text = "mail" },
 	[KEYWORD_ISOLATE] = { "isolate", "yes", .type = keyword_yes_no, .most = 1,
 		ACCOUNT(isolate) },
+	[KEYWORD_LANDLOCK] = { "landlock", "required", .type = keyword_choice, .most = 1,
+		ACCOUNT(landlock),
+		.choices = "yes\0no\0required\0" }, /* in the order of landlock_use */
+	[KEYWORD_READ] = { "read", "default /srv/mail", .type = set_paths, LIST, ACCOUNT(read) },
+	[KEYWORD_WRITE] = { "write", "~/Maildir", .type = set_paths, LIST, ACCOUNT(write) },
+	[KEYWORD_EXECUTE] = { "execute", "/usr ~/bin", .type = set_paths, LIST, ACCOUNT(execute) },
+	[KEYWORD_CONNECT] = { "connect", "imaps 587", .type = set_connect, LIST, ACCOUNT(connect) },
 	[KEYWORD_ACTION] = { "action", "/usr/bin/mbsync -q -a", .type = set_action,
 		.most = WORDS_MAX, ACCOUNT(action) },
 };

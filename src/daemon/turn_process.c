@@ -43,6 +43,7 @@ static int turn_main(struct generation *generation, const struct request *reques
 		.account = served->account,
 		.user = &served->user,
 		.source_text = text,
+		.state_path = generation->program.base_path,
 		.tally = &tally,
 	};
 	struct state_error error;

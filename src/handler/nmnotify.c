@@ -195,6 +195,7 @@ static int run_action(struct handler *h)
 	h->job.conf = &h->program.conf;
 	h->job.user = &h->user;
 	h->job.source_text = h->source_text;
+	h->job.state_path = h->program.base_path;
 	h->job.tally = &h->program.tally;
 	do
 		status = waiter_run(&h->job);

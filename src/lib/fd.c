@@ -160,15 +160,6 @@ void fd_close_from(int first)
 		(void)close(fd);
 }
 
-/* What getdents64(2) writes. */
-struct directory_entry {
-	uint64_t inode;
-	int64_t offset;
-	uint16_t length;
-	unsigned char type;
-	char name[];
-};
-
 static bool is_among(const char *name, const char *const *names)
 {
 	while (*names != NULL && strcmp(name, *names) != 0)
@@ -176,7 +167,11 @@ static bool is_among(const char *name, const char *const *names)
 	return *names != NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Without opendir(3), which would bring malloc(3) into the handler. */
+long fd_entries(int directory, char *buffer, size_t size)
+{
+	return syscall(SYS_getdents64, directory, buffer, size);
+}
+
 bool fd_holds_only(int directory, const char *const *names)
 {
 	/* No sanitizer knows what the call writes. */
@@ -184,7 +179,7 @@ bool fd_holds_only(int directory, const char *const *names)
 	const struct directory_entry *entry;
 	long size;
 
-	while ((size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
+	while ((size = fd_entries(directory, buffer, sizeof(buffer))) > 0) {
 		for (long at = 0; at < size; at += entry->length) {
 			entry = (const void *)(buffer + at);
 			if (!is_among(entry->name, names))

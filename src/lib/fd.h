@@ -71,6 +71,19 @@ void fd_close_if_open(int fd);
 /* Closes this descriptor and all above it. */
 void fd_close_from(int first);
 
+/* What getdents64(2) writes; an entry's `length` is the way to the next one. */
+struct directory_entry {
+	uint64_t inode;
+	int64_t offset;
+	uint16_t length;
+	unsigned char type;
+	char name[];
+};
+
+/* Reads some of a directory's entries, without opendir(3), which would bring malloc(3) into the
+ * handler. Returns their bytes; 0: there are no more; negative, with errno set. */
+long fd_entries(int directory, char *buffer, size_t size);
+
 /* Has a directory no entry but those of a list that ends with NULL? It must be read for the first
  * time. False also if it cannot be read. */
 bool fd_holds_only(int directory, const char *const *names);

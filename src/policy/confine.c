@@ -15,8 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "policy/landlock.h"
-
 void process_guard(void)
 {
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* prctl(2): fails for no valid value */
@@ -139,11 +137,4 @@ bool has_seccomp(void)
 {
 	/* A kernel that has filters looks for this one, and finds none at that address. */
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
-}
-
-bool isolate(void)
-{
-	struct landlock landlock;
-
-	return landlock_begin(&landlock, LANDLOCK_SCOPES) && landlock_end(&landlock, true);
 }

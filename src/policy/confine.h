@@ -42,13 +42,6 @@ bool privileges_become(const struct user *user);
  */
 bool confine(const struct policy *policy);
 
-/*
- * After confine(): from now on this process and all that it starts can signal, trace and reach by
- * an abstract Unix socket only each other, where the kernel can do that (Landlock's scopes,
- * Linux 6.12); where it cannot, this does nothing. False with errno set: then nothing may run.
- */
-bool isolate(void);
-
 /* Has the kernel seccomp filters? */
 bool has_seccomp(void);
 

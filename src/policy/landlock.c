@@ -25,7 +25,8 @@
 #define BOTH_SCOPES      3u
 
 /* What a file, and not a directory, can have. */
-#define OF_FILES (LANDLOCK_EXECUTE | LANDLOCK_WRITE | LANDLOCK_READ | LANDLOCK_TRUNCATE)
+#define OF_FILES                                                                                   \
+	(LANDLOCK_EXECUTE | LANDLOCK_WRITE | LANDLOCK_READ | LANDLOCK_TRUNCATE | LANDLOCK_DEVICE)
 
 struct ruleset {
 	uint64_t files, network, scopes;
@@ -63,14 +64,6 @@ static size_t ruleset_size(int abi)
 	return abi >= 4 ? offsetof(struct ruleset, scopes) : offsetof(struct ruleset, network);
 }
 
-/* Older than what is asked for; without Landlock; Landlock not among the security modules of this
- * boot; or a container whose filter refuses what it does not know. */
-static bool is_not_to_be_had(int error)
-{
-	return error == E2BIG || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP ||
-	       error == EPERM;
-}
-
 /* In the kernel's words. */
 static uint64_t port_right(unsigned forbidden)
 {
@@ -78,22 +71,24 @@ static uint64_t port_right(unsigned forbidden)
 	       ((forbidden & LANDLOCK_CONNECT) != 0 ? 2u : 0u);
 }
 
+bool landlock_begin_files(struct landlock *landlock, int abi, uint64_t files, unsigned forbidden)
+{
+	const struct ruleset all = {
+		.files = (forbidden & LANDLOCK_FILES) != 0 ? files & file_rights(abi) : 0,
+		.network = port_right(forbidden),
+		.scopes = (forbidden & LANDLOCK_SCOPES) != 0 ? BOTH_SCOPES : 0,
+	};
+
+	*landlock = (struct landlock){ .fd = -1, .abi = abi, .files = all.files };
+	if (abi == 0)
+		return true;
+	landlock->fd = (int)syscall(SYS_landlock_create_ruleset, &all, ruleset_size(abi), 0);
+	return landlock->fd >= 0;
+}
+
 bool landlock_begin(struct landlock *landlock, unsigned forbidden)
 {
-	struct ruleset all = { .network = port_right(forbidden),
-		.scopes = (forbidden & LANDLOCK_SCOPES) != 0 ? BOTH_SCOPES : 0 };
-
-	/* Scopes alone are asked for without a question before: that is a call less at each start.
-	 */
-	landlock->abi = forbidden == LANDLOCK_SCOPES ? LANDLOCK_ABI_SCOPES : landlock_abi();
-	landlock->files = all.files =
-		(forbidden & LANDLOCK_FILES) != 0 ? file_rights(landlock->abi) : 0;
-	landlock->fd = -1;
-	if (landlock->abi == 0)
-		return true;
-	landlock->fd =
-		(int)syscall(SYS_landlock_create_ruleset, &all, ruleset_size(landlock->abi), 0);
-	return landlock->fd >= 0 || (forbidden == LANDLOCK_SCOPES && is_not_to_be_had(errno));
+	return landlock_begin_files(landlock, landlock_abi(), LANDLOCK_ALL, forbidden);
 }
 
 static void close_keeping_errno(int fd)
@@ -104,20 +99,29 @@ static void close_keeping_errno(int fd)
 	errno = error;
 }
 
+bool landlock_allow_open(const struct landlock *landlock, int fd, mode_t mode, uint64_t rights)
+{
+	const struct path_rule rule = {
+		.allowed = rights & landlock->files & (S_ISDIR(mode) ? LANDLOCK_ALL : OF_FILES),
+		.fd = fd,
+	};
+
+	return rule.allowed == 0 ||
+	       syscall(SYS_landlock_add_rule, landlock->fd, RULE_PATH, &rule, 0) == 0;
+}
+
 bool landlock_allow(const struct landlock *landlock, const char *path, uint64_t rights)
 {
-	struct path_rule rule = { .fd = -1 };
 	struct stat st;
+	int fd = -1;
 	bool is_done;
 
 	if (landlock->fd >= 0)
-		rule.fd = open(path, O_PATH | O_CLOEXEC);
-	if (rule.fd < 0)
+		fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
 		return true;
-	is_done = fstat(rule.fd, &st) == 0;
-	rule.allowed = rights & landlock->files & (S_ISDIR(st.st_mode) ? UINT64_MAX : OF_FILES);
-	is_done = is_done && syscall(SYS_landlock_add_rule, landlock->fd, RULE_PATH, &rule, 0) == 0;
-	close_keeping_errno(rule.fd);
+	is_done = fstat(fd, &st) == 0 && landlock_allow_open(landlock, fd, st.st_mode, rights);
+	close_keeping_errno(fd);
 	return is_done;
 }
 
@@ -129,10 +133,14 @@ bool landlock_allow_port(const struct landlock *landlock, unsigned right, uint16
 	       syscall(SYS_landlock_add_rule, landlock->fd, RULE_PORT, &rule, 0) == 0;
 }
 
+bool landlock_hold(const struct landlock *landlock)
+{
+	return landlock->fd < 0 || syscall(SYS_landlock_restrict_self, landlock->fd, 0) == 0;
+}
+
 bool landlock_end(const struct landlock *landlock, bool is_whole)
 {
-	bool is_done = is_whole && (landlock->fd < 0 || syscall(SYS_landlock_restrict_self,
-								landlock->fd, 0) == 0);
+	bool is_done = is_whole && landlock_hold(landlock);
 
 	if (landlock->fd >= 0)
 		close_keeping_errno(landlock->fd);

@@ -8,7 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "policy/confine.h"
+#include "lib/fd.h"
+#include "run/reach.h"
 
 /* From SIGTERM to SIGKILL. */
 static const struct span grace = { .ms = 5000 };
@@ -53,8 +54,7 @@ static int child_main(void *argument)
 	/* If we died before prctl(2), no signal will come: see it by the parent's number. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == action->self && setsid() >= 0 &&
 		child_descriptors(job->tally->log) && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
-		(chdir(user->home) == 0 || chdir("/") == 0) &&
-		(!job->account->isolate || isolate())) {
+		(chdir(user->home) == 0 || chdir("/") == 0) && landlock_hold(&action->ruleset)) {
 		if (action->command == &job->account->action)
 			turn_action_is(&action->job->turn, getpid());
 		(void)execve(words[0], words, action->environment.variable);
@@ -225,6 +225,8 @@ bool action_prepare(struct action *action, struct job *job, const struct command
 	action->error = action->status = 0;
 	action->environment.count = 0;
 	environment_make(&action->environment, job);
+	if (!reach_make(&action->ruleset, job, command, &action->environment))
+		return false;
 	supervisor_signals(&set);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return false;
@@ -236,10 +238,11 @@ bool action_execute(struct action *action)
 {
 	action->begun = deadline_now();
 	action->child = child_start(action);
-	if (action->child < 0) {
+	if (action->child < 0)
 		action->error = errno;
+	fd_close_if_open(action->ruleset.fd);
+	if (action->child < 0)
 		return false;
-	}
 	if (child_has_executed(action->child))
 		return true;
 	(void)waitpid(action->child, NULL, __WALL); /* our child, and not waited for yet */

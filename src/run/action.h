@@ -11,6 +11,7 @@
 #ifndef NMNOTIFY_ACTION_H
 #define NMNOTIFY_ACTION_H
 
+#include "policy/landlock.h"
 #include "run/environment.h"
 #include "run/job.h"
 
@@ -26,15 +27,16 @@ struct action {
 	struct job *job;
 	const struct command *command; /* the account's action, or another of its programs */
 	struct environment environment;
-	pid_t self;            /* this process */
-	pid_t child;           /* the action; our child, and not waited for while it lives */
-	struct deadline begun; /* a machine that sleeps runs no action */
-	const char *reason;    /* why we end it, or NULL */
-	bool is_asked_to_end;  /* that is since a signal has asked this process to end */
-	bool has_ended;        /* the child */
-	int status;            /* of it, then: wait(2)'s */
-	bool had_others;       /* before: a wrapper that executed us may have left us children */
-	bool has_others;       /* there are other children: what the action has left behind */
+	struct landlock ruleset; /* which holds in the child alone */
+	pid_t self;              /* this process */
+	pid_t child;             /* the action; our child, and not waited for while it lives */
+	struct deadline begun;   /* a machine that sleeps runs no action */
+	const char *reason;      /* why we end it, or NULL */
+	bool is_asked_to_end;    /* that is since a signal has asked this process to end */
+	bool has_ended;          /* the child */
+	int status;              /* of it, then: wait(2)'s */
+	bool had_others;         /* before: a wrapper that executed us may have left us children */
+	bool has_others;         /* there are other children: what the action has left behind */
 	/* errno of what failed. The child writes it: it runs in our memory until execve(2). */
 	volatile int error;
 };

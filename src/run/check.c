@@ -9,8 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "policy/confine.h"
 #include "run/executable.h"
+#include "run/reach.h"
 #include "lib/text.h"
 #include "lib/users.h"
 
@@ -78,6 +80,37 @@ static void check_home(const struct check *check)
 		return; /* the programs that are looked for have absolute paths */
 }
 
+/* Does `env HOME` say another one than the user's? */
+static bool has_home(const struct check *check)
+{
+	const struct conf *conf = check->conf;
+
+	for (unsigned i = 0; i < conf->variables_count; i++)
+		if (conf_variable_is_of(conf, &conf->variables[i], check->account) &&
+			strncmp(conf->variables[i].text, "HOME=", 5) == 0)
+			return true;
+	return false;
+}
+
+/* What is not there by now has no rule in the action, and for a link there is none at all. */
+static void check_paths(
+	const struct check *check, const char *keyword, const struct path_list *list)
+{
+	int home = open(check->user.home, O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+
+	for (unsigned i = 0; i < list->count; i++) {
+		if (*list->word[i] == '~' && (home < 0 || has_home(check)))
+			continue;
+		fd = reach_open(home, list->word[i]);
+		if (fd < 0)
+			tell(check, SEVERITY_WARNING, "%s: '%s' is left out: %s%s", keyword,
+				list->word[i], strerror(errno),
+				errno == ELOOP ? ": write where the link leads" : "");
+		fd_close_if_open(fd);
+	}
+	fd_close_if_open(home);
+}
+
 /* In a process of its own, since there is no way back to root. Returns how many errors there are.
  */
 static unsigned check_as_user(const struct check *check)
@@ -92,6 +125,11 @@ static unsigned check_as_user(const struct check *check)
 	if (check->knows_user && check->command == &check->account->action)
 		check_home(check);
 	check_program(check);
+	if (check->knows_user && check->account->landlock != LANDLOCK_NO) {
+		check_paths(check, "read", &check->account->read);
+		check_paths(check, "write", &check->account->write);
+		check_paths(check, "execute", &check->account->execute);
+	}
 	return check->conf->reading.report.wrong - before;
 }
 
@@ -168,6 +206,15 @@ static void check_times(const struct check *check)
 			"account %s: the action is ended after %ums: 5m is five minutes, 5ms is "
 			"not",
 			check->account->name, (unsigned)check->account->timeout.ms);
+}
+
+static void check_landlock(const struct check *check)
+{
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	if (reach_is_lacking(check->account, &text))
+		tell(check, SEVERITY_ERROR, "account %s: %s", check->account->name, bytes);
 }
 
 /* ---- The state ---- */
@@ -279,7 +326,12 @@ static bool is_checked(const struct conf *conf, const struct account *account)
 			one->failure.command.words == account->failure.command.words &&
 			one->user.text == account->user.text &&
 			strcmp(one->confine, account->confine) == 0 &&
-			one->timeout.ms == account->timeout.ms)
+			one->timeout.ms == account->timeout.ms &&
+			one->landlock == account->landlock && one->isolate == account->isolate &&
+			one->read.word == account->read.word &&
+			one->write.word == account->write.word &&
+			one->execute.word == account->execute.word &&
+			one->connect.port == account->connect.port)
 			return true;
 	return false;
 }
@@ -299,6 +351,7 @@ void check_machine(struct conf *conf, uid_t self, const char *base)
 		check_command(&check, &check.account->action);
 		check_policy(&check);
 		check_times(&check);
+		check_landlock(&check);
 	}
 	check_state(conf, self, base);
 }

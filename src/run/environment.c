@@ -114,3 +114,16 @@ void environment_make(struct environment *environment, const struct job *job)
 			environment_put(environment, conf->variables[i].text);
 	environment->variable[environment->count] = NULL;
 }
+
+const char *environment_value(const struct environment *environment, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (unsigned i = 0; i < environment->count; i++) {
+		const char *variable = environment->variable[i];
+
+		if (strncmp(variable, name, length) == 0 && variable[length] == '=')
+			return variable + length + 1;
+	}
+	return NULL;
+}

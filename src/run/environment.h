@@ -33,4 +33,7 @@ struct environment {
 /* Into an empty one. Its strings are its own, the configuration's and our own environment's. */
 void environment_make(struct environment *environment, const struct job *job);
 
+/* A variable's value; NULL: it is not there. */
+const char *environment_value(const struct environment *environment, const char *name);
+
 #endif

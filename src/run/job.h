@@ -19,6 +19,7 @@ struct job {
 	const struct account *account;
 	const struct user *user;  /* whom the action runs as */
 	const char *source_text;  /* NMNOTIFY_SOURCE */
+	const char *state_path;   /* the base directory of all accounts' state */
 	struct tally *tally;      /* where it is counted and said */
 	struct turn turn;         /* its file is not yet open */
 	struct decision decision; /* nothing has been decided yet */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "run/check.h"
+#include "run/reach.h"
 #include "policy/confine.h"
 #include "policy/landlock.h"
 #include "lib/fd.h"
@@ -288,6 +289,24 @@ static void say_state(const struct program *program)
 		(void)text_write(&text, STDOUT_FILENO); /* nobody may want to know it */
 }
 
+/* What accounts ask for, and the running kernel cannot do: it is left out. */
+static void say_lacks(const struct program *program)
+{
+	const struct conf *conf = &program->conf;
+	char bytes[MESSAGE_MAX];
+	struct text text = TEXT_IN(bytes);
+	unsigned wants = 0;
+	int abi = landlock_abi();
+
+	for (unsigned i = 0; i < conf->accounts_count; i++)
+		wants |= reach_wants(&conf->accounts[i]);
+	text_add(&text, "landlock ABI %d: this kernel lacks ", abi);
+	if (!reach_add_lacks(&text, wants, abi) || !program->stdout_usable)
+		return;
+	text_add(&text, "\n");
+	(void)text_write(&text, STDOUT_FILENO); /* nobody may want to know it */
+}
+
 _Noreturn static void check(struct program *program)
 {
 	bool is_whole = conf_end(&program->conf);
@@ -295,8 +314,10 @@ _Noreturn static void check(struct program *program)
 	(void)find_base(program);
 	if (is_whole)
 		check_machine(&program->conf, program->self, program->base_path);
-	if (program->conf.reading.report.wrong == 0)
+	if (program->conf.reading.report.wrong == 0) {
 		say_state(program);
+		say_lacks(program);
+	}
 	exit(program->conf.reading.report.wrong == 0 ? EX_OK : EX_CONFIG);
 }
 
@@ -333,6 +354,7 @@ _Noreturn static void say_version(const struct program *program)
 	char bytes[MESSAGE_MAX];
 	struct text text = TEXT_IN(bytes);
 	int abi = landlock_abi();
+	size_t length;
 
 	text_add(&text, "%s " VERSION "\npolicies:", program->name);
 	for (unsigned i = 0; i < policies_count; i++)
@@ -341,14 +363,14 @@ _Noreturn static void say_version(const struct program *program)
 	libc_add(&text);
 	text_add(&text, "libsystemd: " SYSTEMD_WORD "\nseccomp: %s\n",
 		has_seccomp() ? "yes" : "not in this kernel: nothing can run");
-	if (abi == 0)
-		text_add(&text, "Landlock: not in this kernel: isolate has no effect\n");
-	else if (abi < LANDLOCK_ABI_SCOPES)
-		text_add(&text, "Landlock: ABI %d, isolate needs %d: it has no effect\n", abi,
-			LANDLOCK_ABI_SCOPES);
-	else
-		text_add(&text, "Landlock: ABI %d, for isolate: signals, abstract sockets\n", abi);
-	say(program, bytes, "");
+	text_add(&text, abi != 0 ? "Landlock: ABI %d, " : "Landlock: not in this kernel, ", abi);
+	length = text.length;
+	text_add(&text, "no effect here: ");
+	if (!reach_add_lacks(&text, REACH_ALL, abi)) {
+		text.length = length;
+		text_add(&text, "for files, ports, signals, abstract sockets");
+	}
+	say(program, bytes, "\n");
 }
 
 _Noreturn static void fail_usage(struct program *program, const char *wrong, const char *argument)

@@ -10,6 +10,7 @@
 #include "lib/text.h"
 #include "run/action.h"
 #include "run/executable.h"
+#include "run/reach.h"
 
 #define REASON_MAX 1024
 
@@ -28,8 +29,11 @@ static int status_of_error(int error)
 }
 
 /* Why a program could not be executed: one errno has many reasons. */
-static void explain(const char *path, int error, struct text *text)
+static void explain(const struct job *job, const char *path, int error, struct text *text)
 {
+	if (reach_is_lacking(job->account, text))
+		return;
+	text->length = 0;
 	if (is_about_program(error) && executable_explain(path, text) == EXECUTABLE_WRONG)
 		return;
 	text->length = 0;
@@ -47,7 +51,7 @@ static void failure_run(struct job *job, struct action *action)
 	struct text text = TEXT_IN(reason);
 
 	if (!action_prepare(action, job, command) || !action_execute(action)) {
-		explain(command->words[0], action->error != 0 ? action->error : errno, &text);
+		explain(job, command->words[0], action->error != 0 ? action->error : errno, &text);
 	} else {
 		action_supervise(action);
 		if (action->reason == NULL && action->status == 0)
@@ -90,7 +94,7 @@ static int not_executed(struct job *job, struct action *action, int error)
 	failures = turn_note_end(&job->turn, STATUS_EXITED(status), true);
 	turn_ended(&job->turn);
 	job->is_owed_again = job->account->retry.ms != 0;
-	explain(job->account->action.words[0], error, &text);
+	explain(job, job->account->action.words[0], error, &text);
 	log_run_failed(job->tally->log, status, reason);
 	failures_tell(job, action, status, failures, 0);
 	return status;

@@ -29,9 +29,16 @@ FREE = "limit 1000/s burst 10000\n"
 # writes down when it was started.
 PATHS = {
     "denied": ("idle", "from 192.0.2.1\ninterval 0s\n"),
-    "coalesced": ("idle", "from 127.0.0.0/8\ninterval 1d\n"),  # unread: there is a waiter
+    "coalesced": ("idle", "from 127.0.0.0/8\ninterval 1d\nlandlock no\n"),  # unread: there is a waiter
     "malformed": ("junk", "from 127.0.0.0/8\ninterval 0s\n"),
-    "accepted": ("line", "from 127.0.0.0/8\ninterval 0s\n"),
+    "accepted": ("line", "from 127.0.0.0/8\ninterval 0s\nwrite default {stamp}\n"),
+}
+# The last one with more of files and ports in the action's reach, or less; the default's cost is that of
+# this machine's directories.
+REACHES = {
+    "unrestricted": ("line", "from 127.0.0.0/8\ninterval 0s\nlandlock no\n"),
+    "narrowed": (
+        "line", "from 127.0.0.0/8\ninterval 0s\nread /usr /etc\nwrite {stamp}\nexecute /usr\nconnect imaps\n"),
 }
 # To a relay that takes it: a mail, and a login, behind which no command comes here.
 HANDED_OVER, LOGGED_IN = "handed-over", "logged-in"
@@ -52,7 +59,8 @@ class Paths:
         self.waiter = None
 
     def __enter__(self):
-        self.dir = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/tmp"))
+        # Where no default leads, which would then have to go around the configuration; as root.
+        self.dir = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/home" if self.user else "/tmp"))
         self.dir.chmod(0o755)
         # As /run is, where it belongs: a tmpfs.
         self.state = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/dev/shm"))
@@ -66,7 +74,8 @@ class Paths:
         self.stamp = self.dir / "stamped"
         self.stamp.write_bytes(bytes(8))
         self._give(self.stamp)
-        for path, (_, text) in PATHS.items():
+        for path, (_, text) in {**PATHS, **REACHES}.items():
+            text = text.format(stamp=self.stamp)
             state = self.state / path
             state.mkdir(mode=0o700)
             self._give(state)
@@ -164,7 +173,7 @@ class Paths:
     # -- What is measured --
 
     def _input(self, path):
-        return "none" if path in SENDERS else PATHS[path][0]
+        return "none" if path in SENDERS else {**PATHS, **REACHES}[path][0]
 
     def conf(self, path):
         return self.dir / f"{path}.conf"
@@ -178,7 +187,7 @@ class Paths:
     def jobs(self, program="nmnotify", paths=tuple(PATHS)):
         """For times(): this program on its paths."""
         return [
-            [f"{program}/{path}", self._input(path), self.stamp if path == "accepted" else "exit"]
+            [f"{program}/{path}", self._input(path), self.stamp if self._input(path) == "line" else "exit"]
             + self.command(path, program)
             for path in paths
         ]

@@ -45,7 +45,8 @@ static void report(
 	if (severity == SEVERITY_ERROR && !is_about_user(message) &&
 		attempt->length < sizeof(attempt->said))
 		attempt->length += (size_t)snprintf(attempt->said + attempt->length,
-			sizeof(attempt->said) - attempt->length, "%s:%u: %s\n", file, line, message);
+			sizeof(attempt->said) - attempt->length, "%s:%u: %s\n", file, line,
+			message);
 	if (file == attempt->path)
 		must(line <= attempt->lines);
 	else
@@ -98,6 +99,29 @@ static void check_action(const struct conf *conf, char **words)
 	must(count >= 2 && words[0][0] == '/');
 }
 
+static void check_paths(const struct conf *conf, const struct path_list *list)
+{
+	must(list->is_said || (list->count == 0 && !list->is_any && !list->has_default));
+	must(!list->is_any || (list->count == 0 && !list->has_default));
+	must(list->count <= conf->words_count);
+	if (list->count != 0)
+		check_kept(conf, list->word, list->count * sizeof(*list->word));
+	for (unsigned i = 0; i < list->count; i++)
+		must(is_text_of(conf, list->word[i]) &&
+			(*list->word[i] == '/' || *list->word[i] == '~'));
+}
+
+static void check_ports(const struct conf *conf, const struct port_list *list)
+{
+	must(list->is_said || (list->count == 0 && !list->is_any && !list->has_default));
+	must(!list->is_any || (list->count == 0 && !list->has_default));
+	must(list->count <= conf->words_count);
+	if (list->count != 0)
+		check_kept(conf, list->port, list->count * sizeof(*list->port));
+	for (unsigned i = 0; i < list->count; i++)
+		must(list->port[i] != 0);
+}
+
 static void check_limit(struct rate rate)
 {
 	must(rate.emission.ms >= 1 && rate.burst >= 1);
@@ -117,6 +141,11 @@ static void check_account(const struct conf *conf, const struct account *account
 	check_networks(conf, &account->from, false);
 	check_networks(conf, &account->to, true);
 	check_action(conf, account->action.words);
+	check_paths(conf, &account->read);
+	check_paths(conf, &account->write);
+	check_paths(conf, &account->execute);
+	check_ports(conf, &account->connect);
+	must(account->landlock <= LANDLOCK_REQUIRED);
 	check_limit(account->limit);
 	must(account->interval.ms <= SPAN_MAX_MS);
 	must(account->timeout.ms >= 1 && account->timeout.ms <= SPAN_MAX_MS);

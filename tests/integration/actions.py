@@ -15,10 +15,11 @@ LINE = b"nm_notifyuser\r\n"
 
 
 class Actions:
-    """Runs actions in a sandbox, each as an account of its own, in a folder of its own."""
+    """Runs actions in a sandbox, each as an account of its own, in a folder of its own; with what files and
+    ports the policy has by default, and these ports."""
 
-    def __init__(self, box):
-        self.box = box
+    def __init__(self, box, *ports):
+        self.box, self.ports = box, ports
         self.account = pwd.getpwnam(box.user) if box.user else pwd.getpwuid(os.geteuid())
 
     def folder(self, name):
@@ -46,6 +47,10 @@ class Actions:
 
     def run(self, name, policy, action, home=None, env=(), more=""):
         """Exit status of the handler, which is the action's."""
+        if "landlock" not in more:
+            more += "    landlock yes\n"
+        if self.ports and policy == "mail":
+            more += f"    connect default {' '.join(map(str, self.ports))}\n"
         conf = self.box.config(
             f"account {name}\n"
             "    from    any\n"

@@ -81,10 +81,11 @@ NO_NETWORKS = [
     ("https://192.0.2.1/", "write the address alone, not a URL"),
 ]  # fmt: skip
 LEAVE = "leave out one of them", "write all of it on one line"
+LISTS = "from", "to", "read", "write", "execute", "connect"
 NO_VARIABLES = ["A", "=1", "1A=1", "A-B=1", "A.B=1"]
 ONCE = [
     "interval 1s", "limit 1/s", "timeout 1s", "read-timeout 1s", "bare-lf no", "from any",
-    "to 192.0.2.1", "confine mail", "isolate no", "action /bin/true", "log stderr", "state /proc/nowhere", "user nobody",
+    "to 192.0.2.1", "confine mail", "isolate no", "landlock no", "read any", "write any", "execute any", "connect any", "action /bin/true", "log stderr", "state /proc/nowhere", "user nobody",
 ]  # fmt: skip
 # A line, and what is wrong with it.
 WRONG = [
@@ -156,6 +157,12 @@ WRONG = [
     ("log file", "log: 'file' is not auto, journal, syslog or stderr"),
     ("bare-lf maybe", "bare-lf: 'maybe' is not yes or no"),
     ("isolate maybe", "isolate: 'maybe' is not yes or no"),
+    ("landlock maybe", "landlock: 'maybe' is not yes, no or required"),
+    *((f"{word} {bad}", f"{word}: '{bad}' is not an absolute path, nor one below ~, the action's home")
+      for word, bad in (("read", "etc"), ("write", "~alice"), ("execute", "$HOME/bin"))),
+    *((f"connect {bad}", f"connect: '{bad}' is not a TCP port: write its number, or imaps, pop3s or the like (nmnotify.conf(5))")
+      for bad in ("0", "65536", "telnet", "-1")),
+    ("write any ~", "write: 'any' is everything: leave out the rest"),
     ("confine strict", "confine: 'strict' is no policy: write mail, local or none"),
     ("action true", "action: 'true' is not an absolute path: write the one that 'command -v true' shows"),
     ("action ./true", f"action: './true' {WHOLE}"),
@@ -170,7 +177,7 @@ WRONG = [
     ("account a\naccount a", "account: 'a' is there already (line {first}): write another name"),
     ("account a\nstate /tmp", "state belongs before the first account, a (line {first}): write it there"),
     ("account a\nlog auto", "log belongs before the first account, a (line {first}): write it there"),
-    *((f"{line}\n{line}", f"{line.split()[0]} is said twice, first on line {{first}}: {LEAVE[line[:3] in ('fro', 'to ')]}") for line in ONCE),
+    *((f"{line}\n{line}", f"{line.split()[0]} is said twice, first on line {{first}}: {LEAVE[line.split()[0] in LISTS]}") for line in ONCE),
     ("account a\n# it\nfrom any\nfrom any", "from is said twice, first on line {first + 2}: write all of it on one line"),
 ]  # fmt: skip
 # What an account must have.

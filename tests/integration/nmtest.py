@@ -614,12 +614,15 @@ class Sandbox:
         return copy
 
     def config(self, text, name="nmnotify.conf"):
-        """Writes a configuration, with state, log and user before it unless it has them."""
+        """Writes a configuration, with state, log and user before it unless it has them; and without
+        Landlock, unless it says something of that: actions of tests look at the state, and write where
+        they like."""
         head = ""
         for keyword, line in (
             ("state", f"state {self.state_dir}"),
             ("log", "log stderr"),
             ("user", f"user {self.user}" if self.user else None),
+            ("landlock", "landlock no"),
         ):
             if line and not re.search(rf"^[ \t]*{keyword}\b", text, re.MULTILINE):
                 head += line + "\n"

@@ -143,6 +143,7 @@ def fetching():
     with Sandbox() as box:
         actions = Actions(box)
         with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
+            actions.ports = (server.imap_port, server.pop3_port)
             for fetcher in (getmail, mbsync, fetchmail, offlineimap, mpop):
                 name = fetcher.__name__
                 if not missing(f"{name} delivers", name):
@@ -172,6 +173,7 @@ def indexing():
     with Sandbox() as box:
         actions = Actions(box)
         with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
+            actions.ports = (server.imap_port, server.pop3_port)
             home = actions.folder("home")
             mbsync(server, actions, home)
             (home / "mbsyncrc").rename(home / ".mbsyncrc")
@@ -212,6 +214,7 @@ def waking_a_daemon():
     with Sandbox() as box:
         actions = Actions(box)
         with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
+            actions.ports = (server.imap_port, server.pop3_port)
             home = actions.folder("home")
             words, inbox = fetchmail(server, actions, home)
             rc, by = home / "fetchmailrc", home / "by"
@@ -275,7 +278,8 @@ class WebServer:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         # By name: looking that up is part of what has to work.
         scheme = "https" if certificate else "http"
-        self.url = f"{scheme}://localhost:{self.server.server_port}/"
+        self.port = self.server.server_port
+        self.url = f"{scheme}://localhost:{self.port}/"
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
@@ -293,7 +297,7 @@ def web():
     if missing("curl fetches", "curl"):
         return
     with Sandbox() as box, WebServer() as server:
-        actions = Actions(box)
+        actions = Actions(box, server.port)
         action = [program("curl"), "-sS", "--noproxy", "*", "--fail", "-o", "page", server.url]
         curl_fetches(actions, "mail", action)
         curl_fetches(actions, "none", action)
@@ -326,7 +330,7 @@ def web_tls():
             file.write((box.dir / "public.pem").read_text())
         with WebServer(certificate) as server:
             action = [program("curl"), "-sSk", "--noproxy", "*", "-o", "page", server.url]
-            curl_fetches(Actions(box), "mail", action, "curl-with-tls")
+            curl_fetches(Actions(box, server.port), "mail", action, "curl-with-tls")
 
 
 # ---- Ordinary programs ----

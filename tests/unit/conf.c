@@ -39,6 +39,11 @@ static const char all_keywords[] = "state /var/state\n"
 				   "user alice\n"
 				   "confine local\n"
 				   "isolate yes\n"
+				   "landlock required\n"
+				   "read default ~/x /y\n"
+				   "write ~\n"
+				   "execute any\n"
+				   "connect imaps 1 default 65535\n"
 				   "from 192.0.2.1\n"
 				   "to 192.0.2.2\n"
 				   "action /bin/first a b\n"
@@ -52,6 +57,11 @@ static const char all_keywords[] = "state /var/state\n"
 				   "user bob\n"
 				   "confine none\n"
 				   "isolate no\n"
+				   "landlock no\n"
+				   "read any\n"
+				   "write default\n"
+				   "execute /z\n"
+				   "connect any\n"
 				   "from 198.51.100.1 local\n"
 				   "to 198.51.100.2\n"
 				   "action /bin/second\n";
@@ -66,7 +76,7 @@ static void conf_account_inherits_what_it_does_not_say(void **state)
 	assert_int_equal(conf.log, LOG_TARGET_SYSLOG);
 	assert_int_equal(conf.idle.ms, 0);
 	assert_string_equal(one->name, "one");
-	assert_int_equal(one->place.line, 15);
+	assert_int_equal(one->place.line, 20);
 	assert_int_equal(one->limit.emission.ms, 1000);
 	assert_int_equal(one->limit.burst, 3);
 	assert_int_equal(one->interval.ms, 1000);
@@ -90,7 +100,7 @@ static void conf_account_says_for_itself(void **state)
 
 	good(state, all_keywords);
 	assert_string_equal(two->name, "two");
-	assert_int_equal(two->place.line, 16);
+	assert_int_equal(two->place.line, 21);
 	assert_int_equal(two->limit.emission.ms, 60000);
 	assert_int_equal(two->limit.burst, 1);
 	assert_int_equal(two->interval.ms, 4000);
@@ -105,6 +115,47 @@ static void conf_account_says_for_itself(void **state)
 	assert_int_equal(words_count(two->action.words), 1);
 	assert_string_equal(two->action.words[0], "/bin/second");
 	assert_null(two->action.words[1]);
+}
+
+static void are_paths(const struct path_list *list, bool is_any, bool has_default, ...)
+{
+	const char *word;
+	va_list words;
+	unsigned i = 0;
+
+	assert_true(list->is_said);
+	assert_int_equal(list->is_any, is_any);
+	assert_int_equal(list->has_default, has_default);
+	va_start(words, has_default);
+	while ((word = va_arg(words, const char *)) != NULL)
+		assert_string_equal(list->word[i++], word);
+	va_end(words);
+	assert_int_equal(list->count, i);
+}
+
+static void conf_what_the_action_can_reach_is_inherited_too(void **state)
+{
+	const struct account *one = &conf.accounts[0], *two = &conf.accounts[1];
+
+	good(state, all_keywords);
+	assert_int_equal(one->landlock, LANDLOCK_REQUIRED);
+	are_paths(&one->read, false, true, "~/x", "/y", NULL);
+	are_paths(&one->write, false, false, "~", NULL);
+	are_paths(&one->execute, true, false, NULL);
+	assert_int_equal(one->connect.count, 3);
+	assert_int_equal(one->connect.port[0], 993);
+	assert_int_equal(one->connect.port[1], 1);
+	assert_int_equal(one->connect.port[2], 65535);
+	assert_true(one->connect.is_said && one->connect.has_default && !one->connect.is_any);
+	assert_int_equal(two->landlock, LANDLOCK_NO);
+	are_paths(&two->read, true, false, NULL);
+	are_paths(&two->write, false, true, NULL);
+	are_paths(&two->execute, false, false, "/z", NULL);
+	assert_true(two->connect.is_any && two->connect.count == 0);
+	good(state, REST);
+	assert_int_equal(one->landlock, LANDLOCK_YES);
+	assert_false(one->read.is_said || one->write.is_said || one->execute.is_said);
+	assert_false(one->connect.is_said);
 }
 
 /* What `local` is for is to tell other processes, so there it has to be said. */
@@ -268,6 +319,7 @@ int main(void)
 		cmocka_unit_test(conf_without_account_is_one_named_default),
 		cmocka_unit_test(conf_account_inherits_what_it_does_not_say),
 		cmocka_unit_test(conf_account_says_for_itself),
+		cmocka_unit_test(conf_what_the_action_can_reach_is_inherited_too),
 		cmocka_unit_test(conf_isolates_but_for_local),
 		cmocka_unit_test(conf_env_adds_up_and_is_of_its_block),
 		cmocka_unit_test(conf_option_goes_before_the_file_s_word),

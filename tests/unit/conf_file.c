@@ -153,6 +153,26 @@ static void conf_action_words_fit_or_are_told(void **state)
 		"f:20: action: '/x' has too many words: 2048 in all actions is the most\n");
 }
 
+/* Paths and ports are words, too. */
+static void conf_paths_and_ports_fit_or_are_told(void **state)
+{
+	char *end = append(large, REST, 1);
+
+	/* The action has two of them, with what ends it. */
+	for (unsigned i = 0; i < 8; i++) {
+		end = append(end, "account a", 1);
+		*end++ = (char)('a' + i);
+		end = append(append(end, "\nread", 1), i == 7 ? " /" : " /", i == 7 ? 252 : 255);
+		end = append(end, "\n", 1);
+	}
+	good(state, large);
+	assert_int_equal(conf.words_count, CONF_WORDS_MAX - 1);
+	(void)append(end, "connect 1\n", 1);
+	bad(state, large,
+		"f:20: connect: '1' is one word too many: 2048 of actions, paths and ports is the "
+		"most\n");
+}
+
 static void conf_variables_fit_or_are_told(void **state)
 {
 	char *end = append(large, REST "env", 1);
@@ -169,10 +189,11 @@ static void conf_variables_fit_or_are_told(void **state)
 
 static const char *const tokens[] = { "state", "log", "idle", "account", "from", "to", "limit",
 	"interval", "timeout", "read-timeout", "bare-lf", "user", "env", "confine", "isolate",
-	"action", " ", " ", " ", " ", "\n", "\n", "\n", "\t", "#", "'", "\"", "\\", "any", "local",
-	"192.0.2.0/24", "::1", "fe80::1%1", "12/m", "burst", "6", "0", "10s", "7d", "yes", "no",
-	"A=1", "mail", "none", "/bin/true", "a", "b", "\r", "\x01", "\xff", "%s%n", "/", ":", "%",
-	"=", "4294967296", "18446744073709551616" };
+	"landlock", "read", "write", "execute", "connect", "default", "~/x", "993", "action", " ",
+	" ", " ", " ", "\n", "\n", "\n", "\t", "#", "'", "\"", "\\", "any", "local", "192.0.2.0/24",
+	"::1", "fe80::1%1", "12/m", "burst", "6", "0", "10s", "7d", "yes", "no", "A=1", "mail",
+	"none", "/bin/true", "a", "b", "\r", "\x01", "\xff", "%s%n", "/", ":", "%", "=",
+	"4294967296", "18446744073709551616" };
 
 static bool is_of_memory(const void *first, size_t count, size_t size)
 {
@@ -278,6 +299,7 @@ int main(void)
 		cmocka_unit_test(conf_accounts_fit_or_are_told),
 		cmocka_unit_test(conf_prefixes_fit_or_are_told),
 		cmocka_unit_test(conf_action_words_fit_or_are_told),
+		cmocka_unit_test(conf_paths_and_ports_fit_or_are_told),
 		cmocka_unit_test(conf_variables_fit_or_are_told),
 		cmocka_unit_test(conf_of_any_bytes_is_sound_or_refused),
 	};

@@ -182,6 +182,22 @@ static void conf_values_that_are_wrong_are_told(void **state)
 			"f:1: state: '' is not an absolute path: write it whole, from '/' on\n" },
 		{ "log file\n", "f:1: log: 'file' is not auto, journal, syslog or stderr\n" },
 		{ "isolate maybe\n", "f:1: isolate: 'maybe' is not yes or no\n" },
+		{ "landlock maybe\n", "f:1: landlock: 'maybe' is not yes, no or required\n" },
+		{ "read etc\n", "f:1: read: 'etc' is not an absolute path, nor one below ~, the "
+				"action's home\n" },
+		{ "write ~alice\n", "f:1: write: '~alice' is not an absolute path, nor one below "
+				    "~, the action's home\n" },
+		{ "execute ''\n", "f:1: execute: '' is not an absolute path, nor one below ~, the "
+				  "action's home\n" },
+		{ "write any /x\n", "f:1: write: 'any' is everything: leave out the rest\n" },
+		{ "connect 993 any\n", "f:1: connect: 'any' is everything: leave out the rest\n" },
+		{ "connect 0\n", "f:1: connect: '0' is not a TCP port: write its number, or imaps, "
+				 "pop3s or the like (nmnotify.conf(5))\n" },
+		{ "connect 65536\n",
+			"f:1: connect: '65536' is not a TCP port: write its number, or "
+			"imaps, pop3s or the like (nmnotify.conf(5))\n" },
+		{ "connect telnet\n", "f:1: connect: 'telnet' is not a TCP port: write its number, "
+				      "or imaps, pop3s or the like (nmnotify.conf(5))\n" },
 		{ "bare-lf maybe\n", "f:1: bare-lf: 'maybe' is not yes or no\n" },
 		{ "bare-lf YES\n", "f:1: bare-lf: 'YES' is not yes or no\n" },
 		{ "confine much\n",
