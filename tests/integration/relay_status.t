@@ -182,6 +182,11 @@ def store_hangs():
         ok(until(lambda: relay.ask("user bob\n")["logins"] == [{"address": "192.0.2.100", "at": None, "valid": True}]
                  and not relay.ask("user bob\n")["remembered"]), "what it knows, but for the time")
         redis.signal(signal.SIGSTOP)
+        client = connect(relay.status)
+        client.sendall(b"user bob\n")
+        client.close()
+        time.sleep(0.1)  # so that it is gone, most of the time, before the next one comes
+        equal(relay.ask("user dora\n")["user"], "dora", "whoever comes then is not answered for who has gone")
         for _ in range(8):
             client = connect(relay.status)
             client.sendall(b"user bob\n")
