@@ -7,6 +7,7 @@
 
 #include "ctl/account_status.h"
 #include "ctl/ctl.h"
+#include "ctl/explain_user.h"
 #include "ctl/snapshot.h"
 #include "lib/fd.h"
 #include "state/limiter.h"
@@ -214,8 +215,10 @@ int ctl_explain(struct ctl *ctl, int argc, char **argv)
 	struct visit visit = { .has_to = argc == 3 };
 	const struct account *account;
 
+	if (argc == 2 && strcmp(argv[0], "user") == 0)
+		return explain_user(ctl, argv[1]);
 	if (argc != 1 && (argc != 3 || strcmp(argv[1], "to") != 0))
-		return ctl_fail_usage(ctl, "needs an address");
+		return ctl_fail_usage(ctl, "needs an address, or a user");
 	if (!parse(ctl, argv[0], &visit.from) || (visit.has_to && !parse(ctl, argv[2], &visit.to)))
 		return EX_USAGE;
 	if (!ctl_read_conf(ctl))

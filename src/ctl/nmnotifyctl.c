@@ -19,7 +19,7 @@ static const struct row {
 } rows[] = {
 	{ "status", "[ACCOUNT] [OPTION]...", "what each account, and the relay, is doing",
 		ctl_status },
-	{ "explain", "ADDRESS [to ADDRESS]", "which account takes it, and when it starts",
+	{ "explain", "ADDRESS [to ADDRESS] | user NAME", "what becomes of a line, and why",
 		ctl_explain },
 	{ "history", "[ACCOUNT] [OPTION]...", "lines and runs by hour or day, from the journal",
 		ctl_history },
@@ -43,7 +43,7 @@ static void print_usage(FILE *stream)
 		stream);
 	for (unsigned i = 0; i < ROWS; i++)
 		(void)fprintf(
-			stream, "  %-8s %-26s %s\n", rows[i].name, rows[i].arguments, rows[i].what);
+			stream, "  %-8s %-34s %s\n", rows[i].name, rows[i].arguments, rows[i].what);
 }
 
 static const struct row *row_of(const char *name)

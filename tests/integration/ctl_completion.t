@@ -83,7 +83,7 @@ class Zsh:
 
 
 def lists(complete, shell):
-    equal(complete(["nmnotifyctl", ""]) - {'-f', '-h', '-p', '-V'}, HAS, f"{shell}: all subcommands")
+    equal(complete(["nmnotifyctl", ""]) - {'-f', '-h', '-p', '-s', '-V'}, HAS, f"{shell}: all subcommands")
     equal(complete(["nmnotifyctl", "hi"]), {"history"}, f"{shell}: the one that begins so")
     ok({"day", "hour"} <= complete(["nmnotifyctl", "history", "--by", ""]), f"{shell}: an option's value")
     ok("--svg" in complete(["nmnotifyctl", "history", "--s"]), f"{shell}: an option")

@@ -10,7 +10,7 @@ _nmnotifyctl() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 			-f) file=${COMP_WORDS[++i]} ;;
-			-p) ((i++)) ;;
+			-p | -s) ((i++)) ;;
 			-*) ;;
 			*)
 				subcommand=${COMP_WORDS[i]}
@@ -19,11 +19,11 @@ _nmnotifyctl() {
 		esac
 	done
 	case $subcommand:$before in
-		:-f | :-p | history:--directory)
+		:-f | :-p | :-s | history:--directory)
 			mapfile -t COMPREPLY < <(compgen -f -- "$word")
 			return
 			;;
-		:*) words="-f -h -p -V $(nmnotifyctl -h 2>/dev/null | sed '1,/^Subcommands:/d' | awk '{ print $1 }')" ;;
+		:*) words="-f -h -p -s -V $(nmnotifyctl -h 2>/dev/null | sed '1,/^Subcommands:/d' | awk '{ print $1 }')" ;;
 		history:--by) words='day hour' ;;
 		history:--since | history:--until) words='12h 24h 7d 4w' ;;
 		explain:explain) words='local user' ;;

@@ -15,6 +15,7 @@ set -l some '__fish_seen_subcommand_from (__nmnotifyctl_subcommands)'
 complete -c nmnotifyctl -f
 complete -c nmnotifyctl -n "not $some" -s f -r -F -d 'configuration of the listener'
 complete -c nmnotifyctl -n "not $some" -s p -r -F -d "the listener's program"
+complete -c nmnotifyctl -n "not $some" -s s -r -F -d "socket of the relay's status"
 complete -c nmnotifyctl -n "not $some" -s h -d 'how it is called'
 complete -c nmnotifyctl -n "not $some" -s V -d 'the version'
 complete -c nmnotifyctl -n "not $some" -a '(__nmnotifyctl_subcommands)'

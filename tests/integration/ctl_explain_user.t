@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""nmnotifyctl explain user: what the relay says of a user, in words."""
+
+import re
+import signal
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+import nmtest
+from ctl import CTL
+from nmtest import Sandbox, diag, equal, ok, until
+from relay import QUICK, Machine, Relay
+
+EX_USAGE, EX_UNAVAILABLE = 64, 69
+
+
+class Asked(Relay):
+    def configure(self, text):
+        super().configure(f"status {self.status}\n{text}")
+
+
+def explain(relay, user):
+    got = subprocess.run([CTL, "-s", relay.status, "explain", "user", user], capture_output=True, text=True, timeout=nmtest.PATIENCE)
+    return got.returncode, got.stdout.splitlines(), got.stderr
+
+
+def has(relay, user, pattern, name):
+    """Until it says so: the relay looks up names, and reads what it is told, beside that."""
+    if not ok(until(lambda: any(re.fullmatch(pattern, line) for line in explain(relay, user)[1])), name):
+        diag("\n".join(explain(relay, user)[1]))
+
+
+def users():
+    with Machine() as machine, Asked(f"""{QUICK}user alice {machine}
+user bob last 2 192.0.2.7
+user carol 127.0.0.8:1 nobody.invalid
+user nobody none
+""") as relay:
+        lines = relay.conf.read_text().splitlines()
+        line = next(i for i, text in enumerate(lines, 1) if text.startswith("user alice"))
+        status, out, err = explain(relay, "alice")
+        equal((status, err), (0, ""), "explain user: can be said")
+        equal(out, [f"User alice: {relay.conf}:{line}: `user alice` says where his line goes",
+                    f"  127.0.0.1 port {machine.port} tcp: told", "No line is owed"], "explain user: all of it")
+        equal(explain(relay, "nobody")[1][1:], ["  nobody is told", "No line is owed"], "explain user: none")
+        has(relay, "frank", "User frank: no line of the configuration, and no table, says where his line goes", "explain user: nobody says")
+        for last in (3, 2, 1):
+            relay.tell(f"login bob 192.0.2.{last + 100}")
+            has(relay, "bob", rf"Checked mail from 192\.0\.2\.{last + 100} at \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d", "explain user: a login")
+        has(relay, "bob", r"  192\.0\.2\.101 port 79 tcp, a last address: told", "explain user: a last address")
+        has(relay, "bob", r"  192\.0\.2\.103 port 79 tcp, a last address: not told: `last` has as many as it is to have", "explain user: one too many")
+        has(relay, "bob", r"  192\.0\.2\.7 port 79 tcp: not told: it is for a user who has no last address", "explain user: one that is not needed")
+        relay.tell("mail carol")
+        has(relay, "carol", r"A line is owed since .*, until .*", "explain user: what is owed")
+        has(relay, "carol", r"  127\.0\.0\.8 port 1 tcp: failed \d+ times, Connection refused.*", "explain user: why it failed")
+        has(relay, "carol", r"    no address: .*", "explain user: a name that is not there")
+        relay.configure("never default 192.0.2.0/24\nuser bob last 2\n")
+        relay.process.send_signal(signal.SIGHUP)
+        has(relay, "bob", r"  192\.0\.2\.101 port 79 tcp, a last address: not told: `never` excludes 192\.0\.2\.0/24", "explain user: an excluded network")
+        _, out, _ = explain(relay, "\033[2J")
+        ok("\033" not in "".join(out), "explain user: a terminal obeys no name")
+        equal(explain(relay, "a\nb")[0], EX_USAGE, "explain user: no user")
+        equal(explain(relay, "x" * 5000)[1], [], "explain user: too long a name")
+
+
+def away():
+    with Sandbox() as box:
+        status, _, err = box.check("-s", box.dir / "none", "explain", "user", "alice", program=CTL)
+        equal(status, EX_UNAVAILABLE, "explain user: no relay")
+        ok("systemctl enable --now nmnotify-relay.socket" in err, "explain user: and what to do")
+
+
+nmtest.run(users, away)
