@@ -299,10 +299,9 @@ static bool become_waiter(struct turn *turn, const struct moment *allowed)
 		return false;
 	do {
 		at = was == 0 ? now : due_read(was, now, due_reach(turn));
-		/* What may be a run that has failed is owed by nobody's charge: whose line makes
-		 * it sooner pays. */
-		turn->new_debt = was == 0 || (turn->retry.ms != 0 && allowed != NULL &&
-						     moment_later(at, *allowed));
+		/* What may be a run that has failed is owed by nobody's charge, and others can
+		 * make it sooner: whose line waits for it pays. */
+		turn->new_debt = was == 0 || (turn->retry.ms != 0 && allowed != NULL);
 		if (allowed != NULL)
 			at = was == 0 ? *allowed : moment_earliest(*allowed, at);
 		else if (was == 0 && asked != 0)

@@ -134,7 +134,7 @@ def ends_of_runs():
             (["helper=50000", "sleep=60000"], 128 + signal.SIGTERM, " reason=timeout"),
             (["helper=20", "daemon=20"], 0, ""),
         ):
-            conf = box.config(FREE + f"timeout 200ms\naction {box.recorder(*words)}\n")
+            conf = box.config(FREE + f"timeout 200ms\nfailure 1000\naction {box.recorder(*words)}\n")
             equal(box.connect_and_run(conf), status, f"status: {words[0]}")
             lines(
                 box,

@@ -4,7 +4,9 @@
  * source's TAT is one word here and a charge one step (cells.pml has the cells). `granted` is the
  * TAT of the starts that really were, against which each is checked: with SOURCES=1 all are that
  * source's; with 2, where one may bring forward a start that the other is charged for, both limits
- * together allow it. Abstraction: no time passes between limiter_delay() and turn_start();
+ * together allow it. With RETRY, a run had failed before, and is owed again at that time: a start
+ * then is no source's, but one that a line makes sooner is. It is less than T here: else a line that looks at `due` for
+ * as long as a start takes can find the same time in it again, to the tick, and make that start sooner. Abstraction: no time passes between limiter_delay() and turn_start();
  * turn_executed() and another limiter_delay() make up for that.
  *
  * Bounds: HANDLERS, LAZY, SPARE as in turn.pml. OLD_*: the protocol as it was before a fault that
@@ -34,6 +36,9 @@
 #ifndef SOURCES
 #define SOURCES 2
 #endif
+#ifndef RETRY
+#define RETRY 0
+#endif
 #define NONE 15
 #define LATEST(a, b) ((a) > (b) -> (a) : (b))
 #define EARLIEST(a, b) ((a) < (b) -> (a) : (b))
@@ -59,6 +64,7 @@ byte waiting = NONE, running = NONE;
 bool busy[HANDLERS];
 byte until[HANDLERS], seen[HANDLERS];
 bool sleeping[HANDLERS], locked[HANDLERS], ended[HANDLERS];
+byte retry; /* what is owed of the run that failed; 0: nothing any more */
 byte hold, lazies, spares, connected;
 
 /* conforms_at() */
@@ -111,12 +117,19 @@ got:	/* is_overtaken() */
 	atomic { if :: starts != generation -> goto leave :: else -> generation = 0 fi };
 #endif
 	/* become_waiter() */
-	was = due;
-	atomic { assert(was == 0 && due == 0); due = allowed }; /* no kill, no debt */
+	atomic {
+		was = due; /* the last of its compare-and-swaps */
+		assert((was == 0 || retry != 0)); /* no kill, no debt */
+		due = (was == 0 -> allowed : EARLIEST(allowed, LATEST(was, now)))
+	};
 	/* settle(), limiter_charge_ahead() */
 	atomic {
 		if
+#ifdef OLD_RETRY
+		:: !charged && was == 0 -> charge_ahead(); charged = true; conforms = 0
+#else
 		:: !charged -> charge_ahead(); charged = true; conforms = 0
+#endif
 		:: else
 		fi;
 #ifdef OLD_REST
@@ -154,10 +167,15 @@ delay:	atomic {
 	};
 	/* turn_start() */
 	atomic {
-		at = LATEST(granted, now);
-		assert(now >= at - (SOURCES * BURST - 1) * T / SOURCES); /* G3 */
-		granted = at + T / SOURCES;
-		at = 0;
+		if
+		:: retry != 0 && due == retry
+		:: else ->
+			at = LATEST(granted, now);
+			assert(now >= at - (SOURCES * BURST - 1) * T / SOURCES); /* G3 */
+			granted = at + T / SOURCES;
+			at = 0
+		fi;
+		retry = 0;
 		last_start = now;
 		hold--
 	};
@@ -195,6 +213,9 @@ init
 		if :: tat[1] = 0 :: tat[1] = BEGIN + BURST * T :: tat[1] = BEGIN + BURST * T - 2 fi;
 #endif
 		granted = BEGIN + ((tat[0] > 0 -> tat[0] - BEGIN : 0) + (tat[1] > 0 -> tat[1] - BEGIN : 0)) / SOURCES;
+#if RETRY > 0
+		retry = BEGIN + RETRY; due = retry;
+#endif
 		run handler(0); run handler(1);
 #if HANDLERS > 2
 		run handler(2);

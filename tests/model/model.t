@@ -39,6 +39,7 @@ MODELS = {
         "HANDLERS=2",
         "HANDLERS=3 SOURCES=1",
         "HANDLERS=3 SOURCES=1 BURST=2",
+        "HANDLERS=3 SOURCES=1 RETRY=3",
     ),
     "progress": (
         "LINES=3",
@@ -245,6 +246,7 @@ MUTANTS = [
         "HANDLERS=3 SOURCES=1",
         "G3",
     ),
+    Mutant("limit", "a line that waits for a retry is not charged", "OLD_RETRY", "HANDLERS=3 SOURCES=1 RETRY=3", "G3"),
     # ---- nmnotifyd's turn requests ----
     Mutant("progress", "a request covers until it is settled", "OLD_COVERS OLD_COVERS_GENERATION", "LINES=3", "G1"),
     Mutant("progress", "a request covers though a start has overtaken it", "OLD_COVERS_GENERATION", "LINES=3", "G1"),
