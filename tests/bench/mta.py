@@ -8,8 +8,13 @@ its own, and biff a delivery agent of its own, so that nothing is configured ane
 
     mta.py TREE PORT MESSAGES TIMES     in namespaces of its own: TURN WAY SECONDS PROCESSOR RELAY, a line a batch
 
+    mta.py ...                          ... and TURN together ALL AGENT AGENT-WITH-BIFF RELAY
+
 All are seconds of one delivery: the time that has passed; what all of Postfix and the relay have used of a processor,
-as a control group says (v2; 0 without one); and the relay's part. PORT of this machine is where the line goes."""
+as a control group says (v2; 0 without one); and the relay's part. PORT of this machine is where the line goes.
+
+`together`: as many with biff as without, at the same time, to a mailbox each. They differ in the two delivery agents,
+and the relay: so what else goes on then is in both, and that is all that biff costs."""
 
 import os
 import shutil
@@ -28,7 +33,7 @@ from relay import Relay
 BASE = Path("/mnt")
 ROOT = BASE / "root"
 USER = 2001
-PEOPLE = ("alice", "sender", "piper")
+PEOPLE = ("alice", "carol", "sender", "piper")
 PASSWD = "postfix:x:2000:2000::/var/spool/postfix:/bin/false\n"
 GROUP = "postfix:x:2000:\npostdrop:x:2002:\n"
 # What ends a delivery agent after so many, or so long, would end one in the middle of a batch.
@@ -48,13 +53,15 @@ smtpd_client_connection_count_limit = 0
 shlib_directory = /usr/lib/postfix
 daemon_directory = /usr/lib/postfix/sbin
 recipient_delimiter = +
-transport_maps = inline:{{alice+none@mx.test=local:},{alice+biff@mx.test=told:}}
+transport_maps = inline:{{alice+none@mx.test=local:},{alice+biff@mx.test=told:},
+  {carol+none@mx.test=local:},{carol+biff@mx.test=told:}}
 local_destination_concurrency_limit = 1
 told_destination_concurrency_limit = 1
 max_use = 1000000
 max_idle = 1h
 biff = no
 """
+WARM = 10  # messages for a new delivery agent
 SEND = "/usr/bin/nmnotify-send"
 # To whom it goes, and what his .forward says.
 WAYS = {
@@ -167,9 +174,23 @@ class Group:
             self.path.rmdir()
 
 
-def relay_used(relay):
+def used_by(pid):
     """Likewise, from the clock that the kernel has of each process (clock_getcpuclockid(3))."""
-    return time.clock_gettime_ns((~relay.process.pid << 3) | 2) / 1e9
+    return time.clock_gettime_ns((~int(pid) << 3) | 2) / 1e9
+
+
+def words_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return [""]  # it has ended
+
+
+def agents(group):
+    """The delivery agents without biff, and with it; of each also those that a reload has left behind."""
+    words = {pid: words_of(pid) for pid in group.processes()}
+    those = [pid for pid in words if words[pid][0] == "local"]
+    return [pid for pid in those if "told" not in words[pid]], [pid for pid in those if "told" in words[pid]]
 
 
 def hand_in(to, count):
@@ -184,35 +205,53 @@ def is_done():
     return not is_active() and not any(file.is_file() for file in (queue / "deferred").rglob("*")) and not is_active()
 
 
-def batch(way, messages, group, relay):
-    """All are in the queue before the first is delivered, one by one: two at a time would wait for each other's lock
-    of the mailbox, a second. It ends when the last is in the mailbox, and its pipe has ended."""
-    to = WAYS[way][0]
-    mailbox = ROOT / "var/mail" / to.partition("+")[0]
-    mailbox.unlink(missing_ok=True)
-    hand_in(to, messages)
+def release(to, messages, spent):
+    """What was spent on each, until all are in their mailboxes. They are in the queue before the first is delivered, and
+    go one by one to one mailbox: two at a time would wait for each other's lock, a second. It ends when the
+    last is in the mailbox, and its pipe has ended."""
+    mailboxes = [ROOT / "var/mail" / address.partition("+")[0] for address in to]
+    for address, mailbox in zip(to, mailboxes):
+        mailbox.unlink(missing_ok=True)
+        hand_in(address, messages // len(to))
     run("/usr/sbin/postsuper", "-H", "ALL")
-    spent = lambda: (time.monotonic(), group.used(), relay_used(relay))
     before = spent()
     run("/usr/sbin/postqueue", "-f")
     done = until(is_done, 60, 0.001)
-    costs = [(after - at_first) / messages for after, at_first in zip(spent(), before)]
-    came = mailbox.read_bytes().count(b"\nFrom ") + 1
+    costs = [after - at_first for after, at_first in zip(spent(), before)]
+    came = sum(mailbox.read_bytes().count(b"\nFrom ") + 1 for mailbox in mailboxes)
     if not done or came != messages:
-        raise RuntimeError(f"{way}: of {messages} messages there came {came}")
+        raise RuntimeError(f"{to}: of {messages} messages there came {came}")
     return costs
+
+
+def batch(way, messages, group, relay):
+    spent = lambda: (time.monotonic(), group.used(), used_by(relay.process.pid))
+    return [cost / messages for cost in release([WAYS[way][0]], messages, spent)]
+
+
+def together(turn, messages, group, relay):
+    """Whose mailbox is whose, and who is first, changes. Agents are new ones each time: where one has its memory makes
+    more of a difference than biff."""
+    run("/usr/sbin/postfix", "reload")
+    to = ["alice+none", "carol+biff"] if turn % 2 else ["alice+biff", "carol+none"]
+    release(to, len(to) * WARM, lambda: ())
+    parts = [*agents(group), [relay.process.pid]]
+    spent = lambda: (group.used(), *(sum(map(used_by, pids)) for pids in parts))
+    everything, *each = release(to, messages, spent)
+    return [everything / messages, *(cost * 2 / messages for cost in each)]
 
 
 def order(times):
     """What is measured in which turn: the two that are compared are beside each other, as often one first as the other."""
     for turn in range(times):
         # The pipes are as far from the others as to be told at once.
-        for way in ("none", "biff", "biff", "none", *(("send", "true") if turn % 4 == 0 else ())):
+        for way in ("none", "biff", "biff", "none", "together", *(("send", "true") if turn % 4 == 0 else ())):
             yield turn, way
 
 
 def measure(group, port, messages, times):
-    relay = Relay(f"biff 127.0.0.1:512\ntrust {USER}\nuser alice 127.0.0.1:{port}\nuser sender 127.0.0.2:{port}\n")
+    users = "".join(f"user {user} 127.0.0.{number}:{port}\n" for number, user in enumerate(PEOPLE, 1))
+    relay = Relay(f"biff 127.0.0.1:512\ntrust {USER}\n{users}")
     try:
         relay.start(prepare=group.join)
         notice = ROOT / "run/nmnotify-relay"
@@ -221,8 +260,12 @@ def measure(group, port, messages, times):
         for way in WAYS:
             batch(way, messages, group, relay)
         for turn, way in order(times):
-            print(turn, way, *batch(way, messages, group, relay), flush=True)
-        for user in PEOPLE[:2]:
+            try:
+                costs = together(turn, messages, group, relay) if way == "together" else batch(way, messages, group, relay)
+            except OSError:
+                continue  # an agent of before the reload has ended meanwhile: it counts no more
+            print(turn, way, *costs, flush=True)
+        for user in PEOPLE[:3]:
             if not until(lambda: relay.said(f"told=done user={user}")):
                 raise RuntimeError(f"nobody was told: {relay.log()[-5:]}")
     finally:
