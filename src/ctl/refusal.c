@@ -262,6 +262,29 @@ static void by_policy(struct refusals *refusals, const struct traced_call *trace
 	say(refusals, traced, line);
 }
 
+/* Is it, or is it below, one of nmnotify's? */
+static bool is_own(const struct refusals *refusals, const char *path)
+{
+	for (unsigned i = 0; i < sizeof(refusals->own) / sizeof(refusals->own[0]); i++) {
+		size_t length = strlen(refusals->own[i]);
+
+		if (strncmp(path, refusals->own[i], length) == 0 &&
+			(path[length] == '\0' || path[length] == '/'))
+			return true;
+	}
+	return false;
+}
+
+/* What `write` has to name: the directory of what is not there yet. */
+static const char *written(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (access(path, F_OK) != 0 && errno == ENOENT && slash != path)
+		*slash = '\0';
+	return path;
+}
+
 static void of_path(
 	struct refusals *refusals, const struct traced_call *traced, const struct path_call *call)
 {
@@ -275,9 +298,11 @@ static void of_path(
 	text_add(&text, "%s(%s): %s; ", call->name, path, strerror((int)-traced->result));
 	if (traced->result == -EROFS)
 		text_add(&text, "the file system is read-only here");
+	else if (is_own(refusals, path))
+		text_add(&text, "no action may reach nmnotify's own files");
 	else if (user_may(refusals->user, path, want))
 		text_add(&text, "user %s may, but not the action: `%s %s` would allow it",
-			refusals->user->name, word, path);
+			refusals->user->name, word, want == WRITES ? written(path) : path);
 	else
 		text_add(&text,
 			"user %s may not %s it: see its owner and mode, and its directory's",

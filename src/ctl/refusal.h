@@ -15,6 +15,7 @@
 struct refusals {
 	const struct account *account;
 	const struct user *user; /* whom the action runs as */
+	const char *own[2];      /* paths of nmnotify's: no action may reach what is there */
 	unsigned count;          /* all, also those that were said before */
 	unsigned said_count;
 	uint64_t said[REFUSALS_MOST]; /* hashes of what was said */

@@ -49,6 +49,8 @@ int ctl_try(struct ctl *ctl, int argc, char **argv)
 		return ctl_fail(ctl, EX_NOPERM, "user %s %s; run as root, or as that user",
 			refusals.account->user.text, wrong);
 	refusals.user = &user;
+	refusals.own[0] = ctl->conf_file;
+	refusals.own[1] = ctl->base_path;
 	words[6] = argv[0];
 	if (!trace_run(&trace, words, &status, &is_watched))
 		return ctl_fail(ctl, EX_UNAVAILABLE, "%s: %s", ctl->handler, strerror(errno));

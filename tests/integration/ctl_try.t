@@ -108,13 +108,32 @@ def files():
         tried.has(r"openat\(\S*\\x1b\[2J\)", "try: a terminal obeys no name")
 
 
+def landlock():
+    with Sandbox() as box:
+        version = box.check("-V")[1]
+        if "ports" not in version or not box.user:
+            skip("try: Landlock", "the kernel has none, or the action runs as root")
+            return
+        place = box.dir / "place"
+        place.mkdir()
+        place.chmod(0o777)
+        (place / "file").write_text("x")
+        (place / "file").chmod(0o666)
+        tried = Tried(box, f"cat {box.dir}/nmnotify.conf; echo >> {place}/file; echo > {place}/new", settings="landlock yes\nread /usr /bin /lib /lib64 /dev /etc\nwrite /dev/null")
+        tried.has(rf"^cat\[N\]: openat\({box.dir}/nmnotify.conf\): Permission denied; no action may reach nmnotify's own files$", "try: the configuration")
+        tried.has(rf"^sh\[N\]: openat\({place}/file\): Permission denied; user \S+ may, but not the action: `write {place}/file` would allow it$", "try: Landlock, a file")
+        tried.has(rf"^sh\[N\]: openat\({place}/new\): Permission denied; user \S+ may, but not the action: `write {place}` would allow it$", "try: Landlock, a file that is not there yet")
+        tried = Tried(box, "import socket; socket.create_connection(('127.0.0.1', 4444))", PYTHON, "landlock yes")
+        tried.has(r"^python3\[N\]: connect\(127\.0\.0\.1 port 4444\): Permission denied; `connect 4444` would allow it$", "try: Landlock, a port")
+
+
 def interrupted():
     with Sandbox() as box:
-        conf = box.config("from any\naction /bin/sleep 300\n")
+        conf = box.config(f"from any\naction {box.recorder('sleep=300000')}\n")
         process = subprocess.Popen(
             [CTL, "-p", BUILD / "nmnotify", "-f", conf, "try", "default"], stderr=subprocess.PIPE, text=True, process_group=0
         )
-        ok(until(lambda: box.is_in_run() and box.state().starts == 1), "try: a run")
+        ok(box.wait_starts(1), "try: a run")
         os.killpg(process.pid, signal.SIGINT)
         err = process.communicate(timeout=nmtest.PATIENCE)[1]
         equal(process.returncode, 128 + signal.SIGTERM, "try: interrupted: ends the action first")
@@ -132,7 +151,7 @@ def mistakes():
 
 
 if can_trace():
-    nmtest.run(what_it_does, calls, files, interrupted, mistakes)
+    nmtest.run(what_it_does, calls, files, landlock, interrupted, mistakes)
 else:
     skip("try: calls, files", "ptrace(2) is not allowed here")
     nmtest.run(what_it_does, interrupted, mistakes)

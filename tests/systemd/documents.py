@@ -14,7 +14,8 @@ from nmtest import PROJECT, equal
 
 PAGES = ("README.md", "man/nmnotify-units.7", "man/nmnotify.8", "man/nmnotify.conf.5", "man/nmnotifyd.8", "man/nmnotify-send.1",
          "man/nmnotify-login.8", "man/nmnotify-relay.8", "man/nmnotify-relay-logs.8")
-SHIPPED = tuple(sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "units").rglob("*") if p.is_file()))
+# A shell's completion is a program, whose first comment can be for the shell.
+SHIPPED = tuple(sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "units").rglob("*") if p.is_file() and p.parent.name != "completion"))
 
 # In running text: a command has more than one word, and a setting has a value.
 PROGRAMS = "nmnotifyd?|systemctl|systemd-analyze|journalctl|loginctl|nft|make|man|getent|ping|timeout|sudo"
