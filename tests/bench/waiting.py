@@ -98,7 +98,7 @@ class Client:
         state.mkdir(mode=0o755)
         conf.write_text(
             f"state {state}\nlog stderr\nuser {USER.pw_name}\n{FREE}from 127.0.0.0/8\ninterval 0s\n"
-            f"env HOME={self.home} FETCHMAILHOME={self.home}\naction {' '.join(map(str, action))}\n"
+            f"env HOME={self.home} FETCHMAILHOME={self.home}\nlandlock no\naction {' '.join(map(str, action))}\n"
         )
         with front.listener(address=self.address, port=port) as listening:
             service = front.Service(servers.NOBODY, conf, [listening])

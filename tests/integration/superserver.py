@@ -32,7 +32,7 @@ ADDRESSES = {"IPv4": "127.0.0.1", "IPv6": "::1"}
 SENDERS = {"IPv4": "127.0.0.25", "IPv6": "2001:db8:25::25"}
 # Enough to be over every default: 256 starts in a minute, 50 in a second.
 FLOOD = 400
-CONF = "from any\nlog journal\ninterval 0s\nlimit 1000/s burst 1000\naction {}\n"
+CONF = "from any\nlandlock no\nlog journal\ninterval 0s\nlimit 1000/s burst 1000\naction {}\n"
 
 
 # ---- A world of its own ----

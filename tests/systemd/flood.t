@@ -25,6 +25,7 @@ CONFIG = f"""
 interval {INTERVAL_MS}ms
 limit 120/m burst 10
 read-timeout 5s
+write default /var/lib/nmnotify
 account mail
     from {FRIEND} 127.0.1.0/25
     action /usr/local/bin/recorder /var/lib/nmnotify/mail sleep=100

@@ -58,7 +58,7 @@ def inetd_waits():
     sh("systemctl stop inetd")
     begin()
     # What inetd has started outlives it, until it is idle.
-    configure("from 127.0.0.1\nidle 1s\ninterval 1s\naction /usr/bin/touch /home/nmnotify/touched\n")
+    configure("from 127.0.0.1\nidle 1s\ninterval 1s\nwrite default /home/nmnotify\naction /usr/bin/touch /home/nmnotify/touched\n")
     sh("install -d -o nmnotify /home/nmnotify")
     box.write("/etc/inetd.conf", docs.take("man/nmnotifyd.8", "wait.2147483647"))
     after = time.time()

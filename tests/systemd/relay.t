@@ -25,7 +25,7 @@ RELEASE = "".join(sys.argv[1:2]) or None
 RELAY, SEND = "nmnotify-relay.service", "/usr/local/bin/nmnotify-send"
 STATUS = "nmnotify-relay-status.socket"
 OUT = "/var/lib/nmnotify"
-LISTENER = f"from any\ninterval 100ms\nlimit 1000/s burst 1000\naction /usr/local/bin/recorder {OUT}/mail\n"
+LISTENER = f"from any\nwrite default {OUT}\ninterval 100ms\nlimit 1000/s burst 1000\naction /usr/local/bin/recorder {OUT}/mail\n"
 # Of carol's machine nobody answers yet; cyril's is known from his logins.
 CONFIG = """
 idle 2s

@@ -29,6 +29,7 @@ CONFIG = f"""
 interval {INTERVAL_MS}ms
 limit 1000/s burst 10000
 timeout 60s
+write default {OUT}
 account mail
     from 127.0.0.0/24 ::1
     action /bin/sh -c 'echo new mail; exec /usr/local/bin/recorder {OUT}/mail facts=facts'

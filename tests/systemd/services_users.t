@@ -30,7 +30,7 @@ def probe_outside(policy):
 
 
 def probe_config(policy, where):
-    return f"from any\ninterval 0s\nconfine {policy}\naction /usr/local/bin/probe {OUT}/{where}\n"
+    return f"from any\ninterval 0s\nconfine {policy}\nlandlock no\naction /usr/local/bin/probe {OUT}/{where}\n"
 
 
 def probed(where):
