@@ -134,10 +134,13 @@ static int start(struct job *job)
 {
 	/* tests/model/turn.pml: start to ended. */
 	static struct action action; /* too large for a stack of one page */
+	bool is_ready = action_prepare(&action, job, &job->account->action);
+	int error = errno;
 
-	if (!action_prepare(&action, job, &job->account->action))
-		return not_executed(job, &action, errno);
+	/* Else it is a start that could not be executed, too: `due` is over. */
 	turn_start(&job->turn);
+	if (!is_ready)
+		return not_executed(job, &action, error);
 	if (!action_execute(&action))
 		return not_executed(job, &action, action.error);
 	decision_executed(&job->decision);
