@@ -32,10 +32,11 @@ struct ctl {
 };
 
 /* A subcommand: its arguments, without its name and the options before it. Returns the exit status
- * of the process: EX_OK, or what sysexits.h says; of `check` see there. */
+ * of the process: EX_OK, or what sysexits.h says; of ctl_check() those of
+ * monitoring plugins, `enum finding`. */
 typedef int subcommand(struct ctl *ctl, int argc, char **argv);
 
-subcommand ctl_explain, ctl_history, ctl_reset, ctl_start, ctl_status, ctl_try;
+subcommand ctl_check, ctl_explain, ctl_history, ctl_reset, ctl_start, ctl_status, ctl_try;
 
 /* Reads the listener's configuration. False if it is wrong, or cannot be read: then that was said.
  */

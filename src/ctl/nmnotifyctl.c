@@ -19,6 +19,7 @@ static const struct row {
 } rows[] = {
 	{ "status", "[ACCOUNT] [OPTION]...", "what each account, and the relay, is doing",
 		ctl_status },
+	{ "check", "[--verbose]", "what is wrong on this machine, and how to mend it", ctl_check },
 	{ "explain", "ADDRESS [to ADDRESS] | user NAME", "what becomes of a line, and why",
 		ctl_explain },
 	{ "history", "[ACCOUNT] [OPTION]...", "lines and runs by hour or day, from the journal",

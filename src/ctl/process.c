@@ -64,20 +64,40 @@ static bool find_age(const char *after_name, uint64_t *age)
 	return true;
 }
 
+/* The name that `stat` has between parentheses. NULL: there is none. `*rest` is behind it. */
+static const char *take_name(char *stat, char **rest)
+{
+	char *name = strchr(stat, '(');
+
+	*rest = strrchr(stat, ')');
+	if (name == NULL || *rest == NULL)
+		return NULL;
+	**rest = '\0';
+	return name + 1;
+}
+
+void process_name(pid_t pid, struct text *name)
+{
+	char bytes[PROC_BYTES_MAX], *rest;
+	const char *found = proc_read(pid, "stat", bytes) ? take_name(bytes, &rest) : NULL;
+
+	if (found != NULL)
+		text_add_escaped(name, found);
+}
+
 bool process_look(pid_t pid, uid_t owner, struct process *process)
 {
-	char bytes[PROC_BYTES_MAX], *name, *end;
+	char bytes[PROC_BYTES_MAX], *end;
+	const char *name;
 	struct text command = TEXT_IN(process->command);
 
 	if (pid <= 0 || !proc_read(pid, "status", bytes) || !is_of(owner, bytes) ||
 		!proc_read(pid, "stat", bytes))
 		return false;
-	name = strchr(bytes, '(');
-	end = strrchr(bytes, ')');
-	if (name == NULL || end == NULL || !find_age(end, &process->age))
+	name = take_name(bytes, &end);
+	if (name == NULL || !find_age(end + 1, &process->age))
 		return false;
-	*end = '\0';
 	process->command[0] = '\0';
-	text_add_escaped(&command, name + 1);
+	text_add_escaped(&command, name);
 	return true;
 }

@@ -30,6 +30,7 @@ _nmnotifyctl() {
 		explain:*) words='to' ;;
 		*)
 			case $subcommand in
+				check) words='--verbose' ;;
 				history) words='--by --directory --json --since --svg --until' ;;
 				status) words='--json --metrics --openmetrics --watch' ;;
 			esac

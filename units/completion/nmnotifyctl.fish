@@ -21,6 +21,7 @@ complete -c nmnotifyctl -n "not $some" -s V -d 'the version'
 complete -c nmnotifyctl -n "not $some" -a '(__nmnotifyctl_subcommands)'
 complete -c nmnotifyctl -n '__fish_seen_subcommand_from history reset start status try' -a '(__nmnotifyctl_accounts)'
 complete -c nmnotifyctl -n '__fish_seen_subcommand_from explain' -a 'local user to'
+complete -c nmnotifyctl -n '__fish_seen_subcommand_from check' -l verbose
 complete -c nmnotifyctl -n '__fish_seen_subcommand_from history status' -l json
 complete -c nmnotifyctl -n '__fish_seen_subcommand_from history' -l by -x -a 'day hour'
 complete -c nmnotifyctl -n '__fish_seen_subcommand_from history' -l directory -r

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: ISC */
+/* Configurations, as who reads them sees them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/check.h"
+#include "ctl/command.h"
+#include "ctl/view.h"
+
+/* From here on it is systemd's: the program was not started. */
+#define SYSTEMD_STATUS_LEAST 200
+
+static const struct start_failure {
+	int status; /* systemd.exec(5) */
+	const char *what;
+} start_failures[] = {
+	{ 203, "its program cannot be executed" },
+	{ 216, "its Group= does not exist" },
+	{ 217, "its User= does not exist, or its PrivateUsers= cannot be had" },
+	{ 226, "a path in its settings is not there, or cannot be mounted" },
+	{ 233, "its RuntimeDirectory= cannot be made" },
+	{ 238, "its StateDirectory= cannot be made" },
+};
+
+static void add_start_failure(struct check *check, const char *unit, int status)
+{
+	const char *what = "systemd cannot start it";
+	char *remedy = NULL;
+
+	for (unsigned i = 0; i < sizeof(start_failures) / sizeof(start_failures[0]); i++)
+		if (start_failures[i].status == status)
+			what = start_failures[i].what;
+	if (asprintf(&remedy, "mend it with `systemctl edit %s`", unit) < 0)
+		remedy = NULL;
+	check_add(check, FINDING_CRITICAL, remedy, "%s: %s (status %d of systemd.exec(5))", unit,
+		what, status);
+	free(remedy);
+}
+
+/* As the unit does it: `unit` is what its user calls it, `service` one that can be loaded. */
+static void check_in_view(struct check *check, const char *unit, const char *service)
+{
+	char *what = NULL, *remedy = NULL;
+	struct view view;
+
+	view_run(&check->units, service, "-t", &view);
+	if (asprintf(&what, "%s: ", unit) < 0 ||
+		asprintf(&remedy, "mend it, or what the unit may see: `systemctl edit %s`", unit) <
+			0)
+		check_add(check, FINDING_UNKNOWN, NULL, "%s: %s", unit, strerror(errno));
+	else if (view.wrong[0] != '\0')
+		check_add(check, FINDING_UNKNOWN, "look with `systemctl status` and `-t`",
+			"%s: could not be tried: %s", unit, view.wrong);
+	else if (check_add_lines(check, what, remedy, view.said) != 0)
+		;
+	else if (view.status >= SYSTEMD_STATUS_LEAST)
+		add_start_failure(check, unit, view.status);
+	else if (view.status != 0)
+		check_add(check, FINDING_CRITICAL, remedy, "%s: -t ends with status %d", unit,
+			view.status);
+	else
+		check_add(check, FINDING_OK, NULL,
+			"%s: its user can read the configuration, and do what it says", unit);
+	free(view.said);
+	free(remedy);
+	free(what);
+}
+
+/* As who runs us. */
+static void check_here(struct check *check)
+{
+	const struct ctl *ctl = check->ctl;
+	const char *words[] = { ctl->handler, "-t", "-f", ctl->conf_file, NULL };
+	int status = 0;
+	char *said = command_read(words, COMMAND_ERRORS, &status);
+
+	if (said == NULL)
+		check_add(check, FINDING_UNKNOWN, "install the listener, or say where it is by -p",
+			"%s: %s", ctl->handler, strerror(errno));
+	else if (check_add_lines(check, "", "mend it: nmnotify.conf(5)", said) != 0)
+		;
+	else if (status != 0)
+		check_add(check, FINDING_CRITICAL, "run it", "%s -t ends with status %d",
+			ctl->handler, status);
+	else
+		check_add(check, FINDING_OK, NULL, "%s: can be read, and done", ctl->conf_file);
+	free(said);
+}
+
+/* What is wrong was said by -t already. */
+static void ignore(
+	void *context, enum severity severity, const char *file, unsigned line, const char *message)
+{
+	(void)context;
+	(void)severity;
+	(void)file;
+	(void)line;
+	(void)message;
+}
+
+void check_conf(struct check *check)
+{
+	static const struct {
+		const char *socket, *unit, *service;
+	} pairs[] = {
+		{ "nmnotify.socket", "nmnotify@.service", "nmnotify@check.service" },
+		{ "nmnotifyd.socket", "nmnotifyd.service", "nmnotifyd.service" },
+	};
+	bool is_done = false;
+
+	if (!check->has_listener)
+		return;
+	for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		if (check->is_own_conf || !unit_is_used(&check->units, pairs[i].socket))
+			continue;
+		if (check->is_root)
+			check_in_view(check, pairs[i].unit, pairs[i].service);
+		else
+			check_add(check, FINDING_UNKNOWN, "run this as root",
+				"%s: only root can see what its user sees", pairs[i].unit);
+		is_done = true;
+	}
+	if (!is_done)
+		check_here(check);
+	conf_begin(&check->ctl->conf, ignore, NULL);
+	/* Then an account without a user, which the unit has, is no mistake. */
+	check->ctl->conf.reading.report.advises = true;
+	conf_file(&check->ctl->conf, check->ctl->conf_file, false);
+	check->has_conf = conf_end(&check->ctl->conf);
+}
+
+void check_relay_conf(struct check *check)
+{
+	if (!check->has_relay)
+		return;
+	if (check->is_root)
+		check_in_view(check, "nmnotify-relay.service", "nmnotify-relay.service");
+	else
+		check_add(check, FINDING_UNKNOWN, "run this as root",
+			"nmnotify-relay.service: only root can see what its user sees");
+}
