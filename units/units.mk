@@ -34,7 +34,8 @@ CTL_TEXTS := $(foreach page,$(CTL_PAGES),$(call page_text,$(page))) $(if $(CTL),
 	units/completion/_nmnotifyctl:$(ZSHDIR)/_nmnotifyctl \
 	units/prometheus/nmnotify.rules.yml:$(DOCDIR)/nmnotify.rules.yml \
 	units/grafana/nmnotify.json:$(DOCDIR)/nmnotify.grafana.json)
-SENDER_TEXTS := $(foreach page,$(SENDER_PAGES),$(call page_text,$(page))) $(CTL_TEXTS) \
+# That page is about both ends.
+SENDER_TEXTS := $(foreach page,$(SENDER_PAGES) man/nmnotify-tunnel.7,$(call page_text,$(page))) $(CTL_TEXTS) \
 	$(foreach unit,$(RELAY_UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(WATCH_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \

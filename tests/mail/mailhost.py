@@ -24,7 +24,8 @@ The machine is mx.test, 192.0.2.25. The laptop is its neighbour: a network names
 addresses of LAPTOP, where nmnotifyd.socket listens on port 79, and starts `mbsync -a` as the user laptop, who
 fetches alice's mail from mx.test.
 
-    box.sh(command, user=None)          as in a shell there; what it printed. It raises unless check=False
+    box.sh(command, user=None)          as in a shell there; what it printed. It raises unless check=False. `apart`: words
+                                        before it
     box.type(part), box.recipe(part)    a block of the page that has this in it: typed ($ is alice, # is root; what
                                         stands below a command belongs to it); its text, for a file
     box.configure(*lines)               /etc/nmnotify-relay.conf, with the sockets' units started anew, if enabled
@@ -225,12 +226,12 @@ systemctl start nmnotifyd.socket
 
 
 class MailHost(container.Container):
-    def __init__(self, system, packages, debconf=""):
+    def __init__(self, system, packages, debconf="", page=PAGE):
         arguments = [word for word in sys.argv[1:2] if word in RELEASES]
         super().__init__(*arguments)
         self.is_whole = not arguments
         self.system, self.packages, self.debconf = system, packages, debconf
-        self.page = Documents((PAGE,))
+        self.page, self.documents = page, Documents((page,))
         self.mailbox = MAILBOX["mbox"]
         self.queue = "mailq | grep -v 'queue is empty'; :"
         self.harm = r"status=(bounced|deferred)"
@@ -280,22 +281,22 @@ class MailHost(container.Container):
 
     # -- Typing --
 
-    def sh(self, command, user=None, check=True, timeout=120):
+    def sh(self, command, user=None, check=True, timeout=120, apart=()):
         words = ["su", "-", user, "-c", command] if user else ["bash", "-c", command]
-        result = self.run(*words, check=False, timeout=timeout)
+        result = self.run(*apart, *words, check=False, timeout=timeout)
         if check and result.returncode != 0:
             raise RuntimeError(f"{command}: status {result.returncode}: {result.stdout}{result.stderr}")
         return result.stdout + result.stderr
 
     def recipe(self, part):
-        return self.page.take(PAGE, part)
+        return self.documents.take(self.page, part)
 
     def type(self, part):
         block = self.recipe(part)
         typed = [(c, None) for c in commands(block, "#") if block.startswith("# ")]
         typed += [(c, "alice") for c in commands(block, "$") if block.startswith("$ ")]
         if not typed:
-            raise LookupError(f"{PAGE}: nothing to type: {part}")
+            raise LookupError(f"{self.page}: nothing to type: {part}")
         said = "".join(self.sh(command, user) for command, user in typed)
         ok(True, f"typed: {'; '.join(command.splitlines()[0] for command, _ in typed)}")
         return said

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Each block of nmnotify-mail(7) is one that a test beside this file takes from there, and tries; and what a test
-asks for is in one block alone."""
+"""Each block of nmnotify-mail(7), and of nmnotify-tunnel(7), is one that a test beside this file takes from there, and
+tries; and what a test asks for is in one block alone."""
 
 import ast
 import sys
@@ -9,10 +9,13 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "systemd"))
-from documents import Documents
+from documents import Documents, takes
 from nmtest import done, ok
 
-PAGE = "man/nmnotify-mail.7"
+MAIL, TUNNEL = "man/nmnotify-mail.7", "man/nmnotify-tunnel.7"
+HERE = Path(__file__).resolve().parent
+# One kernel of its own is needed for some, and is there.
+GUEST = HERE.parent / "systemd/guest.t"
 
 
 def asked(test):
@@ -23,10 +26,15 @@ def asked(test):
                 yield from (n.value for n in ast.walk(argument) if isinstance(n, ast.Constant) and len(str(n.value)) > 3)
 
 
-known = {text for test in Path(__file__).resolve().parent.glob("*.t") for text in asked(test)}
-page = Documents((PAGE,))
-for text in sorted(known):
-    ok(len(page.find(PAGE, text)) == 1, f"{PAGE}: one block has: {text}", tell=False)
-for block in page.blocks[PAGE]:
-    ok(any(text in block for text in known), f"{PAGE}: it is tried: {block.splitlines()[0].strip()}", tell=False)
+def check(name, known):
+    page = Documents((name,))
+    for text in sorted(known):
+        ok(len(page.find(name, text)) == 1, f"{name}: one block has: {text}", tell=False)
+    for block in page.blocks[name]:
+        ok(any(text in block for text in known), f"{name}: it is tried: {block.splitlines()[0].strip()}", tell=False)
+
+
+tunnels = HERE / "tunnels.t"
+check(MAIL, {text for test in HERE.glob("*.t") if test != tunnels for text in asked(test)})
+check(TUNNEL, {*asked(tunnels), *(text for name, text in takes(GUEST) if name == TUNNEL)})
 done()

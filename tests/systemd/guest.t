@@ -19,12 +19,15 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 import container
 import nmtest
-from documents import Documents
+from documents import Documents, commands
 from nmtest import BUILD, PROJECT, diag, ok
 
 RELEASE = "trixie"
 KEPT = PROJECT / "build" / "guest"
 KERNEL = "linux-image-cloud-amd64"
+# What no container has: the module, and what loads it and tells it. Of this machine's release, as the kernel is.
+TOOLS = ("wireguard-tools", "kmod")
+MODULES = ("wireguard", "veth")
 # Far more than it takes: other tests run beside it.
 SECONDS = 900
 # Of the tree: fetchers and what belongs to them is for the container.
@@ -83,24 +86,53 @@ def base():
     return archive
 
 
+def unpack(package, place):
+    """Where no package manager knows of it."""
+    with tempfile.TemporaryDirectory(dir=KEPT) as directory:
+        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
+        got = subprocess.run(words, cwd=directory, capture_output=True, text=True)
+        found = list(Path(directory).glob("*.deb"))
+        if not found:
+            give_up(f"{package} cannot be had: {got.stderr}")
+        subprocess.run(["dpkg", "-x", found[0], place], check=True)
+
+
 def kernel():
-    found = sorted(KEPT.glob("kernel/boot/vmlinuz-*"))
-    if found:
-        return found[-1]
-    depends = subprocess.run(["apt-cache", "depends", KERNEL], capture_output=True, text=True).stdout
-    name = re.search(r"Depends: (linux-image-\S+)", depends)
-    if not name:
-        give_up(f"apt has no {KERNEL} here (apt-get update)")
-    with tempfile.TemporaryDirectory(dir=KEPT) as place:
-        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", name[1]]
-        got = subprocess.run(words, cwd=place, capture_output=True, text=True)
-        for package in Path(place).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, KEPT / "kernel"], check=True)
-    shutil.rmtree(KEPT / "kernel" / "lib", ignore_errors=True)
-    found = sorted(KEPT.glob("kernel/boot/vmlinuz-*"))
-    if not found:
-        give_up(f"{name[1]} cannot be had: {got.stderr}")
-    return found[-1]
+    """It, and beside it TOOLS and MODULES; kept."""
+    kept = KEPT / "kernel"
+    if not (kept / "whole").exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        depends = subprocess.run(["apt-cache", "depends", KERNEL], capture_output=True, text=True).stdout
+        name = re.search(r"Depends: (linux-image-\S+)", depends)
+        if not name:
+            give_up(f"apt has no {KERNEL} here (apt-get update)")
+        unpack(name[1], kept)
+        for tool in TOOLS:
+            unpack(tool, kept / "tools")
+        (kept / "modules").mkdir()
+        for number, path in enumerate(modules(kept / "lib")):
+            shutil.copy(path, kept / "modules" / f"{number:02}-{path.name}")
+        shutil.rmtree(kept / "lib")
+        (kept / "whole").touch()
+    return sorted(kept.glob("boot/vmlinuz-*"))[-1]
+
+
+def modules(where):
+    """Those of MODULES, and what they need before them, in the order in which they are loaded."""
+    files = {path.stem.replace("-", "_"): path for path in where.rglob("*.ko")}
+    order = []
+
+    def add(name):
+        path = files[name.replace("-", "_")]
+        needs = re.search(rb"\0depends=([^\0]*)\0", path.read_bytes())[1].decode()
+        for other in filter(None, needs.split(",")):
+            add(other)
+        if path not in order:
+            order.append(path)
+
+    for name in MODULES:
+        add(name)
+    return order
 
 
 # ---- What happens in there ----
@@ -194,9 +226,77 @@ rm -f /home/alice/touched
 runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000 @ENABLE@
 line 7979
 check "nmnotify-units(7): the user's own units work" 'wait_for /home/alice/touched'
+
+# nmnotify-tunnel(7): WireGuard, between this machine, which is the mail server, and a network namespace.
+systemctl stop nmnotifyd.socket nmnotifyd.service nmnotify-relay.socket nmnotify-relay.service
+rm -f /etc/systemd/system/nmnotify-relay.service.d/taken.conf /etc/systemd/system/nmnotifyd.s*.d/override.conf
+mv /usr/local/sbin/nmnotify-relay.real /usr/local/sbin/nmnotify-relay
+for module in /usr/local/lib/modules/*; do insmod $module; done
+ip link add mx type veth peer name lap
+ip address add 192.0.2.25/24 dev mx; ip link set mx up
+ip netns add laptop; ip link set lap netns laptop
+ip -n laptop address add 192.0.2.79/24 dev lap; ip -n laptop link set lap up; ip -n laptop link set lo up
+for unit in nmnotifyd.socket nmnotifyd.service wg-quick@wg-mail.service; do
+	mkdir -p /etc/systemd/system/$unit.d
+	printf '[Service]\nNetworkNamespacePath=/run/netns/laptop\n' >/etc/systemd/system/$unit.d/laptop.conf
+done
+sed -i 's/Service/Socket/' /etc/systemd/system/nmnotifyd.socket.d/laptop.conf
+printf '[Service]\nUser=alice\n' >/etc/systemd/system/nmnotifyd.service.d/alice.conf
+echo '192.0.2.25 mail.example.org' >>/etc/hosts
+printf 'interval 200ms\n' >/etc/nmnotify-relay.conf
+systemctl daemon-reload
+systemctl start nmnotify-relay.socket
+for file in /usr/local/lib/typed/*; do
+	bash -e $file >/dev/ttyS0 2>&1; status=$?
+	check "nmnotify-tunnel(7): typed: $(head -n 1 $file)" "[ $status = 0 ]"
+done
+for i in $(seq 600); do ip netns exec laptop wg show wg-mail latest-handshakes | grep -qv $'\t0$' && break; sleep 0.1; done
+announce() { rm -f /home/alice/touched; nmnotify-send -e -u alice; }
+wait_longer() { for i in $(seq 1200); do [ -e "$1" ] && return 0; sleep 0.1; done; return 1; }
+failures() { journalctl --sync; journalctl -q -o cat -t nmnotify-relay | grep -c told=failed; }
+fails() { for i in $(seq 600); do [ $(failures) -gt $1 ] && return 0; sleep 0.2; done; return 1; }
+told() { journalctl --sync; journalctl -q -o cat -t nmnotify-relay | grep -q "$1"; }
+announce
+check "nmnotify-tunnel(7): a line comes through WireGuard" 'wait_longer /home/alice/touched && told "told=done user=alice to=10.79.0.2:79"'
+check "nmnotify-tunnel(7): and by no other way" '! timeout 2 bash -c "</dev/tcp/192.0.2.79/79" 2>/dev/null'
+# Its address in the network is another one, as that of a router's, and the server knows only the old one.
+ip link set mx down
+announce
+check "nmnotify-tunnel(7): a laptop that is away is owed its line" 'fails 0 && ! [ -e /home/alice/touched ]'
+ip -n laptop address del 192.0.2.79/24 dev lap; ip -n laptop address add 192.0.2.80/24 dev lap
+ip link set mx up
+check "nmnotify-tunnel(7): and gets it, wherever it comes back" 'wait_longer /home/alice/touched'
+# Who has another key is not heard.
+ip netns exec laptop bash -c 'wg set wg-mail private-key <(wg genkey)'
+before=$(failures)
+announce
+check "nmnotify-tunnel(7): another key gets nothing" 'fails $before && ! [ -e /home/alice/touched ]'
 say "end"
 systemctl poweroff --force --force
 """
+
+
+def tunnel(root):
+    """The blocks of nmnotify-tunnel(7) that take this kernel, each a file, in the page's order; and what they need."""
+    page = Documents(("man/nmnotify-tunnel.7",))
+    page.each("man/nmnotify-tunnel.7", "wg genkey >mail.key", "wg genkey >laptop.key", "wg-laptops.conf <<END", "wg-mail.conf <<END",
+              "from    10.79.0.1")
+    typed = root / "usr/local/lib/typed"
+    typed.mkdir(parents=True)
+    parts = [part for _, part in page.taken]
+    blocks = [block for block in page.blocks["man/nmnotify-tunnel.7"] if any(part in block for part in parts)]
+    for number, block in enumerate(blocks):
+        # The action is not what this is about. What runs on the laptop are units, which know their namespace.
+        block = block.replace("/usr/bin/mbsync -q -a", "/usr/bin/touch /home/alice/touched")
+        (typed / f"{number}").write_text("".join(f"{command}\n" for command in commands(block, block.split()[0])))
+    shutil.copytree(KEPT / "kernel/modules", root / "usr/local/lib/modules")
+    tools = KEPT / "kernel/tools"
+    (root / "usr/bin").mkdir()
+    for tool in ("usr/bin/wg", "usr/bin/wg-quick"):
+        shutil.copy(tools / tool, root / "usr/bin")
+    shutil.copy(next(tools.rglob("bin/kmod")), root / "usr/local/bin/insmod")
+    shutil.copy(tools / "lib/systemd/system/wg-quick@.service", root / "etc/systemd/system")
+    (root / "etc/wireguard").mkdir(mode=0o700)
 
 
 def own_files(root):
@@ -233,6 +333,8 @@ def own_files(root):
         path.chmod(0o644)
     (root / "usr/local/bin/guest").chmod(0o755)
     shutil.copy(BUILD / "tests" / "load", root / "usr/local/bin/load")
+    shutil.copy(container.relay(RELEASE), root / "usr/local/sbin/nmnotify-relay.real")
+    tunnel(root)
     shutil.copy(container.relay(RELEASE, "tests/relay_taken"), root / "usr/local/sbin/nmnotify-relay")
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir()
