@@ -217,6 +217,7 @@ void turn_process_ended(struct runner *runner, pid_t pid, int status)
 	const struct request *request;
 	struct generation *generation;
 	struct turn_process process;
+	const struct turn *turn;
 	unsigned i = 0;
 	bool is_settled;
 
@@ -232,6 +233,7 @@ void turn_process_ended(struct runner *runner, pid_t pid, int status)
 	process = runner->process[i];
 	runner->process[i] = runner->process[--runner->processes_count];
 	generation = process.generation;
+	turn = &generation->accounts.served[process.request.account].turn;
 	turn_processes_tell(runner);
 	if (runner_is_stopping(runner))
 		return; /* what is owed stays owed, for the next start of the service */
@@ -243,7 +245,7 @@ void turn_process_ended(struct runner *runner, pid_t pid, int status)
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
 		if (WIFSIGNALED(status) || !is_settled || WEXITSTATUS(status) == EX_OSERR)
 			turn_failed(runner, generation, request);
-		else if (generation->accounts.served[request->account].turn.retry.ms != 0)
+		else if (turn->retry.ms != 0)
 			debts_pay(runner); /* its run may have failed */
 	} else if (is_settled) {
 		debts_pay(runner);

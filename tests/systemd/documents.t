@@ -14,6 +14,7 @@ docs = Documents()
 # Of the relay, what relay.t does not type.
 MAIL = "a mail system's configuration, which is not installed here"
 docs.shown("man/nmnotify-relay.8", "notifysocket:", "\\alice, ", "cc ", "TRAP=", "service imap {", why=MAIL)
+docs.shown("man/nmnotify.8", "InaccessiblePaths=", why="a drop-in's line; services_users.t has such directories")
 docs.shown("man/nmnotify-relay.8", "users owed", why="the form of the status")
 docs.shown("man/nmnotify-relay.8", "systemctl reload\n", "systemctl status\n", why="a name; relay.t reloads")
 docs.shown("man/nmnotify-relay.8", "systemctl status nmnotifyd.socket", why="what to look at on the other machine")

@@ -32,6 +32,12 @@ def pages_configurations():
     fetches(mail, f"{page}: work")
     fetches(mail, f"{page}: home", source="198.51.100.1")
     equal(sorted(run_status(after))[:2], [("home", "0"), ("work", "0")], f"{page}: by account")
+    # The server here speaks no TLS.
+    alone = docs.take("man/nmnotify.conf.5", "read     default").replace("imaps", "imap")
+    if "yes" in sh(f"test -d {HOME}/.local/state/isync && echo yes", check=False):
+        alone = alone.replace("~/.mbsync\n", "~/.local/state/isync\n")
+    by_unit(f"from 192.0.2.0/24\nuser alice\naction /usr/bin/mbsync -q -a\n{alone}")
+    fetches(mail, f"{page}: the mail alone")
     isolate_no(docs.take("man/nmnotify.conf.5", "isolate   no"))
     credentials(docs.take("man/nmnotify.conf.5", "pass    CRED"))
     desktop(docs.take("man/nmnotify.conf.5", "You have mail"))

@@ -183,15 +183,15 @@ static void G5_debt_of_a_dead_waiter_is_paid_by_the_next(void **state)
 		int32_t debt_ms, line_ms; /* line_ms 0: no line */
 		int32_t expected_ms;
 	} table[] = {
-		{ 120, 0, 120 },
-		{ 120, 400, 120 },
-		{ 400, 120, 120 },
+		{ 1000, 0, 1000 },
+		{ 1000, 3000, 1000 },
+		{ 3000, 1000, 1000 },
 		{ -100, 0, 0 },
 		{ -100, 500, 0 },
 	};
 
 	for (unsigned i = 0; i < COUNT(table); i++) {
-		struct stage *stage = stage_make(state, 0, 1000);
+		struct stage *stage = stage_make(state, 0, 5000);
 		uint32_t begun = moment_now().ms;
 		struct player player =
 			line_at((struct moment){ begun + (uint32_t)table[i].line_ms });
