@@ -15,6 +15,7 @@ const char *next_why_name(enum next_why why)
 		[NEXT_LIMIT] = "limit",
 		[NEXT_INTERVAL] = "interval",
 		[NEXT_RUN] = "run",
+		[NEXT_RETRY] = "retry",
 		[NEXT_DEBT] = "debt",
 	};
 
@@ -67,21 +68,45 @@ static void find_last(struct account_status *status, const struct snapshot *snap
 	}
 }
 
-static void find_debts(struct account_status *status, const struct snapshot *snapshot)
+/* How far ahead a start can be owed: as long as a line can be put off, or a retry. */
+static struct span reach_of(const struct account *account)
 {
-	status->due = word_of(&snapshot->state.due) != 0 && !snapshot->waiting;
-	status->owed = word_of(&snapshot->state.owed) != 0 && !snapshot->running;
-	status->asked = word_of(&snapshot->state.asked) != 0 && !snapshot->asking;
+	struct turn turn = { .retry = account->retry };
+	struct span window = rate_window(account->limit),
+		    retry = turn_retry_span(&turn, account->retry.ms != 0 ? UINT32_MAX : 0);
+
+	return retry.ms > window.ms ? retry : window;
 }
 
 /* Until when the word says, but not further ahead than it can be: the rest is damage. */
-static struct span due_in(const struct snapshot *snapshot, uint32_t due, struct span reach)
+static struct span due_in(const struct snapshot *snapshot, const struct account *account)
 {
-	struct span rest = moment_until(snapshot->now, moment_of_word(due));
+	uint32_t due = word_of(&snapshot->state.due);
+	struct span rest = moment_until(snapshot->now, moment_of_word(due)),
+		    reach = reach_of(account);
 
 	if (due == 0)
 		return (struct span){ 0 };
 	return rest.ms > reach.ms ? reach : rest;
+}
+
+/* Does somebody see to it that a run that has failed is tried again? For nmnotifyd nobody sleeps:
+ * its runner looks, as long as it is alive. */
+static bool is_retry(const struct snapshot *snapshot, const struct account *account)
+{
+	if (word_of(&snapshot->state.due) == 0 || snapshot->locks.waiting)
+		return false;
+	return snapshot->locks.retrying || (account->retry.ms != 0 && snapshot->locks.asking &&
+						   word_of(&snapshot->state.failures) != 0 &&
+						   due_in(snapshot, account).ms != 0);
+}
+
+static void find_debts(struct account_status *status, const struct snapshot *snapshot)
+{
+	status->due = word_of(&snapshot->state.due) != 0 && !snapshot->locks.waiting &&
+		      !status->is_retrying;
+	status->owed = word_of(&snapshot->state.owed) != 0 && !snapshot->locks.running;
+	status->asked = word_of(&snapshot->state.asked) != 0 && !snapshot->locks.asking;
 }
 
 static struct span interval_rest(const struct account_status *status, struct span interval)
@@ -96,17 +121,17 @@ static void find_next(struct account_status *status, const struct snapshot *snap
 	const struct account *account)
 {
 	const struct state *state = &snapshot->state;
-	struct span due = due_in(snapshot, word_of(&state->due), rate_window(account->limit)),
+	struct span due = due_in(snapshot, account),
 		    interval = interval_rest(status, account->interval);
 
 	/* A start that a dead process began is made up for whatever the limit says. */
 	if (word_of(&state->owed) != 0)
 		due.ms = 0;
 	status->next_in = due.ms > interval.ms ? due : interval;
-	if (!status->is_waiting && !status->due && !status->owed && !status->asked)
-		status->next = NEXT_NONE;
-	else if (!status->is_waiting)
+	if (!status->is_waiting && (status->due || status->owed || status->asked))
 		status->next = NEXT_DEBT;
+	else if (!status->is_waiting)
+		status->next = status->is_retrying ? NEXT_RETRY : NEXT_NONE;
 	else if (status->is_running)
 		status->next = NEXT_RUN;
 	else if (status->next_in.ms == 0)
@@ -146,9 +171,10 @@ static void find_fill(struct account_status *status, const struct snapshot *snap
 struct account_status account_status(const struct snapshot *snapshot, const struct account *account)
 {
 	/* Who waits holds `running`, too, while nothing runs: then there is no action. */
-	uint32_t action = snapshot->running ? word_of(&snapshot->state.action) : 0;
+	uint32_t action = snapshot->locks.running ? word_of(&snapshot->state.action) : 0;
 	struct account_status status = {
-		.is_waiting = snapshot->waiting,
+		.is_waiting = snapshot->locks.waiting,
+		.is_retrying = is_retry(snapshot, account),
 		.is_running = action != 0,
 		.action = action <= INT32_MAX ? (pid_t)action : 0,
 	};

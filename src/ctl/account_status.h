@@ -20,6 +20,7 @@ enum next_why {
 	NEXT_LIMIT,    /* the limit of the source that sent the line */
 	NEXT_INTERVAL, /* from the last start on */
 	NEXT_RUN,      /* the end of the run in progress, whenever that is */
+	NEXT_RETRY,    /* a run that has failed is tried again; a line does not wait for that */
 	NEXT_DEBT,     /* the next connection, or nmnotifyd: whoever owed it is dead */
 	NEXT_WHYS
 };
@@ -35,6 +36,7 @@ struct account_status {
 	bool has_last;
 	uint64_t last_ago; /* milliseconds, since the last start */
 	bool is_waiting;   /* a process waits for its start */
+	bool is_retrying;  /* somebody sees to it that a run that has failed is tried again */
 	bool is_running;
 	pid_t action; /* if it runs: its process, as it wrote itself down */
 	enum next_why next;

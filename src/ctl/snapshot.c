@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
-#include "state/turn.h"
 
 /* While the state changes under us it is read again, so often at most. */
 #define READ_AGAIN_MOST 20
@@ -64,7 +63,7 @@ static enum snapshot_found turn_read(
 	for (unsigned times = 0; found == SNAPSHOT_READ && times < READ_AGAIN_MOST; times++) {
 		memcpy(&snapshot->state, &again, size);
 		snapshot->now = moment_now();
-		turn_look(turn, &snapshot->waiting, &snapshot->running, &snapshot->asking);
+		snapshot->locks = turn_look(turn);
 		found = words_read(limits, STATE_LIMITS, &again, size, error);
 		if (memcmp(&snapshot->state, &again, offsetof(struct state, verdicts)) == 0)
 			break;

@@ -13,6 +13,7 @@
 
 #include "lib/clock.h"
 #include "state/state.h"
+#include "state/turn.h"
 
 enum snapshot_found {
 	SNAPSHOT_READ,
@@ -27,7 +28,7 @@ struct snapshot {
 	uint64_t written_ago;  /* milliseconds, by the clock that can be set: when it was written */
 	uint64_t uptime;       /* milliseconds */
 	uid_t owner;           /* of the turn file: the account's user */
-	bool waiting, running, asking; /* each lock: is it held? */
+	struct turn_locks locks;
 };
 
 /* Reads the state of `account` below the directory `base`. */

@@ -673,11 +673,14 @@ struct last_run turn_last_run(const struct state *state)
 	};
 }
 
-void turn_look(const struct turn *turn, bool *waiting, bool *running, bool *asking)
+struct turn_locks turn_look(const struct turn *turn)
 {
-	*waiting = lock_is_held(turn, LOCK_WAITING);
-	*running = lock_is_held(turn, LOCK_RUNNING);
-	*asking = lock_is_held(turn, LOCK_ASKING);
+	return (struct turn_locks){
+		.waiting = lock_is_held(turn, LOCK_WAITING),
+		.running = lock_is_held(turn, LOCK_RUNNING),
+		.asking = lock_is_held(turn, LOCK_ASKING),
+		.retrying = lock_is_held(turn, LOCK_RETRYING),
+	};
 }
 
 uint32_t turn_last_written(const struct turn *turn)

@@ -151,9 +151,14 @@ struct last_run {
 
 struct last_run turn_last_run(const struct state *state);
 
-/* For who only looks, and has opened the turn file for reading: which locks are held, and the last
- * start as it is written in the turn file, 0: none. */
-void turn_look(const struct turn *turn, bool *waiting, bool *running, bool *asking);
+/* Which locks are held, by anybody. */
+struct turn_locks {
+	bool waiting, running, asking, retrying;
+};
+
+/* For who only looks, and has opened the turn file for reading: its locks, and the last start as it
+ * is written there, 0: none. */
+struct turn_locks turn_look(const struct turn *turn);
 uint32_t turn_last_written(const struct turn *turn);
 
 #endif

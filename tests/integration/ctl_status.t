@@ -107,6 +107,22 @@ def ends():
         equal((was["last_run"]["failures_in_a_row"], was["failed"]), (0, 3), "status: it works again")
 
 
+def retries():
+    """A run that is tried again is none that is owed by the dead."""
+    with Sandbox() as box:
+        conf = box.config(f"from any\nlimit 10/s burst 5\ninterval 0s\nretry {LONG}\naction /bin/false\n")
+        handler = box.start(conf, data=LINE)
+        ok(until(lambda: (account(conf).get("next_start") or {}).get("why") == "retry"), "status: retry: it is to come")
+        was = account(conf)
+        ok(3000 < was["next_start"]["seconds"] <= 3601, "status: retry: when")
+        equal((was["waiter"], was["debts"]), (False, []), "status: retry: nobody waits, nothing is a debt")
+        ok(re.search(r"in \d+ min: retry", ctl(conf, "status")[1]), "status: retry: for people")
+        handler.kill()
+        handler.wait()
+        was = account(conf)
+        equal((was["next_start"]["why"], was["debts"]), ("debt", ["due"]), "status: retry: who slept for it has died: a debt")
+
+
 def source_limit():
     with Sandbox() as box:
         conf = box.config(f"from any\nlimit 1/{LONG} burst 2\ninterval 0s\naction {box.recorder()}\n")
@@ -389,6 +405,7 @@ nmtest.run(
     never,
     life,
     ends,
+    retries,
     source_limit,
     changes_nothing,
     damaged,
