@@ -64,7 +64,7 @@ static void write_unreachable(FILE *stream, const json_t *unreachable, double no
 
 static void write_stores(FILE *stream, const json_t *stores, double now, bool has_colour)
 {
-	static const char *const names[] = { "STORE", "STATE", "FOR", "REASON" };
+	static const char *const names[] = { "STORE", "STATE", "FOR", "USERS", "REASON" };
 	struct table table = table_new(sizeof(names) / sizeof(names[0]), has_colour);
 
 	table_heads(&table, names);
@@ -75,6 +75,10 @@ static void write_stores(FILE *stream, const json_t *stores, double now, bool ha
 		table_add(&table, COLOUR_NONE, "%s", status_text(store, "name"));
 		table_add(&table, is_away ? COLOUR_BAD : COLOUR_GOOD, is_away ? "away" : "there");
 		cell_since(&table, store, now);
+		if (json_is_number(json_object_get(store, "users")))
+			table_add(&table, COLOUR_NONE, "%.0f", status_number(store, "users"));
+		else
+			table_add(&table, COLOUR_NONE, "-");
 		table_add(&table, COLOUR_NONE, "%s", is_away ? status_text(store, "reason") : "-");
 	}
 	(void)fputc('\n', stream);
@@ -200,6 +204,19 @@ static void write_oldest(const struct metrics *metrics, const json_t *relay)
 		metrics, name, NULL, NULL, json_object_get(json_array_get(list, 0), "since"));
 }
 
+static void write_users(const struct metrics *metrics, const json_t *stores)
+{
+	static const char name[] = "nmnotify_relay_store_users";
+
+	metrics_family(metrics, name, "gauge", "Users whose last addresses are in the store.");
+	for (size_t i = 0; i < json_array_size(stores); i++) {
+		const json_t *store = json_array_get(stores, i);
+		struct label label = { "store", status_text(store, "name") };
+
+		metrics_sample(metrics, name, &label, NULL, json_object_get(store, "users"));
+	}
+}
+
 static void write_away(const struct metrics *metrics, const json_t *stores)
 {
 	static const char name[] = "nmnotify_relay_store_away";
@@ -243,5 +260,6 @@ void status_write_relay_metrics(const struct metrics *metrics, const json_t *rel
 	}
 	write_oldest(metrics, relay);
 	write_away(metrics, json_object_get(relay, "stores"));
+	write_users(metrics, json_object_get(relay, "stores"));
 	write_deaf(metrics, json_object_get(relay, "sockets"));
 }

@@ -53,6 +53,8 @@ static json_t *unreachable_of(const struct relay *relay)
 
 static json_t *stores_of(const struct relay *relay)
 {
+	uint64_t users = 0;
+	bool is_counted = store_count(relay->store, &users);
 	struct store_look look = store_look_at(relay->store);
 	json_t *list = json_array(), *object = json_object();
 	char bytes[32];
@@ -66,6 +68,7 @@ static json_t *stores_of(const struct relay *relay)
 	status_set(object, "away", json_boolean(look.is_away));
 	status_set_number(object, "since", look.since);
 	status_set(object, "reason", status_text(look.why));
+	status_set(object, "users", is_counted ? json_integer((json_int_t)users) : json_null());
 	status_add(list, object);
 	return list;
 }

@@ -158,6 +158,11 @@ struct store_look store_look_at(const struct store *store)
 		.why = store->why[0] == '\0' ? NULL : store->why };
 }
 
+bool store_count(const struct store *store, uint64_t *users)
+{
+	return store->kind->count != NULL && store->kind->count(store->backend, users);
+}
+
 /* ---- Opening ---- */
 
 /* NULL: `text` begins as no store does. *place: what is behind that. */

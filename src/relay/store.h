@@ -53,6 +53,8 @@ struct store_look {
 	uint64_t since;  /* that it is, or is not: of CLOCK_REALTIME, in seconds */
 	const char *why; /* it was away the last time, with any bytes; NULL: it never was */
 };
+/* It reads from the disk, if it has to. False: how many is not known. */
+bool store_count(const struct store *store, uint64_t *users);
 struct store_look store_look_at(const struct store *store);
 
 /* Do other relays see what we write there? */

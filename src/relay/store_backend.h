@@ -80,6 +80,8 @@ struct backend_kind {
 	bool (*login)(void *backend, const struct ask *ask, const char *user,
 		const struct source *address, uint64_t seconds);
 	bool (*look_up)(void *backend, const struct ask *ask, const char *user);
+	/* How many users' addresses are there? NULL: that is not known. */
+	bool (*count)(void *backend, uint64_t *count);
 	/* Of a store that is not shared: NULL. */
 	bool (*claim)(void *backend, const struct ask *ask, const struct destination *destination);
 	bool (*release)(void *backend, const struct ask *ask, const struct destination *destination,

@@ -373,6 +373,19 @@ static bool lmdb_look_up(void *backend, const struct ask *ask, const char *user)
 	return true;
 }
 
+static bool lmdb_count(void *backend, uint64_t *count)
+{
+	struct lmdb *lmdb = backend;
+	int error;
+
+	if (lmdb->users.env == NULL)
+		return false;
+	error = users_count(&lmdb->users, count);
+	if (error != 0)
+		failed(lmdb, error);
+	return error == 0;
+}
+
 /* ---- Opening and closing ---- */
 
 static void lmdb_close(void *backend)
@@ -440,4 +453,5 @@ const struct backend_kind store_lmdb = {
 	.close = lmdb_close,
 	.login = lmdb_login,
 	.look_up = lmdb_look_up,
+	.count = lmdb_count,
 };

@@ -451,6 +451,38 @@ int users_login(struct users *users, const char *user, const struct source *addr
 	return error;
 }
 
+/* ---- How many ---- */
+
+struct counting {
+	struct users *users;
+	uint64_t count;
+};
+
+/* What is not committed yet is in the open transaction alone. The format's key is no user. */
+static int count_run(void *context)
+{
+	struct counting *counting = context;
+	MDB_txn *txn;
+	MDB_stat stat;
+	int error = read_begin(counting->users, &txn);
+
+	if (error != 0)
+		return error;
+	error = mdb_stat(txn, counting->users->dbi, &stat);
+	read_end(counting->users);
+	counting->count = error == 0 && stat.ms_entries > 0 ? stat.ms_entries - 1 : 0;
+	return error;
+}
+
+int users_count(struct users *users, uint64_t *count)
+{
+	struct counting counting = { .users = users };
+	int error = guarded(users, count_run, &counting);
+
+	*count = counting.count;
+	return error;
+}
+
 /* ---- The sweep ---- */
 
 struct sweep {

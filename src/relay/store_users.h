@@ -57,6 +57,9 @@ int users_look_up(struct users *users, const char *user, struct last_addresses *
 int users_login(struct users *users, const char *user, const struct source *address,
 	uint64_t seconds, bool *is_written);
 
+/* How many users there are, with what is not committed. */
+int users_count(struct users *users, uint64_t *count);
+
 /* Looks at the next `most` users, and removes those who have not logged in for `last_for`. */
 int users_sweep(struct users *users, unsigned most);
 

@@ -23,7 +23,7 @@ RELAY = {
     "format": 1, "since": 1, "connections": 0, "most": 9, "owed": {"users": 1, "destinations": 2},
     "counts": {name: 1 for name in ("events", "logins", "told", "failed", "given_up", "refused", "lost")},
     "unreachable": {"total": 1, "list": [{"name": "\xe4\x1b", "port": 79, "since": 2}]},
-    "stores": [{"name": 'lmdb:"\\\n', "away": True, "since": 3}],
+    "stores": [{"name": 'lmdb:"\\\n', "away": True, "since": 3, "users": 7}],
     "names": {"known": 1, "asked": 2},
     "sockets": [{"kind": "event", "place": "/run/x", "deaf": True}, {"kind": "status", "place": "/run/y"}],
     "configuration": {"file": "/etc/x", "read": 1, "refused": 2, "reason": "x"},

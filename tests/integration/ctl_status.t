@@ -373,7 +373,7 @@ def relay_hostile():
         bad = json.dumps(
             {
                 "unreachable": {"list": [{"name": "\x1b]0;x\a\n", "reason": "\x9b2J"}]},
-                "stores": [{"name": '\n"\\\x1b', "away": True}],
+                "stores": [{"name": '\n"\\\x1b', "away": True, "users": None}],
             }
         )
         for name, answer, error in (

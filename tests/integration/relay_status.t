@@ -68,6 +68,11 @@ def numbers():
         store = said["stores"][0]
         equal((store["name"], store["kind"], store["away"], store["reason"]), (f"lmdb:{relay.state}/last", "lmdb", False, None),
               "the store is there")
+        equal(store["users"], 1, "how many users' last addresses it has")
+        relay.tell("login alice 192.0.2.10")
+        relay.tell("login dave 192.0.2.11")
+        ok(until(lambda: relay.ask()["counts"]["logins"] == 3), "two more logins")
+        equal(relay.ask()["stores"][0]["users"], 2, "of which one is another user's")
 
 
 def told(answer):
