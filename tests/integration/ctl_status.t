@@ -244,7 +244,9 @@ class Terminal:
         self.fd, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 120, 0, 0))
         env = {"PATH": "/usr/bin:/bin", "TERM": "xterm", **(env or {})}
-        self.process = subprocess.Popen([CTL, "-f", conf, "-s", NO_RELAY, *args], stdin=other, stdout=other, stderr=other, env=env)
+        # A shell's job in the background ignores SIGINT, and what it starts.
+        words = ["/usr/bin/env", "--default-signal=INT", CTL, "-f", conf, "-s", NO_RELAY, *args]
+        self.process = subprocess.Popen(words, stdin=other, stdout=other, stderr=other, env=env)
         os.close(other)
         self.said = b""
 
@@ -343,7 +345,7 @@ def relay():
         ok("\nnmnotify_relay_told_total 1\n" in metrics and "\nnmnotify_relay_up 1\n" in metrics, "status: relay: metrics")
         equal(status(conf, "default", relay=path)["relay"], None, "status: relay: not where one account is asked for")
         if is_root():
-            code, said, _ = ctl(conf, "status", relay=path, user=box.other.pw_uid)
+            code, said, _ = ctl(conf, "status", relay=path, user=box.other.pw_uid, program=box.bring(CTL))
             ok("only root may ask the relay" in said, "status: relay: somebody else may not ask, and is told")
         else:
             skip("status: relay: somebody else may not ask", "not root")
