@@ -43,6 +43,7 @@ class Beginnings:
 
     def __init__(self, interface="lo"):
         self.seen = []  # (port, when, from)
+        self.begun = set()  # a packet that is sent again is no other beginning
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         if interface:
@@ -57,7 +58,10 @@ class Beginnings:
             protocol = packet[6] if packet[0] >> 4 == 6 else packet[9]
             if kind == self.OUTGOING and protocol == socket.IPPROTO_TCP and tcp[13] & (self.SYN | self.ACK) == self.SYN:
                 sender = socket.inet_ntop(socket.AF_INET6, packet[8:24]) if packet[0] >> 4 == 6 else socket.inet_ntoa(packet[12:16])
-                self.seen.append((struct.unpack_from(">H", tcp, 2)[0], seconds + nanoseconds / 1e9, sender))
+                begun = sender, tcp[:8]  # both ports, and the first number
+                if begun not in self.begun:
+                    self.begun.add(begun)
+                    self.seen.append((struct.unpack_from(">H", tcp, 2)[0], seconds + nanoseconds / 1e9, sender))
 
     def of(self, port, sender=None, since=0):
         """Before `since` the port may have been another test's."""
