@@ -79,7 +79,7 @@ static bool target_keep(void *context, uint32_t index, void *bytes)
 	/* tests/model/owed.pml: relay_open(). The first packet may have left at any time since the
 	 * beginning was written down. */
 	if (record->used == RECORD_BUSY)
-		record->began = later(record->began, opening->now);
+		record->began = later(record->began, stamp_within(opening->now));
 	record->used = RECORD_USED;
 	record->began = stamp_kept(opening, true, record->began);
 	if (record->covered > record->began)

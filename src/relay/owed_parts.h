@@ -154,6 +154,12 @@ static inline uint64_t stamp_next(struct owed *owed, struct instant now)
 	return owed->last;
 }
 
+/* Of something that was at some time in that millisecond: what counts from there rounds up. */
+static inline uint64_t stamp_within(uint64_t stamp)
+{
+	return stamp | 1;
+}
+
 /* ---- Targets: target.c ---- */
 
 uint64_t hash_of_target(

@@ -62,12 +62,14 @@ static void busy_end(struct owed *owed, struct target *target)
 	target->is_counted = false;
 }
 
-/* Its time has come, but what it came for may be settled: then it waits for what is left. */
+/* Its time has come, but what it came for may be settled, or the interval be longer now: then it
+ * waits. */
 static bool is_due(struct owed *owed, struct target *target, uint64_t now)
 {
-	for (const struct pair *pair = target->owed; pair != NULL; pair = pair->next)
-		if (pair->due <= now)
-			return true;
+	if (target_time(owed, target, 0) <= now)
+		for (const struct pair *pair = target->owed; pair != NULL; pair = pair->next)
+			if (pair->due <= now)
+				return true;
 	target_wait(owed, target);
 	return false;
 }
@@ -214,7 +216,8 @@ void owed_begins(struct owed *owed, struct target *target, struct instant now)
 
 void owed_has_begun(struct owed *owed, struct target *target, struct instant now)
 {
-	__atomic_store_n(&target->record->began, stamp_next(owed, now), __ATOMIC_RELEASE);
+	owed->last = stamp_within(stamp_next(owed, now));
+	__atomic_store_n(&target->record->began, owed->last, __ATOMIC_RELEASE);
 }
 
 /* What was due when it began is covered; what was not will be due from now on.

@@ -584,8 +584,8 @@ static void S5_a_beginning_outlives_the_process(void **state)
 	/* When its packet left nobody knows: at the latest at the death. */
 	open_at(state, T0 + 101);
 	route_all("192.0.2.1", VIA_CONFIGURED);
-	nothing_begins(T0 + 100 + INTERVAL - 1);
-	begins(T0 + 100 + INTERVAL, "192.0.2.1", &target);
+	nothing_begins(T0 + 100 + INTERVAL); /* it was opened somewhere in that millisecond */
+	begins(T0 + 100 + INTERVAL + 1, "192.0.2.1", &target);
 	die();
 	/* One that has ended is known. */
 	open_at(state, T0 + 20000);
@@ -611,8 +611,27 @@ static void S2_the_interval_is_from_when_it_had_begun(void **state)
 	owed_has_begun(owed, target, at(T0 + 20)); /* this process had to wait */
 	owed_done(owed, target);
 	assert_int_equal(owed_users(owed), 1); /* S1: the line may have left before the event */
-	nothing_begins(T0 + 20 + INTERVAL - 1);
-	begins(T0 + 20 + INTERVAL, "192.0.2.1", &target);
+	nothing_begins(T0 + 20 + INTERVAL); /* it had begun somewhere in that millisecond */
+	begins(T0 + 20 + INTERVAL + 1, "192.0.2.1", &target);
+	die();
+}
+
+static void S2_an_interval_that_is_raised_holds_for_what_waits(void **state)
+{
+	struct owed_bounds raised = bounds;
+	struct target *target;
+
+	open_at(state, T0);
+	note("alice", T0);
+	begins(T0, "192.0.2.1", &target);
+	owed_done(owed, target);
+	note("alice", T0 + 10); /* waits for the interval */
+	raised.interval.ms = 3 * INTERVAL;
+	owed_set_bounds(owed, &raised);
+	nothing_begins(T0 + NEXT);
+	nothing_begins(T0 + 3 * INTERVAL - 1);
+	begins(T0 + 3 * INTERVAL + 1, "192.0.2.1", &target);
+	owed_done(owed, target);
 	die();
 }
 
@@ -813,6 +832,7 @@ int main(void)
 		TEST(S5_what_was_covered_is_so_after_a_death_in_the_same_millisecond),
 		TEST(S2_a_death_does_not_put_the_clock_ahead),
 		TEST(S2_the_interval_is_from_when_it_had_begun),
+		TEST(S2_an_interval_that_is_raised_holds_for_what_waits),
 		TEST(S5_a_damaged_file_is_begun_afresh_and_said),
 		TEST(S5_any_records_are_valid),
 		TEST(S5_two_relays_do_not_share_a_file),
