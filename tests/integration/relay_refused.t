@@ -122,7 +122,10 @@ class Run:
     def ask(self, line):
         """It need not be answered, but what is said is whole, or is cut off where no more can be sent."""
         client = connect(self.relay.status)
-        client.sendall(line)
+        try:
+            client.sendall(line)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it was closed before
         client.setblocking(False)
         got = b""
 

@@ -117,7 +117,8 @@ static void conf_account_says_for_itself(void **state)
 	assert_null(two->action.words[1]);
 }
 
-static void are_paths(const struct path_list *list, bool is_any, bool has_default, ...)
+/* va_start(3) takes no bool. */
+static void are_paths(const struct path_list *list, int is_any, int has_default, ...)
 {
 	const char *word;
 	va_list words;
