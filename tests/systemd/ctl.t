@@ -300,7 +300,7 @@ def biff():
     is_said("biff: not started", CRITICAL, "nmnotify-relay-biff.socket is enabled, and not active: run `systemctl restart nmnotify-relay.socket`$")
     systemctl("restart", "nmnotify-relay.socket")
     is_fine("biff", "biff's port: nmnotify-relay-biff.socket has it$")
-    systemctl("stop", "nmnotify-relay-biff.socket")
+    systemctl("stop", "nmnotify-relay-biff.socket", "nmnotify-relay.service")  # which has the port, once it runs
     with process("nc", "-u", "-l", "127.0.0.1", "512", has=":512 "):
         got, lines = check()
         found = [line for line in lines if re.match(r"critical: biff's port, UDP 512: nc has it, process \d+, not nmnotify-relay-biff.socket: ", line)]

@@ -32,6 +32,8 @@ def readme_first_setup():
     ok("verdict=accepted" in said and re.search("run=ended .*status=0", said), "README: and its log says what README says")
     said = sh(commands(docs.take("README.md", "nmnotifyctl status"))[0])
     ok(re.search(r"(?m)^default +.* ago +status 0 ", said), "README: and nmnotifyctl shows it") or diag(said)
+    said = sh(docs.take("README.md", "nmnotifyctl check").removeprefix("sudo "), check=False)
+    ok(re.match(r"(OK|WARNING|CRITICAL|UNKNOWN): ", said), "README: and what keeps notifications from arriving") or diag(said)
     readme_other_pair(send)
 
 
