@@ -330,7 +330,8 @@ static void check_account(unsigned account)
 static void check(void)
 {
 	must(made.runner.processes_count <= TURN_PROCESSES_MAX);
-	must(atomic_load(&made.shared.progress.children) == made.runner.processes_count);
+	must(atomic_load(&made.shared.progress.children) ==
+		made.runner.processes_count + !deadline_is_never(made.runner.debts_at));
 	for (unsigned i = 0; i < made.generation.accounts.count; i++)
 		check_account(i);
 }
