@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/text.h"
 #include "lib/users.h"
+#include "state/limiter.h"
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -263,17 +263,11 @@ static bool is_kept(const struct state *state, const atomic_word *word)
 bool state_forget(struct state *state)
 {
 	atomic_word *const words = &state->due; /* the first */
-	uint32_t key[sizeof(state->key) / sizeof(state->key[0])];
 
-	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
-		return false;
-	for (unsigned i = 0; i < sizeof(key) / sizeof(key[0]); i++)
-		atomic_store(&state->key[i], key[i] | 1);
 	for (size_t i = 0; i < sizeof(*state) / sizeof(*words); i++)
-		if (!is_kept(state, &words[i]) &&
-			(&words[i] < state->key || &words[i] >= state->key + 4))
+		if (!is_kept(state, &words[i]))
 			atomic_store(&words[i], 0);
-	return true;
+	return limiter_key(state);
 }
 
 /* ---- Where there is none ---- */

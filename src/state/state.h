@@ -116,7 +116,7 @@ struct state *state_map(
  * Makes a mapped state a fresh one, while other processes use it. What is owed stays, and which run
  * goes on: nothing is lost (G1). The key of the limiter becomes a new one, so sources whose
  * processes have looked up their cells before can start once more than their limit. False with
- * errno set, if getrandom(2) failed: then nothing was changed.
+ * errno set, if getrandom(2) failed: then the next process makes the key.
  */
 bool state_forget(struct state *state);
 
