@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: ISC
 """Real fetchers do their work under a policy, from a real IMAP and POP3 server and over HTTP; and what they start."""
 
+import functools
 import http.server
 import re
 import shlex
@@ -135,19 +136,35 @@ delivery maildir {home}/inbox
     return action_of(docs.take("man/nmnotify.conf.5", "/usr/bin/mpop"), "mpop"), home / "inbox" / "new"
 
 
-def fetching():
-    root = dovecot.find(BUILD)
-    if not root:
-        skip("the fetchers deliver", "there is no Dovecot")
-        return
-    with Sandbox() as box:
-        actions = Actions(box)
-        with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
-            actions.ports = (server.imap_port, server.pop3_port)
-            for fetcher in (getmail, mbsync, fetchmail, offlineimap, mpop):
-                name = fetcher.__name__
-                if not missing(f"{name} delivers", name):
-                    fetches(fetcher, name, server, actions)
+def served(name, *programs):
+    """A part that has a Dovecot, and what runs actions; where something is missing, `name` is skipped."""
+
+    def decorate(part):
+        @functools.wraps(part)
+        def run_it():
+            root = dovecot.find(BUILD)
+            if not root:
+                skip(name, "there is no Dovecot")
+                return
+            if missing(name, *programs):
+                return
+            with Sandbox() as box:
+                actions = Actions(box)
+                with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
+                    actions.ports = (server.imap_port, server.pop3_port)
+                    part(actions, server)
+
+        return run_it
+
+    return decorate
+
+
+@served("the fetchers deliver")
+def fetching(actions, server):
+    for fetcher in (getmail, mbsync, fetchmail, offlineimap, mpop):
+        name = fetcher.__name__
+        if not missing(f"{name} delivers", name):
+            fetches(fetcher, name, server, actions)
 
 
 def fetches(fetcher, name, server, actions):
@@ -162,29 +179,20 @@ def fetches(fetcher, name, server, actions):
     actions.ok(has(inbox, subject), f"confine mail: {name} delivers")
 
 
-def indexing():
+@served("notmuch finds what is fetched", "notmuch", "mbsync")
+def indexing(actions, server):
     """What many do next: `notmuch new`, behind a fetcher, or before a hook of notmuch's own that fetches."""
-    root = dovecot.find(BUILD)
-    if not root:
-        skip("notmuch finds what is fetched", "there is no Dovecot")
-        return
-    if missing("notmuch finds what is fetched", "notmuch", "mbsync"):
-        return
-    with Sandbox() as box:
-        actions = Actions(box)
-        with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
-            actions.ports = (server.imap_port, server.pop3_port)
-            home = actions.folder("home")
-            mbsync(server, actions, home)
-            (home / "mbsyncrc").rename(home / ".mbsyncrc")
-            actions.write(home / ".notmuch-config", f"[database]\npath={home}/Mail\n[user]\nprimary_email=alice@example.org\n")
-            block = docs.take("man/nmnotify.conf.5", "/usr/bin/notmuch")
-            finds(server, actions, home, "behind", action_of(block, "notmuch"))
-            hooks = home / "Mail" / ".notmuch" / "hooks"
-            hooks.mkdir(parents=True, exist_ok=True)
-            actions.give_away(hooks)
-            actions.write(hooks / "pre-new", "#!/bin/sh\nexec /usr/bin/mbsync -q -a\n", 0o700)
-            finds(server, actions, home, "hook", [program("notmuch"), "new", "--quiet"])
+    home = actions.folder("home")
+    mbsync(server, actions, home)
+    (home / "mbsyncrc").rename(home / ".mbsyncrc")
+    actions.write(home / ".notmuch-config", f"[database]\npath={home}/Mail\n[user]\nprimary_email=alice@example.org\n")
+    block = docs.take("man/nmnotify.conf.5", "/usr/bin/notmuch")
+    finds(server, actions, home, "behind", action_of(block, "notmuch"))
+    hooks = home / "Mail" / ".notmuch" / "hooks"
+    hooks.mkdir(parents=True, exist_ok=True)
+    actions.give_away(hooks)
+    actions.write(hooks / "pre-new", "#!/bin/sh\nexec /usr/bin/mbsync -q -a\n", 0o700)
+    finds(server, actions, home, "hook", [program("notmuch"), "new", "--quiet"])
 
 
 def finds(server, actions, home, name, action):
@@ -202,49 +210,40 @@ def sleeps(pid):
     return not holds_socket(pid) and not children_of(pid)
 
 
-def waking_a_daemon():
+@served("fetchmail wakes its daemon", "fetchmail")
+def waking_a_daemon(actions, server):
     """As in nmnotify.conf(5): fetchmail, called while a daemon of the same user runs, wakes it by a
     signal, which takes `isolate no`."""
-    root = dovecot.find(BUILD)
-    if not root:
-        skip("fetchmail wakes its daemon", "there is no Dovecot")
-        return
-    if missing("fetchmail wakes its daemon", "fetchmail"):
-        return
-    with Sandbox() as box:
-        actions = Actions(box)
-        with dovecot.Dovecot(root, actions.folder("server"), box.user) as server:
-            actions.ports = (server.imap_port, server.pop3_port)
-            home = actions.folder("home")
-            words, inbox = fetchmail(server, actions, home)
-            rc, by = home / "fetchmailrc", home / "by"
-            rc.write_text(rc.read_text().replace("/message", f"/message; echo $PPID > {by}.new; mv {by}.new {by}"))
-            where = f"FETCHMAILHOME={home}"  # of the fetchmailrc and the pid file
-            server.deliver("first")
-            daemon = subprocess.Popen(
-                [words[0], "--nosyslog", "--nodetach", "--daemon", "3600"], stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home,
-                env={"HOME": str(home), "FETCHMAILHOME": str(home), "PATH": "/usr/bin:/bin"}, **actions.as_user())
-            try:
-                # It has fetched once, and now it sleeps for an hour.
-                until(lambda: has(inbox, "first") and sleeps(daemon.pid))
-                by.write_text("")
-                server.deliver("second")
-                status = actions.run("awake", "mail", words[:1], home, [where], more="    isolate no\n")
-                actions.ok(status == 0 and until(lambda: has(inbox, "second") and by.read_text()),
-                           "isolate no: fetchmail wakes its daemon")
-                equal(by.read_text().strip(), str(daemon.pid), "isolate no: it is the daemon that fetches")
-                if landlock_abi() >= 6:
-                    until(lambda: sleeps(daemon.pid))
-                    by.write_text("")
-                    server.deliver("third")
-                    actions.run("isolated", "mail", words[:1], home, [where])
-                    until(lambda: has(inbox, "third") and by.read_text())
-                    ok(by.read_text().strip() not in ("", str(daemon.pid)),
-                       "isolate yes: fetchmail takes its daemon for dead, and fetches beside it")
-            finally:
-                daemon.terminate()
-                daemon.wait()
+    home = actions.folder("home")
+    words, inbox = fetchmail(server, actions, home)
+    rc, by = home / "fetchmailrc", home / "by"
+    rc.write_text(rc.read_text().replace("/message", f"/message; echo $PPID > {by}.new; mv {by}.new {by}"))
+    where = f"FETCHMAILHOME={home}"  # of the fetchmailrc and the pid file
+    server.deliver("first")
+    daemon = subprocess.Popen(
+        [words[0], "--nosyslog", "--nodetach", "--daemon", "3600"], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home,
+        env={"HOME": str(home), "FETCHMAILHOME": str(home), "PATH": "/usr/bin:/bin"}, **actions.as_user())
+    try:
+        # It has fetched once, and now it sleeps for an hour.
+        until(lambda: has(inbox, "first") and sleeps(daemon.pid))
+        by.write_text("")
+        server.deliver("second")
+        status = actions.run("awake", "mail", words[:1], home, [where], more="    isolate no\n")
+        actions.ok(status == 0 and until(lambda: has(inbox, "second") and by.read_text()),
+                   "isolate no: fetchmail wakes its daemon")
+        equal(by.read_text().strip(), str(daemon.pid), "isolate no: it is the daemon that fetches")
+        if landlock_abi() >= 6:
+            until(lambda: sleeps(daemon.pid))
+            by.write_text("")
+            server.deliver("third")
+            actions.run("isolated", "mail", words[:1], home, [where])
+            until(lambda: has(inbox, "third") and by.read_text())
+            ok(by.read_text().strip() not in ("", str(daemon.pid)),
+               "isolate yes: fetchmail takes its daemon for dead, and fetches beside it")
+    finally:
+        daemon.terminate()
+        daemon.wait()
 
 
 def has(inbox, subject):
