@@ -109,25 +109,23 @@ static void find_debts(struct account_status *status, const struct snapshot *sna
 	status->asked = word_of(&snapshot->state.asked) != 0 && !snapshot->locks.asking;
 }
 
-static struct span interval_rest(const struct account_status *status, struct span interval)
+static void find_interval(struct account_status *status, struct span interval)
 {
-	if (!status->has_last || status->last_ago > interval.ms)
-		return (struct span){ 0 };
 	/* turn.c adds one to make sure of the whole. */
-	return (struct span){ .ms = interval.ms + 1 - (uint32_t)status->last_ago };
+	if (status->has_last && status->last_ago <= interval.ms)
+		status->interval.ms = interval.ms + 1 - (uint32_t)status->last_ago;
 }
 
 static void find_next(struct account_status *status, const struct snapshot *snapshot,
 	const struct account *account)
 {
 	const struct state *state = &snapshot->state;
-	struct span due = due_in(snapshot, account),
-		    interval = interval_rest(status, account->interval);
+	struct span due = due_in(snapshot, account);
 
 	/* A start that a dead process began is made up for whatever the limit says. */
 	if (word_of(&state->owed) != 0)
 		due.ms = 0;
-	status->next_in = due.ms > interval.ms ? due : interval;
+	status->next_in = due.ms > status->interval.ms ? due : status->interval;
 	if (!status->is_waiting && (status->due || status->owed || status->asked))
 		status->next = NEXT_DEBT;
 	else if (!status->is_waiting)
@@ -137,7 +135,7 @@ static void find_next(struct account_status *status, const struct snapshot *snap
 	else if (status->next_in.ms == 0)
 		status->next = NEXT_NOW;
 	else
-		status->next = due.ms > interval.ms ? NEXT_LIMIT : NEXT_INTERVAL;
+		status->next = due.ms > status->interval.ms ? NEXT_LIMIT : NEXT_INTERVAL;
 	if (status->next == NEXT_NONE)
 		status->next_in.ms = 0;
 }
@@ -181,6 +179,7 @@ struct account_status account_status(const struct snapshot *snapshot, const stru
 
 	find_last(&status, snapshot);
 	find_debts(&status, snapshot);
+	find_interval(&status, account->interval);
 	find_next(&status, snapshot, account);
 	find_fill(&status, snapshot, account);
 	return status;

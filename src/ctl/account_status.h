@@ -40,6 +40,7 @@ struct account_status {
 	bool is_running;
 	pid_t action; /* if it runs: its process, as it wrote itself down */
 	enum next_why next;
+	struct span interval;  /* what is left of it since the last start */
 	struct span next_in;   /* from now; of NEXT_RUN: at the earliest, of NEXT_DEBT: then */
 	bool due, owed, asked; /* debts, by their word in the state: each of a dead process */
 	struct limit_fill limit;

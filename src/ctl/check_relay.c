@@ -13,17 +13,12 @@
 
 /* ---- Its status ---- */
 
-static bool is_true(const json_t *object, const char *name)
-{
-	return json_is_true(json_object_get(object, name));
-}
-
 static void check_stores(struct check *check, const json_t *stores)
 {
 	for (size_t i = 0; i < json_array_size(stores); i++) {
 		const json_t *store = json_array_get(stores, i);
 
-		if (is_true(store, "away"))
+		if (status_is_true(store, "away"))
 			check_add(check, FINDING_CRITICAL,
 				"start it, or mend `store` in the relay's configuration",
 				"relay: the store %s does not answer: %s",
@@ -39,7 +34,7 @@ static void check_sockets(struct check *check, const json_t *sockets)
 	for (size_t i = 0; i < json_array_size(sockets); i++) {
 		const json_t *one = json_array_get(sockets, i);
 
-		if (is_true(one, "deaf"))
+		if (status_is_true(one, "deaf"))
 			check_add(check, FINDING_CRITICAL,
 				"run `systemctl restart nmnotify-relay.socket`",
 				"relay: it cannot read %s", status_text(one, "place"));

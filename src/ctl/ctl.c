@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "lib/text.h"
@@ -77,16 +78,49 @@ bool ctl_read_conf(struct ctl *ctl)
 
 const struct account *ctl_account(const struct ctl *ctl, const char *name)
 {
+	const struct account *account = conf_account_named(&ctl->conf, name);
 	char names[CONF_ACCOUNTS_MAX * (CONF_NAME_MAX + 2)];
 	struct text text = TEXT_IN(names);
 
-	for (unsigned i = 0; i < ctl->conf.accounts_count; i++) {
-		if (strcmp(ctl->conf.accounts[i].name, name) == 0)
-			return &ctl->conf.accounts[i];
+	if (account != NULL)
+		return account;
+	for (unsigned i = 0; i < ctl->conf.accounts_count; i++)
 		text_add(&text, "%s%s", i == 0 ? "" : ", ", ctl->conf.accounts[i].name);
-	}
 	(void)ctl_fail(ctl, 0, "%s has no account %s; it has %s", ctl->conf_file, name, names);
 	return NULL;
+}
+
+int ctl_take_account(struct ctl *ctl, int argc, char **argv, const struct account **account)
+{
+	if (argc != 1)
+		return ctl_fail_usage(ctl, "needs an account");
+	if (!ctl_read_conf(ctl))
+		return EX_CONFIG;
+	*account = ctl_account(ctl, argv[0]);
+	return *account != NULL ? EX_OK : EX_USAGE;
+}
+
+int ctl_take_user(const struct ctl *ctl, const struct account *account, struct user *user)
+{
+	const char *wrong;
+
+	if (geteuid() == 0 && account->user.text == NULL)
+		return ctl_fail(ctl, EX_NOPERM,
+			"account %s has no `user`: run this as the one that its unit has (User=)",
+			account->name);
+	wrong = ctl_find_user(account, user);
+	if (wrong != NULL)
+		return ctl_fail(ctl, EX_NOPERM, "user %s %s; run as root, or as that user",
+			account->user.text, wrong);
+	return EX_OK;
+}
+
+int ctl_fail_state(const struct ctl *ctl, const struct state_error *error)
+{
+	return ctl_fail(ctl, EX_NOPERM,
+		"state %s: %s %s%s%s; run as root, or as the account's user", ctl->base_path,
+		error->what, error->name, error->code != 0 ? ": " : "",
+		error->code != 0 ? strerror(error->code) : "");
 }
 
 const char *ctl_find_user(const struct account *account, struct user *user)

@@ -46,13 +46,24 @@ bool ctl_read_conf(struct ctl *ctl);
  * are. */
 const struct account *ctl_account(const struct ctl *ctl, const char *name);
 
-/* Whom the account's action runs as. NULL, or what is wrong: constant. */
+/* Of a subcommand whose one argument is an account: reads the configuration, and finds it. EX_OK;
+ * or that was said, and is the exit status. */
+int ctl_take_account(struct ctl *ctl, int argc, char **argv, const struct account **account);
+
+/* Likewise, whom its action runs as. */
+int ctl_take_user(const struct ctl *ctl, const struct account *account, struct user *user);
+
+/* Whom the account's action runs as; for root it must have a user. NULL, or what is wrong:
+ * constant. */
 const char *ctl_find_user(const struct account *account, struct user *user);
 
 /* Says on standard error what is wrong, in printf's format, after the program's name and the
  * subcommand's. Returns `status`. */
 __attribute__((format(printf, 3, 4))) int ctl_fail(
 	const struct ctl *ctl, int status, const char *format, ...);
+
+/* ctl_fail() for a state that cannot be used. */
+int ctl_fail_state(const struct ctl *ctl, const struct state_error *error);
 
 /* ctl_fail() for wrong arguments: says how the subcommand is called, too. Returns EX_USAGE. */
 __attribute__((format(printf, 2, 3))) int ctl_fail_usage(

@@ -113,10 +113,10 @@ static void print_limit(struct span rest, struct rate rate)
 }
 
 /* What would become of a line that comes now. */
-static void print_verdict(
-	const struct account_status *status, struct span limit, struct span interval)
+static void print_verdict(const struct account_status *status, struct span limit)
 {
-	struct span rest = limit.ms > interval.ms ? limit : interval;
+	bool is_limit = limit.ms > status->interval.ms;
+	struct span rest = is_limit ? limit : status->interval;
 
 	(void)fputs("A line now: ", stdout);
 	if (status->is_waiting && (status->next == NEXT_RUN || status->next_in.ms <= limit.ms)) {
@@ -133,16 +133,9 @@ static void print_verdict(
 	if (rest.ms != 0) {
 		(void)fputs(status->is_running ? ", and for " : ", for ", stdout);
 		print_span(rest);
-		(void)printf(" at least, by `%s`", limit.ms > interval.ms ? "limit" : "interval");
+		(void)printf(" at least, by `%s`", is_limit ? "limit" : "interval");
 	}
 	(void)putchar('\n');
-}
-
-static struct span interval_rest(const struct account_status *status, struct span interval)
-{
-	bool is_over = !status->has_last || status->last_ago >= interval.ms;
-
-	return (struct span){ .ms = is_over ? 0 : interval.ms - (uint32_t)status->last_ago };
 }
 
 static void print_forecast(
@@ -154,7 +147,7 @@ static void print_forecast(
 	struct account_status status = account_status(snapshot, account);
 
 	print_limit(limit, account->limit);
-	print_verdict(&status, limit, interval_rest(&status, account->interval));
+	print_verdict(&status, limit);
 }
 
 static int forecast(const struct ctl *ctl, const struct account *account, const struct visit *visit)
@@ -170,10 +163,7 @@ static int forecast(const struct ctl *ctl, const struct account *account, const 
 		fd_close_if_open(base);
 	}
 	if (found == SNAPSHOT_FAILED)
-		return ctl_fail(ctl, EX_NOPERM,
-			"state %s: %s %s%s%s; run as root, or as the account's user",
-			ctl->base_path, error.what, error.name, error.code != 0 ? ": " : "",
-			error.code != 0 ? strerror(error.code) : "");
+		return ctl_fail_state(ctl, &error);
 	if (found == SNAPSHOT_NONE)
 		snapshot = (struct snapshot){ .now = moment_now() }; /* a fresh one is all zeros */
 	print_forecast(&snapshot, account, &visit->from);

@@ -85,7 +85,7 @@ static void print_why_not(const json_t *one)
 
 static void print_told(const json_t *one)
 {
-	if (json_is_true(json_object_get(one, "told"))) {
+	if (status_is_true(one, "told")) {
 		(void)fputs("told", stdout);
 		return;
 	}
@@ -138,7 +138,7 @@ static void print_destinations(const json_t *answer)
 	}
 	if (json_array_size(destinations) == 0)
 		(void)puts("  nobody is told");
-	if (json_is_true(json_object_get(answer, "incomplete")))
+	if (status_is_true(answer, "incomplete"))
 		(void)puts("  The store may know of more, but does not answer");
 }
 

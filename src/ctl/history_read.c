@@ -198,16 +198,13 @@ static void read_run(struct reading_history *reading, const char *account, uint6
 	add_run(&reading->history->all, took, delay, has_failed);
 }
 
-static void read_record(struct reading_history *reading)
+static void read_record(struct reading_history *reading, uint64_t at)
 {
 	char account[VALUE_MAX], verdict[VALUE_MAX], run[VALUE_MAX];
-	uint64_t at;
 
 	(void)value_of(reading->records, "NMNOTIFY_ACCOUNT", account);
 	if (reading->history->account != NULL && strcmp(account, reading->history->account) != 0)
 		return;
-	if (sd_journal_get_realtime_usec(reading->records, &at) < 0)
-		return; /* damaged on the disk */
 	if (*value_of(reading->records, "NMNOTIFY_VERDICT", verdict) != '\0')
 		read_verdict(reading, verdict, account, at);
 	if (*value_of(reading->records, "NMNOTIFY_RUN", run) != '\0')
@@ -237,9 +234,11 @@ static int read_all(struct reading_history *reading)
 	int got = seek(reading);
 
 	while (got >= 0 && (got = sd_journal_next(reading->records)) > 0) {
-		if (sd_journal_get_realtime_usec(reading->records, &at) >= 0 && at > until)
+		if (sd_journal_get_realtime_usec(reading->records, &at) < 0)
+			continue; /* damaged on the disk */
+		if (at > until)
 			break;
-		read_record(reading);
+		read_record(reading, at);
 	}
 	return got < 0 ? got : 0;
 }

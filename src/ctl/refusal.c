@@ -19,6 +19,8 @@
 
 #include "ctl/ctl.h"
 #include "ctl/filter.h"
+#include "ctl/process.h"
+#include "lib/siphash.h"
 #include "lib/text.h"
 #include "policy/confine.h"
 
@@ -188,22 +190,14 @@ static const char *policy_that_allows(const struct seccomp_data *call)
 
 /* ---- What is said ---- */
 
-static uint64_t hash_of(const char *string)
-{
-	uint64_t hash = 14695981039346656037u; /* FNV-1a */
-
-	for (; *string != '\0'; string++)
-		hash = (hash ^ (unsigned char)*string) * 1099511628211u;
-	return hash;
-}
-
 static void say(struct refusals *refusals, const struct traced_call *traced, const char *line)
 {
-	char name[64] = "?";
-	char path[64];
-	struct text text = TEXT_IN(path);
-	uint64_t hash = hash_of(line);
-	FILE *file;
+	static const uint64_t key[2] = {
+		0
+	}; /* nobody gains by a collision: it hides his own line */
+	char name[PROCESS_COMMAND_MAX] = "";
+	struct text text = TEXT_IN(name);
+	uint64_t hash = siphash(key, (const uint8_t *)line, strlen(line));
 
 	refusals->count++;
 	for (unsigned i = 0; i < refusals->said_count; i++)
@@ -212,16 +206,8 @@ static void say(struct refusals *refusals, const struct traced_call *traced, con
 	if (refusals->said_count == REFUSALS_MOST)
 		return;
 	refusals->said[refusals->said_count++] = hash;
-	text_add(&text, "/proc/%d/comm", traced->process);
-	file = fopen(path, "re");
-	if (file != NULL) {
-		if (fgets(name, sizeof(name), file) != NULL)
-			name[strcspn(name, "\n")] = '\0';
-		(void)fclose(file);
-	}
-	(void)fputs("nmnotifyctl try: ", stderr);
-	print_escaped(stderr, name);
-	(void)fprintf(stderr, "[%d]: ", (int)traced->process);
+	process_name(traced->process, &text);
+	(void)fprintf(stderr, "nmnotifyctl try: %s[%d]: ", name, (int)traced->process);
 	print_escaped(stderr, line);
 	(void)fputc('\n', stderr);
 }
@@ -372,8 +358,7 @@ static void of_call(struct refusals *refusals, const struct traced_call *traced)
 void refusal_watch(void *context, const struct traced_call *traced)
 {
 	struct refusals *refusals = context;
-	const struct policy *policy = policy_find(refusals->account->confine);
-	uint32_t answer = filter_answer(policy, &traced->call);
+	uint32_t answer = filter_answer(refusals->policy, &traced->call);
 
 	/* ENOSYS makes libc take another call instead. */
 	if (answer == (SECCOMP_RET_ERRNO | ENOSYS))

@@ -8,15 +8,17 @@
 #include "conf/conf.h"
 #include "ctl/trace.h"
 #include "lib/users.h"
+#include "policy/policy.h"
 
 /* What was said once is not said again; after so many different ones the rest is only counted. */
 #define REFUSALS_MOST 256
 
 struct refusals {
 	const struct account *account;
-	const struct user *user; /* whom the action runs as */
-	const char *own[2];      /* paths of nmnotify's: no action may reach what is there */
-	unsigned count;          /* all, also those that were said before */
+	const struct policy *policy; /* the account's */
+	const struct user *user;     /* whom the action runs as */
+	const char *own[2];          /* paths of nmnotify's: no action may reach what is there */
+	unsigned count;              /* all, also those that were said before */
 	unsigned said_count;
 	uint64_t said[REFUSALS_MOST]; /* hashes of what was said */
 };

@@ -62,6 +62,11 @@ const char *status_text(const json_t *object, const char *name)
 	return text != NULL ? text : "";
 }
 
+bool status_is_true(const json_t *object, const char *name)
+{
+	return json_is_true(json_object_get(object, name));
+}
+
 void status_write_json(FILE *stream, const json_t *status)
 {
 	(void)json_dumpf(

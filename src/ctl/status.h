@@ -36,5 +36,6 @@ json_t *status_seconds(uint64_t milliseconds);
 json_t *status_escaped(const char *string);
 double status_number(const json_t *object, const char *name);
 const char *status_text(const json_t *object, const char *name); /* "": there is none */
+bool status_is_true(const json_t *object, const char *name);
 
 #endif

@@ -6,11 +6,6 @@
 #include "ctl/status.h"
 #include "ctl/table.h"
 
-static bool is_true(const json_t *object, const char *name)
-{
-	return json_is_true(json_object_get(object, name));
-}
-
 /* ---- The table ---- */
 
 static void cell_since(struct table *table, const json_t *object, double now)
@@ -24,7 +19,7 @@ static void cell_since(struct table *table, const json_t *object, double now)
 
 static void cell_next_try(struct table *table, const json_t *destination)
 {
-	if (is_true(destination, "busy"))
+	if (status_is_true(destination, "busy"))
 		table_add(table, COLOUR_NONE, "now");
 	else if (json_is_number(json_object_get(destination, "next_ms")))
 		table_add(table, COLOUR_NONE, "in %s",
@@ -70,7 +65,7 @@ static void write_stores(FILE *stream, const json_t *stores, double now, bool ha
 	table_heads(&table, names);
 	for (size_t i = 0; i < json_array_size(stores); i++) {
 		const json_t *store = json_array_get(stores, i);
-		bool is_away = is_true(store, "away");
+		bool is_away = status_is_true(store, "away");
 
 		table_add(&table, COLOUR_NONE, "%s", status_text(store, "name"));
 		table_add(&table, is_away ? COLOUR_BAD : COLOUR_GOOD, is_away ? "away" : "there");
@@ -119,7 +114,7 @@ static void write_troubles(FILE *stream, const json_t *relay, bool has_colour)
 	for (size_t i = 0; i < json_array_size(sockets); i++) {
 		const json_t *one = json_array_get(sockets, i);
 
-		if (is_true(one, "deaf"))
+		if (status_is_true(one, "deaf"))
 			table_add(
 				&table, COLOUR_BAD, "it cannot read %s", status_text(one, "place"));
 	}
@@ -204,29 +199,16 @@ static void write_oldest(const struct metrics *metrics, const json_t *relay)
 		metrics, name, NULL, NULL, json_object_get(json_array_get(list, 0), "since"));
 }
 
-static void write_users(const struct metrics *metrics, const json_t *stores)
+/* A member of each store. */
+static void write_stores_metric(const struct metrics *metrics, const json_t *stores,
+	const char *name, const char *help, const char *member)
 {
-	static const char name[] = "nmnotify_relay_store_users";
-
-	metrics_family(metrics, name, "gauge", "Users whose last addresses are in the store.");
+	metrics_family(metrics, name, "gauge", help);
 	for (size_t i = 0; i < json_array_size(stores); i++) {
 		const json_t *store = json_array_get(stores, i);
 		struct label label = { "store", status_text(store, "name") };
 
-		metrics_sample(metrics, name, &label, NULL, json_object_get(store, "users"));
-	}
-}
-
-static void write_away(const struct metrics *metrics, const json_t *stores)
-{
-	static const char name[] = "nmnotify_relay_store_away";
-
-	metrics_family(metrics, name, "gauge", "Can the store of last addresses not be reached?");
-	for (size_t i = 0; i < json_array_size(stores); i++) {
-		const json_t *store = json_array_get(stores, i);
-		struct label label = { "store", status_text(store, "name") };
-
-		metrics_sample(metrics, name, &label, NULL, json_object_get(store, "away"));
+		metrics_sample(metrics, name, &label, NULL, json_object_get(store, member));
 	}
 }
 
@@ -259,7 +241,9 @@ void status_write_relay_metrics(const struct metrics *metrics, const json_t *rel
 			metrics, row->name, NULL, NULL, json_object_get(object, row->member));
 	}
 	write_oldest(metrics, relay);
-	write_away(metrics, json_object_get(relay, "stores"));
-	write_users(metrics, json_object_get(relay, "stores"));
+	write_stores_metric(metrics, json_object_get(relay, "stores"), "nmnotify_relay_store_away",
+		"Can the store of last addresses not be reached?", "away");
+	write_stores_metric(metrics, json_object_get(relay, "stores"), "nmnotify_relay_store_users",
+		"Users whose last addresses are in the store.", "users");
 	write_deaf(metrics, json_object_get(relay, "sockets"));
 }

@@ -112,8 +112,8 @@ static void write_now(FILE *stream, const json_t *accounts, double now, bool has
 		cell_last(&table, account, now);
 		cell_last_run(&table, account);
 		cell_run(&table, account);
-		table_add(&table, COLOUR_NONE, "%s",
-			json_is_true(json_object_get(account, "waiter")) ? "yes" : "-");
+		table_add(
+			&table, COLOUR_NONE, "%s", status_is_true(account, "waiter") ? "yes" : "-");
 		cell_next(&table, account);
 		cell_debts(&table, account);
 		cell_limit(&table, account);

@@ -8,6 +8,7 @@
 #include "ctl/ctl.h"
 #include "ctl/refusal.h"
 #include "ctl/trace.h"
+#include "policy/confine.h"
 #include "run/action.h"
 
 static int tell(const struct ctl *ctl, const struct refusals *refusals, int status, bool is_watched)
@@ -34,20 +35,13 @@ int ctl_try(struct ctl *ctl, int argc, char **argv)
 		(char *)(uintptr_t)ctl->conf_file, (char *)(uintptr_t) "-o",
 		(char *)(uintptr_t) "log stderr", (char *)(uintptr_t) "-s", NULL, NULL };
 	bool is_watched = false;
-	const char *wrong;
-	int status = 0;
+	int status = ctl_take_account(ctl, argc, argv, &refusals.account);
 
-	if (argc != 1)
-		return ctl_fail_usage(ctl, "needs an account");
-	if (!ctl_read_conf(ctl))
-		return EX_CONFIG;
-	refusals.account = ctl_account(ctl, argv[0]);
-	if (refusals.account == NULL)
-		return EX_USAGE;
-	wrong = ctl_find_user(refusals.account, &user);
-	if (wrong != NULL)
-		return ctl_fail(ctl, EX_NOPERM, "user %s %s; run as root, or as that user",
-			refusals.account->user.text, wrong);
+	if (status == EX_OK)
+		status = ctl_take_user(ctl, refusals.account, &user);
+	if (status != EX_OK)
+		return status;
+	refusals.policy = policy_find(refusals.account->confine);
 	refusals.user = &user;
 	refusals.own[0] = ctl->conf_file;
 	refusals.own[1] = ctl->base_path;

@@ -4,26 +4,20 @@
 
 import re
 import signal
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 import nmtest
-from ctl import CTL
-from nmtest import Sandbox, diag, equal, ok, until
-from relay import QUICK, Machine, Relay
+from ctl import NO_RELAY, ctl
+from nmtest import diag, equal, ok, until
+from relay import QUICK, Asked, Machine
 
 EX_USAGE, EX_UNAVAILABLE = 64, 69
 
 
-class Asked(Relay):
-    def configure(self, text):
-        super().configure(f"status {self.status}\n{text}")
-
-
 def explain(relay, user):
-    got = subprocess.run([CTL, "-s", relay.status, "explain", "user", user], capture_output=True, text=True, timeout=nmtest.PATIENCE)
-    return got.returncode, got.stdout.splitlines(), got.stderr
+    status, out, err = ctl("/nonexistent", "explain", "user", user, relay=relay.status)
+    return status, out.splitlines(), err
 
 
 def has(relay, user, pattern, name):
@@ -66,10 +60,9 @@ user nobody none
 
 
 def away():
-    with Sandbox() as box:
-        status, _, err = box.check("-s", box.dir / "none", "explain", "user", "alice", program=CTL)
-        equal(status, EX_UNAVAILABLE, "explain user: no relay")
-        ok("systemctl enable --now nmnotify-relay.socket" in err, "explain user: and what to do")
+    status, _, err = ctl("/nonexistent", "explain", "user", "alice", relay=NO_RELAY)
+    equal(status, EX_UNAVAILABLE, "explain user: no relay")
+    ok("systemctl enable --now nmnotify-relay.socket" in err, "explain user: and what to do")
 
 
 nmtest.run(users, away)

@@ -6,9 +6,9 @@ import sys
 
 sys.dont_write_bytecode = True
 import nmtest
-from nmtest import BUILD, LINE, Sandbox, equal, is_root, ok, skip, until
+from ctl import CTL
+from nmtest import LINE, Sandbox, equal, is_root, ok, skip, until
 
-CTL = BUILD / "nmnotifyctl"
 EX_USAGE, EX_NOPERM, EX_CONFIG = 64, 77, 78
 
 
@@ -82,4 +82,19 @@ def other_user():
         ok(status == EX_NOPERM and "; run as root, or as " in err, name)
 
 
-nmtest.run(limit_and_counts, what_is_owed, mistakes, other_user)
+def no_user():
+    """The unit has it, and root cannot know which."""
+    name = "reset: root, and an account without a user"
+    if not is_root():
+        skip(name, "not root")
+        return
+    with Sandbox() as box:
+        conf = box.dir / "nouser.conf"
+        conf.write_text(f"state {box.state_dir}\nfrom any\naction /bin/true\n")
+        for command in ("reset", "try"):
+            status, _, err = box.check("-f", conf, command, "default", program=CTL)
+            equal(status, EX_NOPERM, f"{name}: {command}: is refused")
+            ok("account default has no `user`: run this as the one that its unit has (User=)" in err, f"{name}: {command}: and what to do")
+
+
+nmtest.run(limit_and_counts, what_is_owed, mistakes, other_user, no_user)

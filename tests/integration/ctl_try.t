@@ -11,9 +11,9 @@ import sys
 
 sys.dont_write_bytecode = True
 import nmtest
-from nmtest import BUILD, Sandbox, equal, is_root, ok, skip, until
+from ctl import CTL
+from nmtest import BUILD, Sandbox, equal, is_root, ok, skip
 
-CTL = BUILD / "nmnotifyctl"
 EX_USAGE, EX_UNAVAILABLE = 64, 69
 PYTHON = "/usr/bin/python3"
 

@@ -295,3 +295,23 @@ def ask(path, line):
     except (BrokenPipeError, ConnectionResetError):
         pass
     return json.loads(answer_of(connection))
+
+
+class Asked(Relay):
+    """A relay that can be asked."""
+
+    def __init__(self, text, **more):
+        super().__init__(text, **more)
+        if self.activated:
+            self.pass_status()
+
+    def configure(self, text):
+        super().configure(f"status {self.status}\n{text}")
+
+    def ask(self, line="status\n"):
+        return ask(self.status, line)
+
+    def tells(self, user, machine):
+        before = len(machine.lines)
+        self.tell(f"mail {user}")
+        return until(lambda: len(machine.lines) > before)

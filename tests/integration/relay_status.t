@@ -15,27 +15,7 @@ sys.dont_write_bytecode = True
 import nmtest
 from nmtest import equal, ok, skip, until
 from redis_server import Redis
-from relay import QUICK, Machine, Relay, answer_of, as_user, ask, connect
-
-
-class Asked(Relay):
-    """A relay that can be asked."""
-
-    def __init__(self, text, **more):
-        super().__init__(text, **more)
-        if self.activated:
-            self.pass_status()
-
-    def configure(self, text):
-        super().configure(f"status {self.status}\n{text}")
-
-    def ask(self, line="status\n"):
-        return ask(self.status, line)
-
-    def tells(self, user, machine):
-        before = len(machine.lines)
-        self.tell(f"mail {user}")
-        return until(lambda: len(machine.lines) > before)
+from relay import QUICK, Asked, Machine, answer_of, as_user, connect
 
 
 def numbers():
