@@ -8,6 +8,8 @@
 # make uninstall       the same; leaves the configuration
 # make help            the other targets: how long each takes, and what it needs
 # make CROSS=aarch64-linux-gnu- BUILD=build/aarch64
+#
+# Empty, STRIP= leaves the programs their symbols, and SYSTEMDUNITDIR= installs nothing that is systemd's.
 
 VERSION := 0.1.0
 
@@ -156,7 +158,7 @@ to = $(DESTDIR)$(lastword $(subst :, ,$(1)))
 # The empty line ends the commands of one file.
 define install_program
 $(call say,INSTALL,$(DESTDIR)$(1))
-$(Q)$(INSTALL) -D -m 755 -s --strip-program=$(STRIP) $(BUILD)/$(notdir $(1)) $(DESTDIR)$(1)
+$(Q)$(INSTALL) -D -m 755 $(if $(STRIP),-s --strip-program=$(STRIP)) $(BUILD)/$(notdir $(1)) $(DESTDIR)$(1)
 
 endef
 

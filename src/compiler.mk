@@ -14,8 +14,9 @@ harden = $(foreach option,-fstack-clash-protection -ftrivial-auto-var-init=zero,
 
 # Debian's musl-gcc is gcc with a spec file that knows dynamic programs only: -static-pie would
 # leave an interpreter in the file and start it with the wrong crt. It hides the kernel's headers,
-# too; behind musl's own they do no harm.
-ifneq ($(filter %musl-gcc,$(firstword $(CC))),)
+# too; behind musl's own they do no harm. A compiler whose libc is musl says so in its triplet: that
+# one knows static-pie, whatever its name.
+ifneq ($(and $(filter %musl-gcc,$(firstword $(CC))),$(if $(findstring musl,$(TARGET)),,wrapper)),)
 MUSL_DIR := $(dir $(shell sed -n 's/.*-specs "\([^"]*\)".*/\1/p' "$(shell command -v $(firstword $(CC)))"))
 MULTIARCH := $(shell $(CC) -print-multiarch)
 LIBC_INCLUDES := -idirafter /usr/include/$(MULTIARCH) -idirafter /usr/include

@@ -10,12 +10,14 @@ SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login \
 PAGES := $(wildcard man/*.[1-9])
 RELAY_PAGES := man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7
 SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 $(if $(HAS_RELAY),$(RELAY_PAGES)),$(PAGES))
-UNITS := nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service)
-RELAY_UNITS := $(if $(HAS_RELAY),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket -status.socket .service -logs.service))
+# Without a place for them there are none, nor what only systemd reads.
+HAS_UNITS := $(if $(SYSTEMDUNITDIR),yes)
+UNITS := $(if $(HAS_UNITS),nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service))
+RELAY_UNITS := $(if $(and $(HAS_UNITS),$(HAS_RELAY)),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket -status.socket .service -logs.service))
 # Both managers have them; the system's alone knows sleep.
-START_UNITS := nmnotify-start@.service nmnotify-start@.timer
-RESUME_UNIT := nmnotify-resume@.service
-WATCH_UNITS := nmnotify-watch@.path nmnotify-watch@.service
+START_UNITS := $(if $(HAS_UNITS),nmnotify-start@.service nmnotify-start@.timer)
+RESUME_UNIT := $(if $(HAS_UNITS),nmnotify-resume@.service)
+WATCH_UNITS := $(if $(HAS_UNITS),nmnotify-watch@.path nmnotify-watch@.service)
 # What only younger systemds know is in drop-ins; older ones would warn of it.
 since = $(shell [ '$(firstword $(subst ., ,$(SYSTEMD_VERSION)))' -ge $(1) ] 2>/dev/null && echo yes)
 dropins = $(if $(call since,253),$(patsubst %,%.d/notify-reload.conf,$(filter %d.service %relay.service,$(1)))) \
@@ -39,14 +41,13 @@ SENDER_TEXTS := $(foreach page,$(SENDER_PAGES) man/nmnotify-tunnel.7,$(call page
 	$(foreach unit,$(RELAY_UNITS),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(WATCH_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(RELAY_DROPINS),units/$(notdir $(dropin)):$(SYSTEMDUNITDIR)/$(dropin)) \
-	$(if $(HAS_RELAY),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf \
-		$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
+	$(if $(RELAY_UNITS),units/nmnotify-relay.sysusers:$(SYSUSERSDIR)/nmnotify-relay.conf) \
+	$(if $(HAS_RELAY),$(foreach name,nmnotify-relay.conf nmnotify-relay-logs.conf,units/$(name):$(DOCDIR)/$(name).example))
 LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man/nmnotifyctl.8,$(PAGES)),$(call page_text,$(page))) $(CTL_TEXTS) \
 	$(foreach unit,$(UNITS) $(START_UNITS) $(RESUME_UNIT),units/$(unit):$(SYSTEMDUNITDIR)/$(unit)) \
 	$(foreach unit,$(UNITS) $(START_UNITS),units/user/$(unit):$(SYSTEMDUSERUNITDIR)/$(unit)) \
 	$(foreach dropin,$(DROPINS),$(foreach directory,$(SYSTEMDUNITDIR) $(SYSTEMDUSERUNITDIR), \
 		units/$(notdir $(dropin)):$(directory)/$(dropin))) \
-	units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf \
-	units/nmnotify.tmpfiles:$(TMPFILESDIR)/nmnotify.conf \
+	$(if $(HAS_UNITS),units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf units/nmnotify.tmpfiles:$(TMPFILESDIR)/nmnotify.conf) \
 	units/inetd.conf:$(DOCDIR)/inetd.conf units/xinetd:$(DOCDIR)/xinetd \
 	units/nmnotify.conf:$(DOCDIR)/nmnotify.conf.example
