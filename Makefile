@@ -193,7 +193,7 @@ clean:
 
 # ---- What is beside what it builds ----
 
-include $(wildcard tests/*.mk tests/*/*.mk)
+include $(wildcard packaging/*.mk tests/*.mk tests/*/*.mk)
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(filter %Makefile %.mk,$(MAKEFILE_LIST))

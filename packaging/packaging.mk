@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: ISC
+#
+# make dist            build/dist/nmnotify-VERSION.tar.gz: the source; the same bytes from the same commit
+# make packages        the packages of ../packaging/README.md's table, built and tried; takes root or sudo, installs likewise
+
+# Beside the packages that are made of it.
+DIST := $(BUILD)/dist
+TARBALL := $(DIST)/nmnotify-$(VERSION).tar.gz
+# Each makes the packages of one system of the tarball, in $(DIST)/SYSTEM, and tries them.
+PACKAGE_SCRIPTS := $(wildcard tests/packaging/*.t)
+
+dist:
+	$(call say,DIST,$(TARBALL))
+	$(Q)packaging/dist $(VERSION) $(DIST)
+
+packages: THESE = $(PACKAGE_SCRIPTS)
+packages:
+	$(Q)tests/packages build packages
+	$(Q)$(MAKE) --no-print-directory all dist
+	$(Q)$(if $(filter-out 0,$(shell id -u)),sudo -n) env $(PROVE) $(THESE)
+
+.PHONY: dist packages
