@@ -4,7 +4,8 @@ while nobody is told; with its biff and a relay; and with pipes in the user's .f
 
 Its tree lies over this machine's, in memory, where no disk is waited for: what telling costs shows most. Small
 batches of all ways are in turn, in one queue directory and through processes that stay: each way has an address of
-its own, and biff a delivery agent of its own, so that nothing is configured anew between two.
+its own, and biff a delivery agent of its own, so that nothing is configured anew between two. Most are in the queue
+already: that is the delivery alone. `smtp` and `smtp-biff` are all that the mail system does, from the client on.
 
     mta.py TREE PORT MESSAGES TIMES     in namespaces of its own: TURN WAY SECONDS PROCESSOR RELAY, a line a batch
 
@@ -48,13 +49,15 @@ local_recipient_maps =
 maillog_file = /var/log/postfix.log
 in_flow_delay = 0
 smtpd_recipient_restrictions =
-smtpd_data_restrictions = check_recipient_access static:HOLD
+smtpd_data_restrictions = check_recipient_access inline:{{alice+smtp@mx.test=OK},{alice+smtpbiff@mx.test=OK}},
+  check_recipient_access static:HOLD
 smtpd_client_connection_count_limit = 0
 shlib_directory = /usr/lib/postfix
 daemon_directory = /usr/lib/postfix/sbin
 recipient_delimiter = +
 transport_maps = inline:{{alice+none@mx.test=local:},{alice+biff@mx.test=told:},
-  {carol+none@mx.test=local:},{carol+biff@mx.test=told:}}
+  {carol+none@mx.test=local:},{carol+biff@mx.test=told:},
+  {alice+smtp@mx.test=local:},{alice+smtpbiff@mx.test=told:}}
 local_destination_concurrency_limit = 1
 told_destination_concurrency_limit = 1
 max_use = 1000000
@@ -69,6 +72,8 @@ WAYS = {
     "biff": ("alice+biff", ""),
     "send": ("sender", f'\\sender, "|{SEND} -u sender"\n'),
     "true": ("piper", '\\piper, "|/bin/true"\n'),
+    "smtp": ("alice+smtp", ""),
+    "smtp-biff": ("alice+smtpbiff", ""),
 }
 
 
@@ -201,21 +206,25 @@ def hand_in(to, count):
 def is_done():
     """Nothing is left in the queue: a message moves from one of its folders to the other in one step."""
     queue = ROOT / "var/spool/postfix"
-    is_active = lambda: any((queue / "active").iterdir())
-    return not is_active() and not any(file.is_file() for file in (queue / "deferred").rglob("*")) and not is_active()
+    is_empty = lambda name: not any(file.is_file() for file in (queue / name).rglob("*"))
+    return all(map(is_empty, ("incoming", "active", "deferred", "active")))
 
 
-def release(to, messages, spent):
-    """What was spent on each, until all are in their mailboxes. They are in the queue before the first is delivered, and
-    go one by one to one mailbox: two at a time would wait for each other's lock, a second. It ends when the
-    last is in the mailbox, and its pipe has ended."""
+def release(to, messages, spent, over_smtp=False):
+    """What was spent on each, until all are in their mailboxes. They are in the queue before the first is delivered, or
+    come by SMTP meanwhile, and go one by one to one mailbox: two at a time would wait for each other's lock, a second.
+    It ends when the last is in the mailbox, and its pipe has ended."""
     mailboxes = [ROOT / "var/mail" / address.partition("+")[0] for address in to]
-    for address, mailbox in zip(to, mailboxes):
+    for mailbox in mailboxes:
         mailbox.unlink(missing_ok=True)
+    if over_smtp:
+        before = spent()
+    for address in to:
         hand_in(address, messages // len(to))
-    run("/usr/sbin/postsuper", "-H", "ALL")
-    before = spent()
-    run("/usr/sbin/postqueue", "-f")
+    if not over_smtp:
+        run("/usr/sbin/postsuper", "-H", "ALL")
+        before = spent()
+        run("/usr/sbin/postqueue", "-f")
     done = until(is_done, 60, 0.001)
     costs = [after - at_first for after, at_first in zip(spent(), before)]
     came = sum(mailbox.read_bytes().count(b"\nFrom ") + 1 for mailbox in mailboxes)
@@ -226,7 +235,7 @@ def release(to, messages, spent):
 
 def batch(way, messages, group, relay):
     spent = lambda: (time.monotonic(), group.used(), used_by(relay.process.pid))
-    return [cost / messages for cost in release([WAYS[way][0]], messages, spent)]
+    return [cost / messages for cost in release([WAYS[way][0]], messages, spent, "smtp" in way)]
 
 
 def together(turn, messages, group, relay):
@@ -244,9 +253,11 @@ def together(turn, messages, group, relay):
 def order(times):
     """What is measured in which turn: the two that are compared are beside each other, as often one first as the other."""
     for turn in range(times):
+        yield from ((turn, way) for way in ("none", "biff", "biff", "none", "together"))
+        yield from ((turn, way) for way in ("smtp", "smtp-biff", "smtp-biff", "smtp"))
         # The pipes are as far from the others as to be told at once.
-        for way in ("none", "biff", "biff", "none", "together", *(("send", "true") if turn % 4 == 0 else ())):
-            yield turn, way
+        if turn % 4 == 0:
+            yield from ((turn, way) for way in ("send", "true"))
 
 
 def measure(group, port, messages, times):
