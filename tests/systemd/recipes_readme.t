@@ -60,7 +60,7 @@ def readme_rest():
     targets += [word.strip() for word in docs.each(
         "README.md", "make install-sender\n", "make install\n", "make lint", "make bench\n", "make bench-quick", "make SYSTEMD=no",
         "make check\n", "make clean all SYSTEMD=no", "make clean all RELAY=no", "make install-listener", "make CROSS", "make quick",
-        "make check-mail", "make check-image", "make check-long", "make fuzz", "make coverage",
+        "make check-mail", "make dist", "make packages", "make check-image", "make check-long", "make fuzz", "make coverage",
     )]
     patterns = ("Makefile", "src/*.mk", "tests/**/*.mk")
     makefiles = "".join(path.read_text() for pattern in patterns for path in nmtest.PROJECT.glob(pattern))
