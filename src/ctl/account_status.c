@@ -68,6 +68,21 @@ static void find_last(struct account_status *status, const struct snapshot *snap
 	}
 }
 
+/*
+ * When the last run ended is a second of the clock that begins when the machine is started. So if
+ * the last start was before that, or is not known, it is a second of some earlier boot.
+ */
+static void find_end(struct account_status *status, const struct snapshot *snapshot)
+{
+	uint64_t ended = word_of(&snapshot->state.run_ended), /* counted from 1 */
+		now = snapshot->uptime / 1000 + 1;
+
+	status->has_end = ended != 0 && ended <= now && status->has_last &&
+			  status->last_ago <= snapshot->uptime;
+	if (status->has_end)
+		status->end_ago = (now - ended) * 1000;
+}
+
 /* How far ahead a start can be owed: as long as a line can be put off, or a retry. */
 static struct span reach_of(const struct account *account)
 {
@@ -178,6 +193,7 @@ struct account_status account_status(const struct snapshot *snapshot, const stru
 	};
 
 	find_last(&status, snapshot);
+	find_end(&status, snapshot);
 	find_debts(&status, snapshot);
 	find_interval(&status, account->interval);
 	find_next(&status, snapshot, account);

@@ -38,7 +38,9 @@ struct account_status {
 	bool is_waiting;   /* a process waits for its start */
 	bool is_retrying;  /* somebody sees to it that a run that has failed is tried again */
 	bool is_running;
-	pid_t action; /* if it runs: its process, as it wrote itself down */
+	pid_t action;     /* if it runs: its process, as it wrote itself down */
+	bool has_end;     /* it is known when the last run ended */
+	uint64_t end_ago; /* milliseconds, since then */
 	enum next_why next;
 	struct span interval;  /* what is left of it since the last start */
 	struct span next_in;   /* from now; of NEXT_RUN: at the earliest, of NEXT_DEBT: then */

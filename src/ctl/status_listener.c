@@ -12,9 +12,12 @@
 #include "run/action.h"
 #include "state/turn.h"
 
+/* It may be before 1970, where the clock was set back since. */
 static json_t *time_ago(uint64_t ms)
 {
-	return status_seconds(clock_milliseconds(CLOCK_REALTIME) - ms);
+	int64_t then = (int64_t)(clock_milliseconds(CLOCK_REALTIME) - ms);
+
+	return json_real((double)then / 1000.0);
 }
 
 static json_t *time_ahead(struct span span)
@@ -48,11 +51,12 @@ static json_t *verdicts(const atomic_word *counts)
 }
 
 /* `status` as the log has it: of a signal 128 and its number. */
-static json_t *last_run(const struct last_run *last)
+static json_t *last_run(const struct last_run *last, const struct account_status *status)
 {
 	json_t *object = json_object();
 
-	(void)json_object_set_new(object, "ended", time_ago(last->ago.s * 1000));
+	(void)json_object_set_new(
+		object, "ended", status->has_end ? time_ago(status->end_ago) : json_null());
 	(void)json_object_set_new(object, "status", json_integer(action_exit_status(last->status)));
 	(void)json_object_set_new(object, "failures_in_a_row", json_integer(last->failures));
 	return object;
@@ -122,7 +126,7 @@ static void add_state(
 		object, "last_start", status.has_last ? time_ago(status.last_ago) : json_null());
 	(void)json_object_set_new(object, "failed", json_integer(last.failed));
 	(void)json_object_set_new(
-		object, "last_run", last.is_known ? last_run(&last) : json_null());
+		object, "last_run", last.is_known ? last_run(&last, &status) : json_null());
 	(void)json_object_set_new(object, "is_running", json_boolean(status.is_running));
 	(void)json_object_set_new(
 		object, "run", status.is_running ? run(&status, snapshot->owner) : json_null());

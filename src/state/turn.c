@@ -661,12 +661,9 @@ enum turn_place turn_await_retry(struct turn *turn)
 
 struct last_run turn_last_run(const struct state *state)
 {
-	uint32_t ended = atomic_load(&state->run_ended), now = second_now();
-
 	return (struct last_run){
-		.is_known = ended != 0,
+		.is_known = atomic_load(&state->run_ended) != 0,
 		.status = (int)atomic_load(&state->run_status),
-		.ago = { .s = ended < now ? now - ended : 0 },
 		.failures = atomic_load(&state->failures),
 		.starts = atomic_load(&state->starts),
 		.failed = atomic_load(&state->failed),

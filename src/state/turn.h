@@ -144,7 +144,6 @@ enum turn_place turn_await_retry(struct turn *turn);
 struct last_run {
 	bool is_known;           /* else there has been none */
 	int status;              /* wait(2)'s */
-	struct long_span ago;    /* its end */
 	uint32_t failures;       /* in a row, the last run's included */
 	uint32_t starts, failed; /* since the state was fresh */
 };

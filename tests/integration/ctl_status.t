@@ -197,6 +197,20 @@ def damaged():
         ok(code == EX_NOPERM and "not a regular file" in out, "G6: status: a link in its place: said")
 
 
+def clock_set_back():
+    """A machine without a clock of its own begins in 1970; so may one whose battery is empty."""
+    with Sandbox() as box:
+        conf = box.config("from any\naction /bin/true\n")
+        box.connect_and_run(conf)
+        # Then the start was before 1970.
+        time.sleep(1.5)
+        ahead = box.dir / "ahead"
+        ahead.write_bytes(struct.pack("q", -int(time.time())))
+        was = account(conf, env={"LD_PRELOAD": str(nmtest.BUILD / "tests" / "wall_clock.so"), "WALL_CLOCK": str(ahead)})
+        times = [was["last_start"], was["last_run"]["ended"]]
+        ok(all(abs(one) < 86400 for one in times), "status: the clock was set back: times are some of then") or nmtest.diag(times)
+
+
 def users():
     """Each user sees his own account, root all; the rest is said."""
     if not is_root():
@@ -411,6 +425,7 @@ nmtest.run(
     source_limit,
     changes_nothing,
     damaged,
+    clock_set_back,
     users,
     mistakes,
     colours,
