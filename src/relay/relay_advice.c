@@ -63,7 +63,7 @@ static void advise_store(struct relay_conf *conf)
 	if (conf->password_file.text != NULL && !is_redis(&conf->store))
 		report_at(&conf->reading.report, SEVERITY_WARNING, &conf->password_file.place,
 			"password-file: no store asks for it: write such as 'store "
-			"redis://redis.example', or leave it out");
+			"redis://192.0.2.30', or leave it out");
 }
 
 static void advise_times(struct relay_conf *conf)

@@ -10,6 +10,7 @@
 
 #include "lib/advice.h"
 #include "relay/route.h"
+#include "relay/store.h"
 
 /* Of `trust`, with the members of groups. */
 #define IDS_MAX 1024
@@ -462,18 +463,29 @@ static void set_source(
 
 /* ---- The store ---- */
 
+/* As others write it into such a text: USER:PASSWORD@, or ?password=. */
+static bool may_have_password(const char *text)
+{
+	bool is_path = strncmp(text, "redis+unix:/", 12) == 0;
+
+	return strncmp(text, "redis", 5) == 0 &&
+	       (strchr(text, '?') != NULL || strstr(text, is_path ? "@/" : "@") != NULL);
+}
+
+/* The word is not quoted where it may be a secret: messages go to the log. */
 static void set_store(
 	struct reading *reading, const struct keyword *keyword, void *to, const struct words *words)
 {
-	const char *text = words->word[1];
+	const char *text = words->word[1], *what = store_text_wrong(text);
 
-	if (strncmp(text, "lmdb:/", 6) == 0 || strncmp(text, "redis+unix:/", 12) == 0 ||
-		(strncmp(text, "redis://", 8) == 0 && text[8] != '\0' && text[8] != '/'))
-		keyword_text(reading, keyword, to, words);
+	if (may_have_password(text))
+		report_wrong(&reading->report,
+			"store: it takes no user, password or options: write the password to a "
+			"file, and the file's path behind `password-file`");
+	else if (what != NULL)
+		wrong(reading, words, 1, what);
 	else
-		wrong(reading, words, 1,
-			"it is no store: write lmdb:/DIRECTORY, redis://HOST or "
-			"redis+unix:/SOCKET");
+		keyword_text(reading, keyword, to, words);
 }
 
 /* ---- The table ---- */
@@ -503,7 +515,7 @@ const struct keyword relay_keywords[RELAY_KEYWORDS] = {
 		VALUE(never) },
 	[RELAY_KEYWORD_TUNNEL] = { "tunnel", "127.0.0.0/8", .type = set_tunnel, LIST,
 		VALUE(tunnel) },
-	[RELAY_KEYWORD_STORE] = { "store", "redis://redis.example", .type = set_store, .most = 1,
+	[RELAY_KEYWORD_STORE] = { "store", "redis://192.0.2.30", .type = set_store, .most = 1,
 		VALUE(store) },
 	[RELAY_KEYWORD_PASSWORD_FILE] = { "password-file", "/etc/nmnotify/password",
 		.type = keyword_path, .most = 1, VALUE(password_file) },

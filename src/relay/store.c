@@ -182,6 +182,16 @@ static const struct backend_kind *kind_of(const char *text, const char **place)
 	return NULL;
 }
 
+const char *store_text_wrong(const char *text)
+{
+	const char *place;
+	const struct backend_kind *kind = kind_of(text, &place);
+
+	if (kind == NULL)
+		return "it is no store: write lmdb:/DIRECTORY, redis://HOST or redis+unix:/SOCKET";
+	return kind->check(place);
+}
+
 static bool remember(struct store *store, uint64_t users_most)
 {
 	uint32_t most = users_most < USERS_REMEMBERED ? (uint32_t)users_most : USERS_REMEMBERED;
@@ -214,10 +224,9 @@ struct store *store_open(const char *text, const char *password_file, uint64_t l
 	const struct backend_kind *kind = kind_of(text, &setup.place);
 	struct store *store;
 
-	if (kind == NULL) {
-		*wrong = "a store is lmdb:DIRECTORY, redis://HOST or redis+unix:PATH";
+	*wrong = store_text_wrong(text);
+	if (kind == NULL || *wrong != NULL)
 		return NULL;
-	}
 	*wrong = "there is no memory for the store";
 	store = calloc(1, sizeof(*store));
 	if (store == NULL)

@@ -33,6 +33,10 @@ struct store;
  * what others said in it can have any bytes. */
 typedef void store_logger(void *context, const char *message);
 
+/* What is wrong with a store's text, as it is below; NULL: nothing. Constant. What is said of a
+ * store elsewhere has the whole text in it, so a password is none of it. */
+const char *store_text_wrong(const char *text);
+
 /*
  * `text`: lmdb:DIRECTORY, redis://HOST[:PORT][/DATABASE], redis+unix:PATH. `password_file` may be
  * NULL. `last_for`: seconds that a login counts. Never fails for a store that is away; NULL with

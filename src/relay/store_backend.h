@@ -75,6 +75,8 @@ struct backend_setup {
 struct backend_kind {
 	const char *prefix;
 	bool is_shared;
+	/* What is wrong with its part of the text; NULL: nothing. */
+	const char *(*check)(const char *place);
 	void *(*open)(const struct backend_setup *setup, const char **wrong);
 	void (*close)(void *backend);
 	bool (*login)(void *backend, const struct ask *ask, const char *user,

@@ -447,8 +447,14 @@ static void *lmdb_open(const struct backend_setup *setup, const char **wrong)
 	return lmdb;
 }
 
+static const char *lmdb_check(const char *place)
+{
+	return place[0] == '/' ? NULL : "needs the absolute path of a directory";
+}
+
 const struct backend_kind store_lmdb = {
 	.prefix = "lmdb:",
+	.check = lmdb_check,
 	.open = lmdb_open,
 	.close = lmdb_close,
 	.login = lmdb_login,

@@ -212,13 +212,13 @@ static const char *tcp_parse(const char *text, struct server_setup *setup)
 
 	if (length >= sizeof(host) || (has_brackets && *rest++ != ']') ||
 		!take_rest(rest, &port, &database))
-		return "redis: it is redis://HOST[:PORT][/DATABASE], an IPv6 address in brackets";
+		return "it is redis://HOST[:PORT][/DATABASE], an IPv6 address in brackets";
 	memcpy(host, text, length);
 	host[length] = '\0';
 	setup->database = (unsigned)database;
 	return address_tcp(host, (uint16_t)port, &setup->address)
 		       ? NULL
-		       : "redis: HOST is an address or localhost; any other name would have to be "
+		       : "HOST is an address or localhost; any other name would have to be "
 			 "looked up, and mail would wait for that";
 }
 
@@ -228,11 +228,25 @@ static const char *unix_parse(const char *path, struct server_setup *setup)
 	size_t length = strlen(path);
 
 	if (path[0] != '/' || length >= sizeof(address.sun_path))
-		return "redis+unix: needs the absolute path of a socket, of 107 characters at most";
+		return "needs the absolute path of a socket, of 107 characters at most";
 	memcpy(address.sun_path, path, length + 1);
 	memcpy(&setup->address.socket, &address, sizeof(address));
 	setup->address.length = sizeof(address);
 	return NULL;
+}
+
+static const char *tcp_check(const char *place)
+{
+	struct server_setup server = { .database = 0 };
+
+	return tcp_parse(place, &server);
+}
+
+static const char *unix_check(const char *place)
+{
+	struct server_setup server = { .database = 0 };
+
+	return unix_parse(place, &server);
 }
 
 /* ---- Opening and closing ---- */
@@ -326,6 +340,7 @@ static void *redis_open_unix(const struct backend_setup *setup, const char **wro
 const struct backend_kind store_redis_tcp = {
 	.prefix = "redis://",
 	.is_shared = true,
+	.check = tcp_check,
 	.open = redis_open_tcp,
 	.close = redis_close,
 	.login = redis_login,
@@ -337,6 +352,7 @@ const struct backend_kind store_redis_tcp = {
 const struct backend_kind store_redis_unix = {
 	.prefix = "redis+unix:",
 	.is_shared = true,
+	.check = unix_check,
 	.open = redis_open_unix,
 	.close = redis_close,
 	.login = redis_login,

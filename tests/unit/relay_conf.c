@@ -231,8 +231,32 @@ static void relay_conf_keyword_values_have_their_own_place(void **state)
 #define LONG_SPAN " is not a time such as 10s, 5m, 2h or 30d\n"
 #define BIFF      "it is no address and port: write 127.0.0.1:512\n"
 #define STORE     "it is no store: write lmdb:/DIRECTORY, redis://HOST or redis+unix:/SOCKET\n"
-#define ABSOLUTE  "is not an absolute path: write it whole, from '/' on\n"
-#define TABLE     "it is no table: write lmdb: and the file's whole path\n"
+#define HOST                                                                                       \
+	"HOST is an address or localhost; any other name would have to be looked up, and mail "    \
+	"would wait for that\n"
+#define ABSOLUTE "is not an absolute path: write it whole, from '/' on\n"
+#define TABLE    "it is no table: write lmdb: and the file's whole path\n"
+
+/* A store's text is said in the log, in its status and as a label of metrics. */
+static void store_has_no_password_in_it_and_none_is_said(void **state)
+{
+	static const char *const texts[] = { "redis://user:secret@192.0.2.1",
+		"redis://:secret@192.0.2.1:6379/0", "redis://secret@192.0.2.1", "redis:secret@h",
+		"rediss://user:secret@192.0.2.1", "redis://192.0.2.1/0?password=secret",
+		"redis+unix:/run/redis.sock?password=secret", "redis+unix:secret@/run/redis.sock",
+		"redis+unix://:secret@/run/redis.sock" };
+
+	for (unsigned i = 0; i < COUNT(texts); i++) {
+		char line[128];
+
+		(void)snprintf(line, sizeof(line), "store %s\n" REST, texts[i]);
+		bad(state, line,
+			"f:1: store: it takes no user, password or options: write the password to "
+			"a file, and the file's path behind `password-file`\n");
+		assert_null(conf.store.text);
+	}
+	good(state, "store redis+unix:/run/redis@1/redis.sock\n" REST);
+}
 
 static void relay_conf_values_that_are_wrong_are_told(void **state)
 {
@@ -261,11 +285,19 @@ static void relay_conf_values_that_are_wrong_are_told(void **state)
 			"f:1: biff: '[2001:db8::1]:512': other machines could send to it, who say "
 			"anything: write 127.0.0.1:512\n" },
 		{ "store /var/lib\n", "f:1: store: '/var/lib': " STORE },
-		{ "store lmdb:relative\n", "f:1: store: 'lmdb:relative': " STORE },
+		{ "store lmdb:relative\n",
+			"f:1: store: 'lmdb:relative': needs the absolute path of a "
+			"directory\n" },
 		{ "store redis:host\n", "f:1: store: 'redis:host': " STORE },
-		{ "store redis://\n", "f:1: store: 'redis://': " STORE },
-		{ "store redis:///0\n", "f:1: store: 'redis:///0': " STORE },
-		{ "store redis+unix:sock\n", "f:1: store: 'redis+unix:sock': " STORE },
+		{ "store redis://\n", "f:1: store: 'redis://': " HOST },
+		{ "store redis:///0\n", "f:1: store: 'redis:///0': " HOST },
+		{ "store redis://redis.example\n", "f:1: store: 'redis://redis.example': " HOST },
+		{ "store redis://192.0.2.1:x\n",
+			"f:1: store: 'redis://192.0.2.1:x': it is redis://HOST[:PORT][/DATABASE], "
+			"an IPv6 address in brackets\n" },
+		{ "store redis+unix:sock\n",
+			"f:1: store: 'redis+unix:sock': needs the absolute path of a socket, of "
+			"107 characters at most\n" },
 		{ "store memory\n", "f:1: store: 'memory': " STORE },
 		{ "password-file secret\n", "f:1: password-file: 'secret' " ABSOLUTE },
 		{ "state var\n", "f:1: state: 'var' " ABSOLUTE },
@@ -761,8 +793,8 @@ static void relay_conf_advises_of_what_is_hardly_meant(void **state)
 			"accepts a connection there\n" },
 		{ REST "password-file /etc/password\n",
 			"f:2: warning: password-file: no store asks for it: write such as 'store "
-			"redis://redis.example', or leave it out\n" },
-		{ REST "password-file /etc/password\nstore redis://h\n", "" },
+			"redis://192.0.2.30', or leave it out\n" },
+		{ REST "password-file /etc/password\nstore redis://192.0.2.9\n", "" },
 		{ REST "keep 9s\n", "f:2: warning: keep is shorter than timeout, so nothing is "
 				    "tried twice: write 'keep 0s' if that is meant\n" },
 		{ REST "timeout 2h\n", "f:2: warning: keep is shorter than timeout, so nothing is "
@@ -874,6 +906,7 @@ int main(void)
 		UNIT_TEST_PLACE(relay_conf_takes_every_keyword),
 		UNIT_TEST_PLACE(relay_conf_keyword_example_is_taken),
 		UNIT_TEST_PLACE(relay_conf_keyword_values_have_their_own_place),
+		UNIT_TEST_PLACE(store_has_no_password_in_it_and_none_is_said),
 		UNIT_TEST_PLACE(relay_conf_values_that_are_wrong_are_told),
 		UNIT_TEST_PLACE(relay_conf_targets_that_are_wrong_are_told),
 		UNIT_TEST_PLACE(relay_conf_users_have_254_bytes_at_most),
