@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctl/unit.h"
 #include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/text.h"
@@ -122,6 +123,20 @@ static void read_answer(struct relay_answer *answer, int fd, const char *path)
 	else
 		set_document(answer, bytes, (size_t)length);
 	free(bytes);
+}
+
+bool relay_is_at_rest(const char *path)
+{
+	struct units units = { .bus = NULL };
+	bool is_at_rest;
+
+	if (strcmp(path, RELAY_STATUS_PATH) != 0)
+		return false;
+	units_open(&units);
+	is_at_rest = unit_is_active(&units, "nmnotify-relay-status.socket") &&
+		     unit_is(&units, "nmnotify-relay.service", "ActiveState", "inactive");
+	units_close(&units);
+	return is_at_rest;
 }
 
 struct relay_answer relay_ask(const char *path, const char *question)

@@ -5,6 +5,7 @@
 #define NMNOTIFY_CTL_RELAY_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #define RELAY_STATUS_PATH "/run/nmnotify-relay/status"
 
@@ -20,6 +21,10 @@ struct relay_answer {
 	json_t *document; /* the caller's; NULL: there is no answer */
 	char wrong[512];  /* then why, and what to do */
 };
+
+/* Has it ended, since there was nothing to do, or was it stopped? Then to ask it would start it.
+ * False where systemd does not say, or of another socket than systemd's. */
+bool relay_is_at_rest(const char *path);
 
 /* Asks, in a line without its end. Takes seconds at most: systemd may have to start the relay. */
 struct relay_answer relay_ask(const char *path, const char *question);

@@ -90,9 +90,12 @@ static json_t *gather(const struct ctl *ctl, const struct request *request)
 
 json_t *status_relay(const struct ctl *ctl)
 {
-	struct relay_answer answer = relay_ask(ctl->relay, "status");
+	struct relay_answer answer;
 	json_t *object;
 
+	if (relay_is_at_rest(ctl->relay))
+		return json_pack("{sb}", "at_rest", 1);
+	answer = relay_ask(ctl->relay, "status");
 	if (answer.said == RELAY_ANSWERED)
 		return answer.document;
 	if (answer.said == RELAY_ABSENT)

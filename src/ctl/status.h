@@ -18,7 +18,8 @@
  * for, or NULL. The caller owns what is returned. */
 json_t *status_listener(const struct ctl *ctl, const struct account *only);
 
-/* What the relay says: its own document, or an object with its `error`; null: there is none. */
+/* What the relay says: its own document, or an object with its `error`; or `at_rest`, true: it is
+ * not started to be asked. Null: there is none. */
 json_t *status_relay(const struct ctl *ctl);
 
 /* Each writes the document. */

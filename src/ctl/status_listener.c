@@ -188,6 +188,8 @@ json_t *status_listener(const struct ctl *ctl, const struct account *only)
 				accounts, account_object(base, &error, &ctl->conf.accounts[i]));
 	if (base >= 0)
 		add_denied(listener, base);
+	else if (error.code == ENOENT)
+		(void)json_object_set_new(listener, "denied", json_integer(0));
 	fd_close_if_open(base);
 	return listener;
 }

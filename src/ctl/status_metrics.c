@@ -41,37 +41,53 @@ static const struct of_account {
 		"limit", "fullest" },
 };
 
+/* Where no line has come yet, counters are 0: if that is not said, the first one is no increase for
+ * Prometheus. */
+static bool has_no_state(const json_t *account)
+{
+	return strcmp(status_text(account, "state"), "none") == 0;
+}
+
 static void accounts_write(
 	const struct metrics *metrics, const json_t *accounts, const struct of_account *row)
 {
+	json_t *none = json_integer(0);
+
 	metrics_family(metrics, row->name, row->type, row->help);
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
 		const json_t *account = json_array_get(accounts, i),
 			     *object = row->object != NULL ? json_object_get(account, row->object)
 							   : account;
 		struct label label = { "account", status_text(account, "account") };
+		bool is_none = strcmp(row->type, "counter") == 0 && has_no_state(account);
 
-		metrics_sample(
-			metrics, row->name, &label, NULL, json_object_get(object, row->member));
+		metrics_sample(metrics, row->name, &label, NULL,
+			is_none ? none : json_object_get(object, row->member));
 	}
+	json_decref(none);
 }
 
 /* One for each verdict, in an object of the document. */
 static void verdicts_write(const struct metrics *metrics, const json_t *accounts, const char *name,
 	const char *type, const char *help, const char *object)
 {
+	json_t *none = json_integer(0);
+
 	metrics_family(metrics, name, type, help);
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
-		const json_t *account = json_array_get(accounts, i);
+		const json_t *account = json_array_get(accounts, i),
+			     *counts = json_object_get(account, object);
 		struct label label = { "account", status_text(account, "account") };
 
 		for (unsigned j = 0; j < VERDICTS; j++) {
 			struct label verdict = { "verdict", verdict_name(j) };
 
 			metrics_sample(metrics, name, &label, &verdict,
-				json_object_get(json_object_get(account, object), verdict.value));
+				has_no_state(account) ? none
+						      : json_object_get(counts, verdict.value));
 		}
 	}
+	json_decref(none);
 }
 
 static const json_t *has(const json_t *array, const char *word)

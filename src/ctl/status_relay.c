@@ -128,6 +128,10 @@ void status_write_relay(FILE *stream, const json_t *relay, double now, bool has_
 	struct table head = table_new(1, has_colour);
 
 	(void)fputc('\n', stream);
+	if (status_is_true(relay, "at_rest")) {
+		(void)fputs("Relay: at rest; the next mail starts it\n", stream);
+		return;
+	}
 	if (*wrong != '\0') {
 		table_add(&head, COLOUR_NONE, "Relay: %s", wrong);
 		table_end(&head, stream);
@@ -178,13 +182,38 @@ static const struct row {
 		"configuration", "refused" },
 };
 
-static void write_up(const struct metrics *metrics, const json_t *relay)
+static void write_up(const struct metrics *metrics, const json_t *relay, bool is_at_rest)
 {
 	static const char name[] = "nmnotify_relay_up";
 
-	metrics_family(metrics, name, "gauge", "Did the relay say what it is doing?");
-	metrics_sample(metrics, name, NULL, NULL,
-		json_object_get(relay, "error") == NULL ? json_true() : json_false());
+	static const char running[] = "nmnotify_relay_running";
+	bool is_wrong = json_object_get(relay, "error") != NULL;
+
+	metrics_family(metrics, name, "gauge",
+		"Does the relay say what it is doing, or is it at rest until the next mail?");
+	metrics_sample(metrics, name, NULL, NULL, is_wrong ? json_false() : json_true());
+	metrics_family(metrics, running, "gauge", "Does it say so, and is not at rest?");
+	metrics_sample(
+		metrics, running, NULL, NULL, is_wrong || is_at_rest ? json_false() : json_true());
+}
+
+/* What is not running will count from 0 on: if that is not said, what it counts up to the first
+ * look at it is no increase for Prometheus. */
+static void write_rows(const struct metrics *metrics, const json_t *relay, bool is_at_rest)
+{
+	json_t *none = json_integer(0);
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row *row = &rows[i];
+		const json_t *object =
+			row->object != NULL ? json_object_get(relay, row->object) : relay;
+		bool is_none = is_at_rest && strcmp(row->type, "counter") == 0;
+
+		metrics_family(metrics, row->name, row->type, row->help);
+		metrics_sample(metrics, row->name, NULL, NULL,
+			is_none ? none : json_object_get(object, row->member));
+	}
+	json_decref(none);
 }
 
 /* Those that have failed for longest come first. */
@@ -228,18 +257,12 @@ static void write_deaf(const struct metrics *metrics, const json_t *sockets)
 
 void status_write_relay_metrics(const struct metrics *metrics, const json_t *relay)
 {
-	write_up(metrics, relay);
+	bool is_at_rest = status_is_true(relay, "at_rest");
+
+	write_up(metrics, relay, is_at_rest);
 	if (json_object_get(relay, "error") != NULL)
 		return;
-	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct row *row = &rows[i];
-		const json_t *object =
-			row->object != NULL ? json_object_get(relay, row->object) : relay;
-
-		metrics_family(metrics, row->name, row->type, row->help);
-		metrics_sample(
-			metrics, row->name, NULL, NULL, json_object_get(object, row->member));
-	}
+	write_rows(metrics, relay, is_at_rest);
 	write_oldest(metrics, relay);
 	write_stores_metric(metrics, json_object_get(relay, "stores"), "nmnotify_relay_store_away",
 		"Can the store of last addresses not be reached?", "away");

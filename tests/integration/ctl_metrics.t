@@ -69,6 +69,19 @@ def for_prometheus():
     equal((got.returncode, got.stdout + got.stderr), (0, ""), "metrics: promtool finds nothing wrong")
 
 
+def before_the_first():
+    """Prometheus sees an increase from what it has seen: so counters are there, and 0, before they count."""
+    with Sandbox() as box:
+        conf = box.config(f"account one\nfrom any\naction {box.recorder()}\n")
+        for name in ("no state", "no directory"):
+            _, text, _ = ctl(conf, "status", "--metrics")
+            for sample in ('nmnotify_starts_total{account="one"} 0', 'nmnotify_failed_total{account="one"} 0',
+                           'nmnotify_connections_total{account="one",verdict="error"} 0', "nmnotify_denied_total 0"):  # fmt: skip
+                ok(f"\n{sample}\n" in text, f"metrics: {name}: {sample}")
+            if name == "no state":
+                box.state_dir.rmdir()
+
+
 def for_others():
     text = all_of_it("--openmetrics")
     got = subprocess.run(["/usr/bin/python3", "-c", READ], input=text, capture_output=True, text=True)
@@ -112,4 +125,4 @@ def alerts():
         ok(got.returncode == 0, "metrics: Prometheus understands each panel") or nmtest.diag(got.stdout + got.stderr)
 
 
-nmtest.run(for_prometheus, for_others, are_there, alerts)
+nmtest.run(for_prometheus, before_the_first, for_others, are_there, alerts)

@@ -4,6 +4,7 @@
 provoked, and gone when its remedy has been done."""
 
 import contextlib
+import json
 import re
 import sys
 
@@ -293,6 +294,25 @@ def relay():
     ok(any(line.startswith("unknown: relay: only root may ask the relay") for line in lines), "check: relay: not as root") or diag("\n".join(lines))
 
 
+def at_rest():
+    """Who looks neither starts the relay nor keeps it from ending."""
+    status = lambda *words: box.output("/usr/local/bin/nmnotifyctl", "status", *words)
+    document = lambda: json.loads(status("--json"))["relay"]
+    pid = lambda: box.show("nmnotify-relay.service", "MainPID")
+    begin("nmnotify-relay.socket")
+    box.write("/etc/nmnotify-relay.conf", f"{RELAY_CONFIG}idle 3s\n")
+    systemctl("restart", "nmnotify-relay.service")
+    ok("since" in document() and "\nnmnotify_relay_running 1\n" in status("--metrics"), "status: the relay runs")
+    ok(until(lambda: document() == {"at_rest": True}, 60), "status: who asks does not keep it from ending") or diag(document())
+    for words, wanted in (((), "\nRelay: at rest; "), (("--metrics",), "\nnmnotify_relay_running 0\n"),
+                          (("--metrics",), "\nnmnotify_relay_up 1\n"), (("--openmetrics",), "\nnmnotify_relay_told_total 0\n")):  # fmt: skip
+        ok(wanted in status(*words), f"status: at rest: {wanted.strip()}")
+    equal((pid(), box.show("nmnotify-relay.service", "ActiveState")), ("0", "inactive"), "status: nor starts it")
+    box.run("/usr/local/bin/nmnotifyctl", "explain", "user", "alice")
+    ok(pid() != "0", "explain: starts it, and is answered")
+    begin("nmnotify-relay.socket")
+
+
 def biff():
     doveconf("lua_file = /etc/dovecot/nmnotify.lua")
     begin("nmnotify-relay.socket")
@@ -365,4 +385,4 @@ if not RELEASE:
     container.run_parts(sys.argv[0], RELEASES)
 del sys.argv[1]
 with box:
-    nmtest.run(listening, at_odds, views, fetchmail, user_namespaces, firewall, relay, biff, hooks, nothing)
+    nmtest.run(listening, at_odds, views, fetchmail, user_namespaces, firewall, relay, at_rest, biff, hooks, nothing)
