@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include <string.h>
 
+#include "ctl/account_status.h"
 #include "ctl/metrics.h"
 #include "ctl/status.h"
 #include "lib/verdict.h"
@@ -118,6 +119,27 @@ static void debts_write(const struct metrics *metrics, const json_t *accounts)
 	}
 }
 
+/* What the next start waits for: each of the reasons, likewise. */
+static void reasons_write(const struct metrics *metrics, const json_t *accounts)
+{
+	static const char name[] = "nmnotify_next_start_reason";
+
+	metrics_family(metrics, name, "gauge", "Is it this that the next start waits for?");
+	for (size_t i = 0; i < json_array_size(accounts); i++) {
+		const json_t *account = json_array_get(accounts, i),
+			     *next = json_object_get(account, "next_start");
+		struct label label = { "account", status_text(account, "account") };
+
+		for (enum next_why why = NEXT_NONE + 1; next != NULL && why < NEXT_WHYS; why++) {
+			struct label reason = { "reason", next_why_name(why) };
+			bool is_it = strcmp(status_text(next, "why"), reason.value) == 0;
+
+			metrics_sample(
+				metrics, name, &label, &reason, is_it ? json_true() : json_false());
+		}
+	}
+}
+
 static void readable_write(const struct metrics *metrics, const json_t *accounts)
 {
 	static const char name[] = "nmnotify_state_readable";
@@ -146,6 +168,7 @@ static void listener_write(const struct metrics *metrics, const json_t *listener
 		"Of those, how many had no line in the log since the last that had one.",
 		"not_logged");
 	debts_write(metrics, accounts);
+	reasons_write(metrics, accounts);
 	metrics_family(metrics, "nmnotify_denied_total", "counter",
 		"Connections and datagrams of sources that no account takes.");
 	metrics_sample(

@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 import nmtest
 from ctl import CTL, NO_RELAY, Answers, account, ctl, status
 from nmtest import LINE, Sandbox, State, equal, is_root, ok, skip, until
+from nmnotifyd import FREE, Service
 from relay import QUICK, Machine, Relay
 from state import limits
 
@@ -121,6 +122,31 @@ def retries():
         handler.wait()
         was = account(conf)
         equal((was["next_start"]["why"], was["debts"]), ("debt", ["due"]), "status: retry: who slept for it has died: a debt")
+
+
+def retries_of_nmnotifyd():
+    """There nobody sleeps for it: its runner looks, as long as it lives."""
+    reasons = lambda: dict(re.findall(r'(?m)^nmnotify_next_start_reason{account="default",reason="(\w+)"} (\d)$', ctl(conf, "status", "--metrics")[1]))
+    with Sandbox() as box:
+        conf = box.config(f"{FREE}from any\ninterval 0s\nretry {LONG}\naction /bin/false\n")
+        with Service(box, conf) as service:
+            service.send()
+            ok(until(lambda: (account(conf).get("next_start") or {}).get("why") == "retry"), "status: nmnotifyd's retry: it is to come")
+            was = account(conf)
+            ok(3000 < was["next_start"]["seconds"] <= 3601, "status: nmnotifyd's retry: when")
+            ok(abs(was["next_start"]["time"] - time.time() - was["next_start"]["seconds"]) < 60, "status: nmnotifyd's retry: by the clock")
+            equal((was["waiter"], was["debts"], was["last_run"]["failures_in_a_row"]), (False, [], 1), "status: nmnotifyd's retry: no debt")
+            ok(re.search(r"in \d+ min: retry", ctl(conf, "status")[1]), "status: nmnotifyd's retry: for people")
+            metrics = ctl(conf, "status", "--metrics")[1]
+            ok(re.search(r'(?m)^nmnotify_next_start_timestamp_seconds{account="default"} \d+\.\d{3}$', metrics), "metrics: nmnotifyd's retry: when")
+            equal(reasons(), {"now": "0", "limit": "0", "interval": "0", "run": "0", "retry": "1", "debt": "0"}, "metrics: nmnotifyd's retry: why")
+            ok('nmnotify_debt{account="default",debt="due"} 0\n' in metrics, "metrics: nmnotifyd's retry: no debt")
+            for pid in [*service.children(), service.pid]:
+                nmtest.kill(pid)
+            service.wait()
+            was = account(conf)
+            equal((was["next_start"]["why"], was["debts"]), ("debt", ["due"]), "status: nmnotifyd's retry: it has died: a debt")
+            equal(reasons()["debt"], "1", "metrics: nmnotifyd's retry: it has died")
 
 
 def source_limit():
@@ -422,6 +448,7 @@ nmtest.run(
     life,
     ends,
     retries,
+    retries_of_nmnotifyd,
     source_limit,
     changes_nothing,
     damaged,
