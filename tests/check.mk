@@ -20,11 +20,15 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 # The relay's have the names of its files. Its objects are an archive of their own, for its libraries.
 RELAY_TESTED := $(filter-out %/nmnotify-relay,$(call sources,relay))
 RELAY_TESTS := $(filter $(RELAY_TESTED:relay/%=$(BUILD)/tests/unit/%),$(UNIT_TESTS))
+# Of what the relay keeps, as it is compiled for the relay: where a death may come is the compiler's choice. It needs
+# no library, and no other file of the relay's.
+RELAY_KEEPS := $(patsubst %,$(BUILD)/daemon/relay/%.o,addressee inbox map owed owed_open owed_sending queue records target)
+RELAY_DEATHS := $(BUILD)/tests/unit/owed_death
 # Likewise what reads the journal, but for the reading itself.
 LOGS_TESTED := logs/logins logs/pattern
 LOGS_TESTS := $(LOGS_TESTED:logs/%=$(BUILD)/tests/unit/%)
 ifeq ($(RELAY),no)
-UNIT_TESTS := $(filter-out $(RELAY_TESTS) $(LOGS_TESTS),$(UNIT_TESTS))
+UNIT_TESTS := $(filter-out $(RELAY_TESTS) $(RELAY_DEATHS) $(LOGS_TESTS),$(UNIT_TESTS))
 endif
 RELAY_HELPERS := $(addprefix $(BUILD)/tests/,names names_taken relay_taken store)
 LOGS_HELPERS := $(BUILD)/tests/logs_taken
@@ -83,6 +87,9 @@ $(RELAY_TESTS): TEST_ARCHIVES = $(BUILD)/host/relay.a
 $(RELAY_TESTS): TEST_LIBRARIES = $(RELAY_END)
 $(RELAY_TESTS): $(BUILD)/host/relay.a
 
+$(RELAY_DEATHS): TEST_ARCHIVES = $(RELAY_KEEPS)
+$(RELAY_DEATHS): $(RELAY_KEEPS)
+
 $(LOGS_TESTS): TEST_ARCHIVES = $(BUILD)/host/logs.a
 $(LOGS_TESTS): $(BUILD)/host/logs.a
 
@@ -116,8 +123,6 @@ $(BUILD)/tests/corrupt $(BUILD)/tests/storm: $(BUILD)/tests/%: tests/fuzz/%.c $(
 	$(call say,TEST,$@)
 	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(BUILD)/host/core.a $(LDFLAGS)
 
-# What the relay keeps, without the rest of it: no library, and no other file of its folder.
-RELAY_KEEPS := $(patsubst %,$(BUILD)/host/relay/%.o,addressee inbox map owed owed_open owed_sending queue records target)
 $(BUILD)/tests/relay_storm: tests/integration/relay_storm.c $(RELAY_KEEPS) $(BUILD)/host/core.a | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
 	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(RELAY_KEEPS) $(BUILD)/host/core.a $(LDFLAGS)

@@ -302,7 +302,7 @@ static void open_parts(struct service *service)
 
 	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
 		fail(service, EX_OSERR, "getrandom", errno);
-	relay->owed = owed_open(service->directory, &bounds, key, instant_now(), relay_say, relay);
+	relay->owed = owed_open(service->directory, &bounds, key, instant_now, relay_say, relay);
 	if (relay->owed == NULL)
 		fail(service, EX_OSERR, "the table of what is owed", errno);
 	relay->inbox = inbox_open(service->directory, routing_read, relay_say, relay);

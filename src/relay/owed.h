@@ -39,9 +39,11 @@ struct addressee; /* a user, and what he is owed */
 struct target; /* a destination, or a name, that somebody is owed a line to or that was told lately
 		*/
 
-/* Opens what is in the directory. NULL with errno set, as records_open(). */
+/* Opens what is in the directory. The clock is asked once, when the files are ours alone. NULL with
+ * errno set, as records_open(). */
+typedef struct instant owed_clock(void);
 struct owed *owed_open(int directory, const struct owed_bounds *bounds, const uint64_t key[2],
-	struct instant now, records_logger *logger, void *context);
+	owed_clock *clock, records_logger *logger, void *context);
 void owed_close(struct owed *owed);
 
 /* New bounds, except for `users`. */

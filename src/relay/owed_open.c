@@ -18,12 +18,12 @@ struct opening {
 	uint8_t size;
 };
 
-static struct opening opening_of(struct owed *owed, struct instant now, uint8_t size)
+static struct opening opening_of(struct owed *owed, struct instant now)
 {
 	uint64_t stamp = now.ms << STAMP_BITS;
 
 	return (struct opening){
-		.owed = owed, .now = stamp, .most = stamp | ((1u << STAMP_BITS) - 1), .size = size
+		.owed = owed, .now = stamp, .most = stamp | ((1u << STAMP_BITS) - 1), .size = SHORT
 	};
 }
 
@@ -68,6 +68,7 @@ static bool target_keep(void *context, uint32_t index, void *bytes)
 	struct owed *owed = opening->owed;
 	struct target_record *record = bytes;
 	struct destination destination = { .port = record->port, .is_udp = record->is_udp == 1 };
+	uint64_t began = record->began;
 	struct target *target;
 
 	if (!owed->targets.is_same_boot || record->used > RECORD_BUSY || record->port == 0 ||
@@ -77,12 +78,13 @@ static bool target_keep(void *context, uint32_t index, void *bytes)
 	destination.address.scope = record->scope;
 	memcpy(destination.address.address, record->address, sizeof(record->address));
 	/* tests/model/owed.pml: relay_open(). The first packet may have left at any time since the
-	 * beginning was written down. */
+	 * beginning was written down. Who dies in between leaves the record busy. */
 	if (record->used == RECORD_BUSY)
-		record->began = later(record->began, stamp_within(opening->now));
-	record->used = RECORD_USED;
-	record->began = stamp_kept(opening, true, record->began);
-	if (record->covered > record->began)
+		began = later(began, stamp_within(opening->now));
+	began = stamp_kept(opening, true, began);
+	__atomic_store_n(&record->began, began, __ATOMIC_RELAXED);
+	__atomic_store_n(&record->used, RECORD_USED, __ATOMIC_RELEASE);
+	if (record->covered > began)
 		record->covered = 0;
 	if (target_find(owed, &destination, NULL, hash_of_target(owed, &destination, NULL)) != NULL)
 		return false;
@@ -134,37 +136,33 @@ static bool sort_by_age(struct owed *owed)
 	return true;
 }
 
-static bool open_addressees(struct owed *owed, int directory, uint8_t size, struct instant now)
+static bool open_files(struct owed *owed, int directory)
 {
 	static const char *const names[SIZES] = { "owed", "owed-long" };
 	static const size_t user[SIZES] = { SHORT_NAME, LONG_NAME };
-	struct opening opening = opening_of(owed, now, size);
 
-	if (!records_open(&owed->addressees[size], directory, names[size],
-		    sizeof(struct addressee_record) + user[size], LAYOUT_VERSION,
-		    owed->bounds.users))
-		return false;
-	records_each(&owed->addressees[size], addressee_keep, &opening);
-	return true;
+	for (unsigned size = SHORT; size < SIZES; size++)
+		if (!records_open(&owed->addressees[size], directory, names[size],
+			    sizeof(struct addressee_record) + user[size], LAYOUT_VERSION,
+			    owed->bounds.users))
+			return false;
+	return records_open(&owed->targets, directory, "told", sizeof(struct target_record),
+		LAYOUT_VERSION, owed->bounds.users);
 }
 
-static bool open_all(struct owed *owed, int directory, struct instant now)
+static bool read_files(struct owed *owed, struct instant now)
 {
-	struct opening opening = opening_of(owed, now, SHORT);
+	struct opening opening = opening_of(owed, now);
 
-	if (!map_open(&owed->addressee_map) || !map_open(&owed->target_map) ||
-		!open_addressees(owed, directory, SHORT, now) ||
-		!open_addressees(owed, directory, LONG, now) ||
-		!records_open(&owed->targets, directory, "told", sizeof(struct target_record),
-			LAYOUT_VERSION, owed->bounds.users))
-		return false;
+	for (; opening.size < SIZES; opening.size++)
+		records_each(&owed->addressees[opening.size], addressee_keep, &opening);
 	records_each(&owed->targets, target_keep, &opening);
 	owed->last = later(owed->last, opening.now);
 	return sort_by_age(owed);
 }
 
 struct owed *owed_open(int directory, const struct owed_bounds *bounds, const uint64_t key[2],
-	struct instant now, records_logger *logger, void *context)
+	owed_clock *clock, records_logger *logger, void *context)
 {
 	struct owed *owed = calloc(1, sizeof(*owed));
 	int error;
@@ -179,7 +177,10 @@ struct owed *owed_open(int directory, const struct owed_bounds *bounds, const ui
 		owed->addressees[i] =
 			(struct records){ .fd = -1, .logger = logger, .context = context };
 	owed->targets = owed->addressees[0];
-	if (open_all(owed, directory, now))
+	/* The clock behind the locks: until then another relay may write down a beginning, which
+	 * would be of the future else. */
+	if (map_open(&owed->addressee_map) && map_open(&owed->target_map) &&
+		open_files(owed, directory) && read_files(owed, clock()))
 		return owed;
 	error = errno;
 	owed_close(owed);

@@ -290,7 +290,9 @@ void records_give(struct records *records, uint32_t index)
 {
 	uint32_t *record = record_at(records, index);
 
-	__atomic_store_n(&record[0], 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&record[0], 0, __ATOMIC_RELAXED);
+	/* What overwrites it comes behind: who dies in between leaves no changed record. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 	record[1] = records->first_free;
 	records->first_free = index;
 	records->used--;

@@ -47,6 +47,13 @@ static void logger(void *context, const char *message)
 	must(message[0] != '\0');
 }
 
+static uint64_t opened_at;
+
+static struct instant opening_clock(void)
+{
+	return at(opened_at);
+}
+
 static void open_at(void **state, uint64_t now)
 {
 	static const struct owed_bounds bounds = { .settle = { SETTLE },
@@ -57,7 +64,8 @@ static void open_at(void **state, uint64_t now)
 	static const uint64_t key[2] = { 1, 2 };
 
 	(void)state;
-	owed = owed_open(directory, &bounds, key, at(now - 1), logger, NULL);
+	opened_at = now - 1;
+	owed = owed_open(directory, &bounds, key, opening_clock, logger, NULL);
 	must(owed != NULL);
 }
 

@@ -235,7 +235,7 @@ _Noreturn static void relay(void)
 	const uint64_t key[2] = { seed, 1 };
 	static struct life life;
 
-	life.owed = owed_open(directory, &bounds, key, instant_now(), listener, NULL);
+	life.owed = owed_open(directory, &bounds, key, instant_now, listener, NULL);
 	life.inbox = inbox_open(directory, read_letter, listener, &life);
 	if (life.owed == NULL || life.inbox == NULL)
 		fail("relay");

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,12 +45,20 @@ static struct instant at(uint64_t ms)
 /* All times are behind this one, which is not the future of any machine. */
 #define T0 1000000u
 
+static uint64_t opened_at;
+
+static struct instant opening_clock(void)
+{
+	return at(opened_at);
+}
+
 static void open_at(void **state, uint64_t now)
 {
 	const struct unit_place *place = *state;
 
 	said[0] = '\0';
-	owed = owed_open(place->fd, &bounds, key, at(now - 1), logger, NULL);
+	opened_at = now - 1;
+	owed = owed_open(place->fd, &bounds, key, opening_clock, logger, NULL);
 	assert_non_null(owed);
 }
 
@@ -765,8 +774,37 @@ static void S5_two_relays_do_not_share_a_file(void **state)
 	const struct unit_place *place = *state;
 
 	open_at(state, T0);
-	assert_null(owed_open(place->fd, &bounds, key, at(T0), logger, NULL));
+	assert_null(owed_open(place->fd, &bounds, key, opening_clock, logger, NULL));
 	assert_int_equal(errno, EWOULDBLOCK);
+	die();
+}
+
+static int looking_in;
+static unsigned locked;
+
+static struct instant clock_that_looks(void)
+{
+	static const char *const names[] = { "owed", "owed-long", "told" };
+
+	for (unsigned i = 0; i < COUNT(names); i++) {
+		int fd = openat(looking_in, names[i], O_RDWR | O_CLOEXEC);
+
+		locked += fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+		(void)close(fd);
+	}
+	return at(T0);
+}
+
+/* Or what another relay began meanwhile would be of the future. */
+static void S2_the_clock_is_asked_when_the_files_are_ours(void **state)
+{
+	const struct unit_place *place = *state;
+
+	looking_in = place->fd;
+	locked = 0;
+	owed = owed_open(place->fd, &bounds, key, clock_that_looks, logger, NULL);
+	assert_non_null(owed);
+	assert_int_equal(locked, 3);
 	die();
 }
 
@@ -836,6 +874,7 @@ int main(void)
 		TEST(S5_a_damaged_file_is_begun_afresh_and_said),
 		TEST(S5_any_records_are_valid),
 		TEST(S5_two_relays_do_not_share_a_file),
+		TEST(S2_the_clock_is_asked_when_the_files_are_ours),
 		TEST(S1_S2_S5_hold_in_a_random_walk),
 	};
 

@@ -203,7 +203,8 @@ static inline bool unit_can_step(void)
 #if defined(__SANITIZE_ADDRESS__)
 	return false;
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer) || \
+	__has_feature(memory_sanitizer)
 	return false;
 #endif
 #endif
