@@ -140,6 +140,27 @@ static bool control_find(struct slot *slot, int type, void *to, size_t size)
 	return false;
 }
 
+/* Whoever may write to a Unix socket can put descriptors beside his bytes, and the kernel has
+ * opened them here. Only of what was received just now: of one that a death has left they are
+ * numbers. */
+static void control_close(struct slot *slot)
+{
+	struct msghdr header = { .msg_control = slot->control,
+		.msg_controllen = sizeof(slot->control) };
+
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(&header); part != NULL && part->cmsg_len != 0;
+		part = CMSG_NXTHDR(&header, part)) {
+		int fd;
+
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = CMSG_LEN(0); at + sizeof(fd) <= part->cmsg_len; at += sizeof(fd)) {
+			memcpy(&fd, (const char *)part + at, sizeof(fd));
+			(void)close(fd); /* nothing was written */
+		}
+	}
+}
+
 static void slot_read(struct inbox *inbox, struct slot *slot, uint32_t *lost)
 {
 	struct letter letter = { .kind = slot->kind < INBOX_KINDS ? slot->kind : INBOX_NOTICE,
@@ -231,6 +252,7 @@ int inbox_receive(
 	for (int i = 0; i < count; i++) {
 		uint64_t old = age(&inbox->slot[i], &wall).ms;
 
+		control_close(&inbox->slot[i]);
 		inbox->slot[i].came_at = old < now.ms ? now.ms - old : 1;
 		inbox->slot[i].is_cut = (message[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
 		inbox->slot[i].length = message[i].msg_len;

@@ -187,6 +187,49 @@ static void inbox_takes_letters_that_are_empty_or_begin_with_nothing(void **stat
 	inbox_close(inbox);
 }
 
+/* Any local user may put some beside his bytes. */
+static void send_with_descriptors(const char *text)
+{
+	const int given[] = { STDIN_FILENO, STDIN_FILENO, STDIN_FILENO };
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(given))] = "";
+	struct iovec part = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
+	struct msghdr message = { .msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control) };
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(sizeof(given));
+	memcpy(CMSG_DATA(rights), given, sizeof(given));
+	assert_int_equal(sendmsg(ends[0], &message, 0), strlen(text));
+}
+
+static int first_free(void)
+{
+	int fd = dup(STDIN_FILENO);
+
+	assert_int_equal(close(fd), 0);
+	return fd;
+}
+
+static void S4_inbox_keeps_no_descriptor_that_comes_with_a_letter(void **state)
+{
+	int before;
+
+	open_inbox(state);
+	connect_ends(INBOX_NOTICE);
+	before = first_free();
+	for (unsigned i = 0; i < 5; i++)
+		send_with_descriptors("mail alice");
+	assert_int_equal(receive_kind(INBOX_NOTICE), 5);
+	assert_true(last.has_sender && last.uid == getuid());
+	assert_int_equal(first_free(), before);
+	disconnect_ends();
+	inbox_close(inbox);
+}
+
 /* UDP, whose queue drops what does not fit. */
 static void S4_inbox_says_how_many_were_lost(void **state)
 {
@@ -476,6 +519,7 @@ int main(void)
 		TEST(S1_inbox_a_letter_has_come_when_the_kernel_took_it),
 		TEST(inbox_an_age_is_never_below_zero_or_beyond_its_type),
 		TEST(S4_inbox_says_what_is_too_long),
+		TEST(S4_inbox_keeps_no_descriptor_that_comes_with_a_letter),
 		TEST(inbox_takes_letters_that_are_empty_or_begin_with_nothing),
 		TEST(S4_inbox_says_how_many_were_lost),
 		TEST(S5_inbox_a_death_while_letters_are_noted),
