@@ -63,6 +63,11 @@ static inline uint64_t clock_milliseconds(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+static inline struct span span_shorter(struct span a, struct span b)
+{
+	return a.ms < b.ms ? a : b;
+}
+
 static inline struct moment moment_now(void)
 {
 	return (struct moment){ .ms = (uint32_t)clock_milliseconds(CLOCK_BOOTTIME) };

@@ -213,6 +213,18 @@ static const struct source *from_of(const struct relay_conf *conf, const struct 
 	return from->kind == SOURCE_UNKNOWN ? NULL : from;
 }
 
+/* A claim lasts for `timeout` and `interval` from when it was asked for, perhaps: a sending that
+ * begins within either has its time within it, and an interval, whatever becomes of this process.
+ */
+static bool is_claimed(const struct attempt *attempt)
+{
+	const struct relay *relay = attempt->telling->relay;
+	struct instant most = instant_add(
+		attempt->asked, span_shorter(relay->conf->timeout, relay->conf->interval));
+
+	return !store_is_shared(relay->store) || !instant_is_over(most, instant_now());
+}
+
 static void begin(struct attempt *attempt)
 {
 	struct telling *telling = attempt->telling;
@@ -224,6 +236,12 @@ static void begin(struct attempt *attempt)
 	owed_begins(relay->owed, attempt->target, attempt->began);
 	if (attempt->name != NULL)
 		owed_begins(relay->owed, attempt->name, attempt->began);
+	/* The answer may have been long in coming, the file's disk slow, the machine asleep. Not
+	 * asked any earlier: what comes now is a few system calls that wait for nothing. */
+	if (!is_claimed(attempt)) {
+		put_back(attempt, attempt->began);
+		return;
+	}
 	sending_begin(&attempt->sending, to, from_of(relay->conf, to),
 		relay_conf_tunnel(relay->conf, &to->address));
 	attempt->began = instant_now();
@@ -237,19 +255,15 @@ static void begin(struct attempt *attempt)
 }
 
 /* The store's answer: whether another relay may be sending there. That one shortens its claim when
- * it is done, so it is asked for again after an interval; and an answer that is older than that may
- * be true no more. */
+ * it is done, so it is asked for again after an interval. */
 static void claimed(void *context, struct span wait)
 {
 	struct attempt *attempt = context;
 	struct telling *telling = attempt->telling;
 	struct span interval = telling->relay->conf->interval;
-	struct instant now = instant_now();
 
 	if (wait.ms != 0)
-		put_back(attempt, instant_add(now, wait.ms < interval.ms ? wait : interval));
-	else if (instant_is_over(instant_add(attempt->asked, interval), now))
-		put_back(attempt, now);
+		put_back(attempt, instant_add(instant_now(), span_shorter(wait, interval)));
 	else
 		begin(attempt);
 	telling_wake(telling);

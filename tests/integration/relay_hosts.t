@@ -174,7 +174,54 @@ def store_hangs():
         told_to_the_end(hosts, machine, "the store goes on", 1)
 
 
+class Late:
+    """In front of a store: its answer to the first claim is held back for so long. `claims`: how many were asked for."""
+
+    def __init__(self, place, redis, seconds):
+        self.path, self.redis, self.seconds, self.claims = f"{place}/late.socket", redis, seconds, 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            client, server = self.listener.accept()[0], socket.socket(socket.AF_UNIX)
+            server.connect(self.redis.path)
+            threading.Thread(target=self._pass_on, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(server, client, False), daemon=True).start()
+
+    def _pass_on(self, source, to, is_asking):
+        try:
+            while some := source.recv(65536):
+                if is_asking and b"'NX'" in some:
+                    self.claims += 1
+                elif not is_asking and self.claims == 1:
+                    time.sleep(self.seconds)
+                to.sendall(some)
+        except OSError:
+            pass  # one of them has ended
+
+
+def late_answer():
+    """An answer that is older than `timeout`: were the sender killed at its beginning, the claim would be over less than
+    an interval behind that."""
+    for _ in range(10):
+        with Machine() as machine, tempfile.TemporaryDirectory(prefix="nmnotify-hosts.") as place, Redis(place) as redis:
+            late = Late(place, redis, 0.25)
+            text = f"interval 500ms\ntimeout 100ms\nstore redis+unix:{late.path}\nuser * {machine}\n"
+            with Relay(text) as relay:
+                relay.tell("mail alice")
+                until(lambda: machine.lines)
+                claims = late.claims
+                # Slower still, it counts as away, and the relay sends alone.
+                if not relay.said("store: away"):
+                    ok(machine.lines and claims > 1, f"S2: an answer that is older than `timeout` is no claim: asked {claims} times")
+                    return
+    skip("S2: an answer that is older than `timeout`", "this machine is too slow")
+
+
 if not RELAY.exists() or not REDIS.exists():
     print("1..0 # SKIP the relay is not built, or tests/packages has not unpacked redis-tools")
     sys.exit(0)
-nmtest.run(one_destination, logins, killed_with_the_claim, store_away, store_hangs)
+nmtest.run(one_destination, logins, killed_with_the_claim, store_away, store_hangs, late_answer)

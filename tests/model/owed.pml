@@ -16,8 +16,9 @@
  * in one step at any time later: where a line goes is memory, and known. A try that failed is
  * repeated after RETRY, which does not grow. Time goes on
  * when no relay can, and LAZY times at any other moment, but never for SETTLE between an event and
- * a login that are there at once; "in time" is judged only while it has not. Names, and records of
- * another boot, are not here.
+ * a login that are there at once; "in time" is judged only while it has not. With several hosts LAZY is less than
+ * TIMEOUT and INTERVAL: how old a claim is when a sending begins, the code looks at (is_claimed()), and no step here.
+ * Names, and records of another boot, are not here.
  *
  * Bounds: HOSTS, USERS, DESTS, EVENTS, LOGINS, KILLS, FAILS (refusals), SLOW (moments for which
  * one that will answer has not), LAZY, AWAY (of the store), SPARE (ticks while nobody is owed
