@@ -160,6 +160,16 @@ void fd_close_from(int first)
 		(void)close(fd);
 }
 
+void fd_close_range(int first, int last)
+{
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+#endif
+	for (int fd = first; fd <= last; fd++)
+		(void)close(fd);
+}
+
 static bool is_among(const char *name, const char *const *names)
 {
 	while (*names != NULL && strcmp(name, *names) != 0)

@@ -68,8 +68,9 @@ static inline bool fd_is_locked(int error)
 /* Closes a descriptor, through which nothing was written that could be lost. -1: there is none. */
 void fd_close_if_open(int fd);
 
-/* Closes this descriptor and all above it. */
+/* Closes this descriptor and all above it; or, in one call, up to the last one. */
 void fd_close_from(int first);
+void fd_close_range(int first, int last);
 
 /* What getdents64(2) writes; an entry's `length` is the way to the next one. */
 struct directory_entry {

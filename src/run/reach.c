@@ -99,6 +99,9 @@ bool reach_add_lacks(struct text *text, unsigned wants, int abi)
 /* Parts of a path, of one that is not made to be long. */
 #define PARTS_MOST 64
 
+/* Descriptors that wait to be closed: few, for a process may have few. */
+#define DONE_MOST 16
+
 struct identity {
 	dev_t device;
 	ino_t inode;
@@ -121,6 +124,8 @@ struct reach {
 	const struct command *command;
 	int home;        /* the action's; -1: it has none */
 	struct own *own; /* OWN of them */
+	int done, count; /* the first of so many descriptors, one behind another, that are to be
+			    closed */
 };
 
 enum { OWN_STATE, OWN_CONFIGURATION, OWN };
@@ -194,6 +199,22 @@ static bool holds_own(const struct reach *reach, const struct stat *st, const ch
 
 static bool allow(struct reach *reach, int fd, uint64_t rights);
 
+static void close_done(struct reach *reach)
+{
+	if (reach->count > 0)
+		fd_close_range(reach->done, reach->done + reach->count - 1);
+	reach->count = 0;
+}
+
+/* Closes it, soon: one call does for many. */
+static void done_with(struct reach *reach, int fd)
+{
+	if (reach->count == DONE_MOST || fd != reach->done + reach->count)
+		close_done(reach);
+	if (reach->count++ == 0)
+		reach->done = fd;
+}
+
 /* A rule. What the kernel takes none for, such as a directory whose name has just become a file's,
  * is left out. */
 static bool rule_add(const struct reach *reach, int fd, mode_t mode, uint64_t rights)
@@ -218,7 +239,7 @@ static bool allow_entry(struct reach *reach, int directory, const struct stat *s
 		return allow(reach, fd, rights);
 	/* Most often: without a look at it. */
 	is_done = rule_add(reach, fd, entry->type == DT_DIR ? S_IFDIR : S_IFREG, rights);
-	fd_close_if_open(fd);
+	done_with(reach, fd);
 	return is_done;
 }
 
@@ -243,11 +264,11 @@ __attribute__((noinline)) static bool allow_inside(
 			is_done = allow_entry(reach, directory, st, entry, rights);
 		}
 	}
-	fd_close_if_open(directory);
+	done_with(reach, directory);
 	return is_done && size == 0;
 }
 
-/* Closes the descriptor. */
+/* It is done with the descriptor then. */
 static bool allow(struct reach *reach, int fd, uint64_t rights)
 {
 	struct stat st;
@@ -257,7 +278,7 @@ static bool allow(struct reach *reach, int fd, uint64_t rights)
 		is_done = S_ISDIR(st.st_mode) && holds_own(reach, &st, NULL)
 				  ? allow_inside(reach, fd, &st, rights)
 				  : rule_add(reach, fd, st.st_mode, rights);
-	fd_close_if_open(fd);
+	done_with(reach, fd);
 	return is_done;
 }
 
@@ -275,6 +296,17 @@ static bool allow_path(struct reach *reach, const char *path, int flags, uint64_
 	if ((rights & reach->landlock->files) != 0)
 		fd = path_open(path, flags);
 	return fd < 0 || allow(reach, fd, rights);
+}
+
+/* A file that is none of ours. */
+static bool allow_file(struct reach *reach, const char *path, uint64_t rights)
+{
+	int fd = (rights & reach->landlock->files) != 0 ? path_open(path, 0) : -1;
+	bool is_done = fd < 0 || rule_add(reach, fd, S_IFREG, rights);
+
+	if (fd >= 0)
+		done_with(reach, fd);
+	return is_done;
 }
 
 /* Paths, each of which ends with a NUL, and the last with two. */
@@ -359,6 +391,14 @@ static const char old_mail[] = "/var/spool/mail\0";
 /* Without these no program runs. */
 static const char devices[] = "/dev/null\0/dev/zero\0/dev/random\0/dev/urandom\0";
 
+static bool allow_devices(struct reach *reach)
+{
+	for (const char *path = devices; *path != '\0'; path += strlen(path) + 1)
+		if (!allow_file(reach, path, LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_DEVICE))
+			return false;
+	return true;
+}
+
 static bool allow_variable(struct reach *reach, const struct environment *environment,
 	const char *name, uint64_t rights)
 {
@@ -395,8 +435,8 @@ static bool allow_files(
 	const uint64_t execute = has_default(account, &account->execute) ? LANDLOCK_EXECUTE : 0;
 	const uint64_t change = has_default(account, &account->write) ? READ | CHANGE : 0;
 
-	return allow_paths(reach, devices, 0, LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_DEVICE) &&
-	       allow_path(reach, reach->command->words[0], 0, LANDLOCK_READ | LANDLOCK_EXECUTE) &&
+	return allow_devices(reach) &&
+	       allow_file(reach, reach->command->words[0], LANDLOCK_READ | LANDLOCK_EXECUTE) &&
 	       allow_paths(reach, programs, 0, read | execute) &&
 	       (has_one_usr() || allow_paths(reach, old_programs, O_DIRECTORY | O_NOFOLLOW,
 					 read | execute)) &&
@@ -455,6 +495,7 @@ static bool allow_all(struct reach *reach, const struct job *job,
 			  ((wants & REACH_WRITE) != 0 ||
 				  landlock_allow(reach->landlock, "/", LANDLOCK_REFER)) &&
 			  allow_files(reach, job, environment);
+		close_done(reach);
 		fd_close_if_open(reach->home);
 	}
 	return is_done && ((wants & REACH_CONNECT) == 0 || allow_ports(reach));

@@ -39,7 +39,11 @@ REACHES = {
     "unrestricted": ("line", "from 127.0.0.0/8\ninterval 0s\nlandlock no\n"),
     "narrowed": (
         "line", "from 127.0.0.0/8\ninterval 0s\nread /usr /etc\nwrite {stamp}\nexecute /usr\nconnect imaps\n"),
+    "beside": (
+        "line", "from 127.0.0.0/8\ninterval 0s\nread /usr {beside}\nwrite {stamp}\nexecute /usr\nconnect imaps\n"),
 }
+# Of files beside this one's configuration, which its user can read, each gets a rule: as many as in an /etc.
+BESIDE = 150
 # To a relay that takes it: a mail, and a login, behind which no command comes here.
 HANDED_OVER, LOGGED_IN = "handed-over", "logged-in"
 SENDERS = {
@@ -74,12 +78,15 @@ class Paths:
         self.stamp = self.dir / "stamped"
         self.stamp.write_bytes(bytes(8))
         self._give(self.stamp)
+        (self.dir / "beside").mkdir()
+        for number in range(BESIDE):
+            (self.dir / "beside" / f"{number:03}").touch()
         for path, (_, text) in {**PATHS, **REACHES}.items():
-            text = text.format(stamp=self.stamp)
+            text = text.format(stamp=self.stamp, beside=self.dir / "beside")
             state = self.state / path
             state.mkdir(mode=0o700)
             self._give(state)
-            conf = self.dir / f"{path}.conf"
+            conf = self.conf(path)
             conf.write_text(f"state {state}\nlog stderr\n{text}{FREE}action {self.dir}/stamp {self.stamp}\n")
             conf.chmod(0o644)
             self._give(conf)  # whose it is makes a difference of one system call
@@ -176,7 +183,7 @@ class Paths:
         return "none" if path in SENDERS else {**PATHS, **REACHES}[path][0]
 
     def conf(self, path):
-        return self.dir / f"{path}.conf"
+        return self.dir / ("beside/nmnotify.conf" if path == "beside" else f"{path}.conf")
 
     def command(self, path, program="nmnotify"):
         if path in SENDERS:

@@ -5,6 +5,30 @@
 
 #include "lib/fd.h"
 
+/* Both ends are closed, and nothing beside them. */
+static int close_some(void *context)
+{
+	int fd[5];
+
+	(void)context;
+	for (int i = 0; i < 5; i++) {
+		fd[i] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, i == 0 ? 100 : fd[i - 1] + 1);
+		if (fd[i] != 100 + i)
+			return 1;
+	}
+	fd_close_range(fd[1], fd[3]);
+	for (int i = 0; i < 5; i++)
+		if ((fcntl(fd[i], F_GETFD) >= 0) != (i == 0 || i == 4))
+			return 2;
+	return 0;
+}
+
+static void fd_range_is_closed_and_no_more(void **state)
+{
+	(void)state;
+	unit_expect(unit_reap(unit_fork(close_some, NULL)));
+}
+
 /* With these standard descriptors closed, one bit each: is a new socket above them, close-on-exec, and the
  * only one? */
 static int make_socket(void *context)
@@ -52,6 +76,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fd_socket_is_never_a_standard_descriptor),
+		cmocka_unit_test(fd_range_is_closed_and_no_more),
 		cmocka_unit_test(fd_that_nobody_reads_is_not_ready),
 	};
 
