@@ -426,7 +426,8 @@ const struct keyword keywords[KEYWORDS] = {
 	[KEYWORD_STATE] = { "state", "/run/nmnotify", .type = keyword_path, .most = 1,
 		GLOBAL(state) },
 	[KEYWORD_LOG] = { "log", "journal", .type = keyword_choice, .most = 1, GLOBAL(log),
-		.choices = "auto\0journal\0syslog\0stderr\0" }, /* in the order of log_target */
+		.choices =
+			"auto\0journal\0syslog\0stderr\0kmsg\0" }, /* in the order of log_target */
 	[KEYWORD_IDLE] = { "idle", "60s", .type = keyword_span, .most = 1, GLOBAL(idle),
 		.initial.span.ms = 60000 },
 	[KEYWORD_ACCOUNT] = { "account", "home", .type = set_account, .most = 1, .repeats = true },

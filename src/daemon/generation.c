@@ -170,6 +170,7 @@ void generation_free(struct generation *g)
 	fd_close_if_open(g->requests);
 	if (g->program.base > 0)
 		(void)close(g->program.base); /* was only read */
+	log_close(&g->program.log);
 	(void)bus_register(g, false);
 	/* munmap(2) fails for no mapping of ours. */
 	if (g->accounts.denied != NULL)

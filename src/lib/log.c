@@ -2,6 +2,7 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
@@ -13,6 +14,7 @@
 #define FIELDS_MAX      8
 #define VALUES_MAX      768 /* of a record together */
 #define RECORD_TEXT_MAX 2048
+#define KMSG_TEXT_MAX   976 /* kernels before 5.11 refuse a longer one: printk.c, LOG_LINE_MAX */
 
 struct field {
 	const char *key, *value;
@@ -146,6 +148,34 @@ static bool syslog_send(struct log *log, const struct record *record)
 	return datagram_send(log, SYSLOG, &text);
 }
 
+void log_open(struct log *log)
+{
+	if (log->target == LOG_TARGET_KMSG && log->kmsg == 0)
+		log->kmsg = open(LOG_KMSG, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+void log_close(struct log *log)
+{
+	fd_close_if_open(log->socket > 0 ? log->socket : -1);
+	fd_close_if_open(log->kmsg > 0 ? log->kmsg : -1);
+	log->socket = 0;
+	log->kmsg = 0;
+}
+
+/* A write is a message (Documentation/ABI/testing/dev-kmsg). */
+static void kmsg_send(struct log *log, const struct record *record)
+{
+	char bytes[KMSG_TEXT_MAX];
+	struct text text = TEXT_IN(bytes);
+
+	log_open(log);
+	if (log->kmsg < 0)
+		return;
+	text_add(&text, "<%d>%s[%d]: ", LOG_DAEMON | record->priority, log->program, getpid());
+	text_add_record(&text, record);
+	(void)text_write(&text, log->kmsg); /* there is no other place */
+}
+
 static void stderr_send(struct log *log, const struct record *record)
 {
 	char bytes[RECORD_TEXT_MAX];
@@ -172,6 +202,8 @@ static void record_send(struct log *log, const struct record *record)
 		return;
 	if (target == LOG_TARGET_AUTO || target == LOG_TARGET_STDERR)
 		stderr_send(log, record);
+	if (target == LOG_TARGET_KMSG)
+		kmsg_send(log, record);
 }
 
 static void record_add_place(struct record *record, struct log *log)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The log: one line a decision, `key=value`, to the journal (its native protocol, with a field
- * NMNOTIFY_KEY for each key), to syslog, or to standard error. Never to the other end, and never
- * waiting: if the log is full, the line is lost, and nobody is kept waiting. What may be written at
- * all is the callers' to know: state/tally.h.
+ * NMNOTIFY_KEY for each key), to syslog, to standard error, or to the kernel's own. Never to the
+ * other end, and never waiting: if the log is full, the line is lost, and nobody is kept waiting.
+ * What may be written at all is the callers' to know: state/tally.h.
  */
 #ifndef NMNOTIFY_LOG_H
 #define NMNOTIFY_LOG_H
@@ -14,7 +14,13 @@
 #include "lib/clock.h"
 #include "lib/verdict.h"
 
-enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
+enum log_target {
+	LOG_TARGET_AUTO,
+	LOG_TARGET_JOURNAL,
+	LOG_TARGET_SYSLOG,
+	LOG_TARGET_STDERR,
+	LOG_TARGET_KMSG
+};
 
 struct log {
 	const char *program;
@@ -25,7 +31,17 @@ struct log {
 	const char *source;  /* likewise; both are the caller's */
 	int socket;          /* 0: not opened yet; close-on-exec */
 	bool is_connected;   /* by log_connect() */
+	int kmsg;            /* 0: not opened yet; -1: it cannot be; close-on-exec */
 };
+
+/* For a process that is root now and soon is not: opens the kernel's log, if that is where lines
+ * go.
+ */
+#define LOG_KMSG "/dev/kmsg"
+void log_open(struct log *log);
+
+/* Closes what was opened, whenever that was. */
+void log_close(struct log *log);
 
 /* For a process that soon cannot make a Unix socket, or send to one by name: makes one, and
  * connects it to the journal, else to syslog, else to nothing. */

@@ -316,6 +316,21 @@ static void check_state(struct conf *conf, uid_t self, const char *base)
 	}
 }
 
+/* ---- The log ---- */
+
+static void check_log(struct conf *conf)
+{
+	const struct place place = { .file = conf->file != NULL ? conf->file : "-o" };
+	struct log log = { .target = conf->log };
+
+	log_open(&log);
+	if (log.kmsg < 0)
+		report_at(&conf->reading.report, SEVERITY_WARNING, &place,
+			"log: %s cannot be written by this user, and lines are lost: %s", LOG_KMSG,
+			strerror(errno));
+	log_close(&log);
+}
+
 /* ---- All of it ---- */
 
 /* Has an account before it the same program and user? What is wrong with both is said once. */
@@ -354,4 +369,5 @@ void check_machine(struct conf *conf, uid_t self, const char *base)
 		check_landlock(&check);
 	}
 	check_state(conf, self, base);
+	check_log(conf);
 }

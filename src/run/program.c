@@ -472,6 +472,7 @@ void program_configure(struct program *program, int argc, char **argv)
 	if (!conf_end(&program->conf))
 		fail_mistake(program);
 	program->log.target = program->conf.log;
+	log_open(&program->log);
 }
 
 /* ---- State and user ---- */

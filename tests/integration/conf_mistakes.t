@@ -154,7 +154,7 @@ WRONG = [
     ("state relative", f"state: 'relative' {WHOLE}"),
     ("state ~/nm", "state: '~/nm' is not an absolute path: nothing is expanded here, so write it whole"),
     ("action $HOME/x", "action: '$HOME/x' is not an absolute path: nothing is expanded here, so write it whole"),
-    ("log file", "log: 'file' is not auto, journal, syslog or stderr"),
+    ("log file", "log: 'file' is not auto, journal, syslog, stderr or kmsg"),
     ("bare-lf maybe", "bare-lf: 'maybe' is not yes or no"),
     ("isolate maybe", "isolate: 'maybe' is not yes or no"),
     ("landlock maybe", "landlock: 'maybe' is not yes, no or required"),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import nmtest
+from front import Service
 from nmtest import EX_CONFIG, EX_OSERR, LINE, Sandbox, State, equal, ok, skip, until
 from receiver import Receiver, fields, private_run_and_dev
 
@@ -362,6 +363,7 @@ def daemons():
         private_run_and_dev()
         try:
             journal_and_syslog(box)
+            kernel(box)
         finally:
             nmtest.unmount("/dev")
             nmtest.unmount("/run")
@@ -494,6 +496,82 @@ def journal_and_syslog(box):
     equal(reached("syslog"), {}, "log: syslog, no syslog: nowhere")
     equal(reached("auto", "inetd"), {}, "log: auto, nothing there, inetd: nowhere")
     equal(reached("auto", "unix-inetd"), {}, "log: auto, nothing there, a socket on all three: nowhere")
+
+
+class Kmsg:
+    """In the place of /dev/kmsg, which root alone may write: a pipe with a name."""
+
+    PATH = "/dev/kmsg"
+
+    def __init__(self):
+        os.mkfifo(self.PATH, 0o600)
+        self.pipe = os.open(self.PATH, os.O_RDONLY | os.O_NONBLOCK)
+
+    def messages(self):
+        text = b""
+        while part := self._part():
+            text += part
+        return re.split("(?<=.)(?=<)", text.decode()) if text else []
+
+    def _part(self):
+        try:
+            return os.read(self.pipe, 65536)
+        except BlockingIOError:
+            return b""
+
+    def remove(self):
+        os.close(self.pipe)
+        os.unlink(self.PATH)
+
+
+def kernel(box):
+    head = f"state {box.state_dir}\nuser {box.user}\n{FREE}log kmsg\n"
+    action = f"action {box.recorder()}\n"
+    kmsg = Kmsg()
+    for policy in ("mail", "local", "none"):
+        handler = box.start(box.config(head + f"confine {policy}\n" + action), data=LINE)
+        handler.wait()
+        wanted = [
+            rf"<29>nmnotify\[{handler.pid}\]: verdict=(accepted|deferred) {plain(PLACE)}",
+            rf"<29>nmnotify\[{handler.pid}\]: {ENDED % 0}",
+        ]
+        got = kmsg.messages()
+        if not ok(
+            len(got) == 2 and all(re.fullmatch(w, g) for w, g in zip(wanted, got)), f"log: kmsg, confine {policy}: one write a line"
+        ):
+            nmtest.diag(got)
+    box.start(box.config(head + "nonsense\n" + action), data=LINE).wait()
+    got = kmsg.messages()
+    ok(len(got) == 1 and "<27>" in got[0] and "nonsense" in got[0], "log: kmsg: what is wrong with the configuration")
+
+    with Service(box, box.config(head + action, "service.conf")) as service:
+
+        def runs():
+            """A run's lines: those of its turn process, which is the account's user."""
+            service.send()
+            heard = []
+            until(lambda: heard.extend(kmsg.messages()) or any("run=ended" in line for line in heard))
+            return [re.sub(r"\[\d+\]: (\w+).*", r" \1", line) for line in heard]
+
+        wanted = ["<29>nmnotifyd verdict", "<29>nmnotifyd run"]
+        equal(runs(), wanted, "log: kmsg: nmnotifyd")
+        service.send(data=b"x")
+        ok(until(lambda: any("verdict=malformed" in line for line in kmsg.messages())), "log: kmsg: nmnotifyd's runner")
+        before = service.network()
+        os.kill(service.pid, signal.SIGHUP)
+        ok(until(lambda: service.children() and before not in service.children()), "log: kmsg: SIGHUP")
+        equal(runs(), wanted, "log: kmsg: nmnotifyd, the configuration read again")
+        held = [os.readlink(path) for path in Path(f"/proc/{service.pid}/fd").iterdir()]
+        equal(held.count(Kmsg.PATH), 1, "log: kmsg: nmnotifyd holds it open once")
+
+    # -t, as who could not write there; and nothing is lost but lines.
+    conf = box.config(head + action)
+    wrong = "log: /dev/kmsg cannot be written by this user, and lines are lost: "
+    equal(wrong in box.check("-t", "-f", conf)[2], False, "-t: log kmsg, as root")
+    kmsg.remove()
+    ok(f"{conf}: warning: {wrong}No such file" in box.check("-t", "-f", conf)[2], "-t: log kmsg, which is not there")
+    equal(box.connect_and_run(conf), 0, "log: kmsg that is not there: nothing else is lost")
+    equal(box.log(), [], "log: kmsg that is not there: nowhere else")
 
 
 nmtest.run(

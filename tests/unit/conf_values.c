@@ -180,7 +180,7 @@ static void conf_values_that_are_wrong_are_told(void **state)
 				 "'/' on\n" },
 		{ "state ''\n",
 			"f:1: state: '' is not an absolute path: write it whole, from '/' on\n" },
-		{ "log file\n", "f:1: log: 'file' is not auto, journal, syslog or stderr\n" },
+		{ "log file\n", "f:1: log: 'file' is not auto, journal, syslog, stderr or kmsg\n" },
 		{ "isolate maybe\n", "f:1: isolate: 'maybe' is not yes or no\n" },
 		{ "landlock maybe\n", "f:1: landlock: 'maybe' is not yes, no or required\n" },
 		{ "read etc\n", "f:1: read: 'etc' is not an absolute path, nor one below ~, the "
@@ -234,9 +234,9 @@ static void conf_values_that_are_wrong_are_told(void **state)
 
 static void conf_log_targets_have_names(void **state)
 {
-	static const char *const names[] = { "auto", "journal", "syslog", "stderr" };
+	static const char *const names[] = { "auto", "journal", "syslog", "stderr", "kmsg" };
 	static const enum log_target targets[] = { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL,
-		LOG_TARGET_SYSLOG, LOG_TARGET_STDERR };
+		LOG_TARGET_SYSLOG, LOG_TARGET_STDERR, LOG_TARGET_KMSG };
 	char text[256];
 
 	for (unsigned i = 0; i < COUNT(names); i++) {

@@ -171,8 +171,9 @@ static void log_to_a_pipe_that_nobody_reads_is_not_waited_for(void **state)
 
 struct hall {
 	enum log_target target;
-	bool journal, syslog, is_full;
-	char heard_by_journal[4096], heard_by_syslog[4096], heard_by_stderr[4096];
+	bool journal, syslog, kernel, is_full;
+	char heard_by_journal[4096], heard_by_syslog[4096], heard_by_stderr[4096],
+		heard_by_kernel[4096];
 	pid_t speaker;
 };
 
@@ -214,7 +215,7 @@ static void fill_up(struct log *log, struct hall *hall)
 static int speak_in_hall(void *context)
 {
 	struct hall *hall = context;
-	int journal = -1, syslog_socket = -1, fd[2];
+	int journal = -1, syslog_socket = -1, kernel = -1, fd[2];
 	struct log log = home;
 
 	if (!hall_build() || pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
@@ -223,6 +224,8 @@ static int speak_in_hall(void *context)
 		journal = listen_at("/run/systemd/journal/socket");
 	if (hall->syslog)
 		syslog_socket = listen_at("/dev/log");
+	if (hall->kernel && mkfifo(LOG_KMSG, 0600) == 0)
+		kernel = open(LOG_KMSG, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	hall->speaker = getpid();
 	if (dup2(fd[1], STDERR_FILENO) < 0)
 		return 1;
@@ -233,6 +236,9 @@ static int speak_in_hall(void *context)
 	hear(journal, hall->heard_by_journal);
 	hear(syslog_socket, hall->heard_by_syslog);
 	hear(fd[0], hall->heard_by_stderr);
+	hear(kernel, hall->heard_by_kernel);
+	if (log.kmsg > 0 && !(fcntl(log.kmsg, F_GETFD) & FD_CLOEXEC))
+		return 2;
 	if (log.socket > 0 && !(fcntl(log.socket, F_GETFD) & FD_CLOEXEC))
 		return 2;
 	return 0;
@@ -302,6 +308,28 @@ static void log_auto_falls_back_to_stderr_and_a_named_target_does_not(void **sta
 	assert_string_equal(hall->heard_by_stderr, "");
 }
 
+static void log_to_the_kernel_is_a_line_with_a_priority(void **state)
+{
+	char line[256];
+	const struct hall *hall = speak_where((struct hall){
+		.target = LOG_TARGET_KMSG, .journal = true, .syslog = true, .kernel = true });
+
+	(void)state;
+	(void)snprintf(line, sizeof(line), "<%d>nmnotify[%d]: " MESSAGE, LOG_DAEMON | LOG_NOTICE,
+		(int)hall->speaker);
+	assert_string_equal(hall->heard_by_kernel, line);
+	assert_string_equal(hall->heard_by_journal, "");
+	assert_string_equal(hall->heard_by_syslog, "");
+	assert_string_equal(hall->heard_by_stderr, "");
+	/* A stranger who floods other logs would push out the kernel's own messages. */
+	hall = speak_where((struct hall){ .target = LOG_TARGET_AUTO, .kernel = true });
+	assert_string_equal(hall->heard_by_kernel, "");
+	/* Nowhere else, if there is none. */
+	hall = speak_where((struct hall){ .target = LOG_TARGET_KMSG, .syslog = true });
+	assert_string_equal(hall->heard_by_syslog, "");
+	assert_string_equal(hall->heard_by_stderr, "");
+}
+
 /* A log that nobody reads loses lines, and holds up nobody. */
 static void log_that_is_full_is_not_waited_for(void **state)
 {
@@ -328,6 +356,7 @@ int main(void)
 		cmocka_unit_test(log_to_the_journal_is_in_its_own_words),
 		cmocka_unit_test(log_to_syslog_is_a_line_with_a_priority),
 		cmocka_unit_test(log_auto_falls_back_to_stderr_and_a_named_target_does_not),
+		cmocka_unit_test(log_to_the_kernel_is_a_line_with_a_priority),
 		cmocka_unit_test(log_that_is_full_is_not_waited_for),
 	};
 
