@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 #
 # make dist            build/dist/nmnotify-VERSION.tar.gz: the source; the same bytes from the same commit
+# make recipes         build/dist/recipes: what other systems make their packages by, for that tarball
 # make packages        the packages of ../packaging/README.md's table, built and tried; takes root or sudo, installs likewise
 
 # Beside the packages that are made of it.
@@ -13,10 +14,14 @@ dist:
 	$(call say,DIST,$(TARBALL))
 	$(Q)packaging/dist $(VERSION) $(DIST)
 
+recipes: dist
+	$(call say,RECIPES,$(DIST)/recipes)
+	$(Q)packaging/recipes $(VERSION) $(DIST)
+
 packages: THESE = $(PACKAGE_SCRIPTS)
 packages:
 	$(Q)tests/packages build packages
-	$(Q)$(MAKE) --no-print-directory all dist
+	$(Q)$(MAKE) --no-print-directory all recipes
 	$(Q)$(if $(filter-out 0,$(shell id -u)),sudo -n) env $(PROVE) $(THESE)
 
-.PHONY: dist packages
+.PHONY: dist recipes packages

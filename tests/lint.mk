@@ -19,7 +19,7 @@ CLANG_WARNINGS := -Weverything -Wno-unknown-warning-option -Wno-padded -Wno-decl
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SOURCES := $(wildcard src/*/*.c)
 TURN_TESTS = $(filter $(BUILD)/tests/unit/turn%,$(UNIT_TESTS))
-SHELL_SCRIPTS := .ci/run packaging/dist tests/demo tests/other-release tests/packages tests/tap units/completion/nmnotifyctl.bash
+SHELL_SCRIPTS := .ci/run packaging/dist packaging/recipes tests/demo tests/other-release tests/packages tests/tap units/completion/nmnotifyctl.bash
 
 lint:
 	$(Q)tests/packages build lint
@@ -37,7 +37,7 @@ lint-gcc:
 # gcc 12's analyser is wrong about policy/compile/, where it loses sight of what an array keeps.
 lint-analyzer:
 	$(call say,LINT,gcc -fanalyzer)
-	$(Q)printf '%s\n' $(SOURCES) | xargs -P 2 -I % \
+	$(Q)printf '%s\n' $(SOURCES) | xargs -I % \
 		gcc -std=c11 -O2 -fanalyzer -Werror $(DEFINES) -c -o /dev/null %
 
 lint-clang:
