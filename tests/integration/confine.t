@@ -98,7 +98,8 @@ with open(sys.argv[1] + ".new", "w") as out:
     # To be looked at from outside, too.
     print("itself", "dumpable", os.stat(f"/proc/self").st_uid == os.getuid(), sep="\t", file=out)
 os.rename(sys.argv[1] + ".new", sys.argv[1])
-signal.sigtimedwait([], 2)
+while not os.path.exists(sys.argv[1] + ".seen"):
+    signal.sigtimedwait([], 0.05)
 """
 
 
@@ -157,8 +158,9 @@ def intrusion(box, actions, make, name, more, look=lambda pids: None):
         try:
             with make(box, conf) as handlers:
                 handlers.send()
-                until(result.exists, 20)
+                until(result.exists)
                 look(handlers.pids())
+                result.with_name(f"{name}.seen").touch()
         finally:
             bystander.kill()
             bystander.wait()
