@@ -23,9 +23,15 @@ typedef _Atomic uint32_t atomic_word;
 
 /*
  * A library's fallback for atomics that the hardware lacks takes a lock in the memory of one
- * process, which does nothing for the others. 2 is "always lock-free" (C11 7.17.1).
+ * process, which does nothing for the others. 2 is "always lock-free" (C11 7.17.1). On arm before
+ * version 6 the kernel does them, for all processes alike, and libgcc calls it for that
+ * (Documentation/arch/arm/kernel_user_helpers.rst); the compiler has 1 then.
  */
+#if defined(__arm__) && __ARM_ARCH < 6
+_Static_assert(ATOMIC_INT_LOCK_FREE == 1, "32-bit atomics must be done by the kernel");
+#else
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "32-bit atomics must be done by the hardware");
+#endif
 _Static_assert(sizeof(atomic_word) == sizeof(uint32_t), "an atomic word is only a word");
 
 #define STATE_LINE_BYTES 64 /* a cache line, nearly everywhere; elsewhere only slower */

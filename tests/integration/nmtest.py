@@ -396,6 +396,7 @@ class State:
 
     SIZE = 65536
     HEADER = 256
+    ORDER = "="  # this machine's, as struct has it
     WORDS = {"due": 0, "last_start": 1, "owed": 2, "action": 3, "asked": 8, "asked_for": 9, "failures": 12, "starts": 23}
     KEY, VERDICT, LOG_TAT, SUPPRESSED = 4, 16, 24, 32
 
@@ -404,13 +405,13 @@ class State:
 
     def word(self, index):
         with open(self.path, "rb") as f:
-            return struct.unpack_from("=I", f.read(self.HEADER), 4 * index)[0]
+            return struct.unpack_from(f"{self.ORDER}I", f.read(self.HEADER), 4 * index)[0]
 
     def poke(self, name_or_index, value):
         index = self.WORDS.get(name_or_index, name_or_index)
         with open(self.path, "r+b", buffering=0) as f:
             f.seek(4 * index)
-            f.write(struct.pack("=I", value & 0xFFFFFFFF))
+            f.write(struct.pack(f"{self.ORDER}I", value & 0xFFFFFFFF))
 
     def __getattr__(self, name):
         if name in self.WORDS:
