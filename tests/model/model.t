@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -590,13 +591,19 @@ def source(model):
     return (HERE / f"{model}.pml").read_text()
 
 
+def each(task, things):
+    """Each thing with its result, in order. They do nothing but compute: as many at a time as there are processors, if
+    their memory is small."""
+    with ThreadPoolExecutor(1 if LONG else min(4, os.cpu_count())) as pool:
+        yield from zip(things, pool.map(task, things))
+
+
 def searched(models):
-    for model, all_bounds in models.items():
-        for bounds in all_bounds:
-            search = Search(model, source(model), bounds)
-            diag(f"{model} {bounds}: {search.states} states, {search.seconds:.1f} s")
-            if not ok(search.is_whole, f"{model}: nothing wrong with {bounds}") and search.violated:
-                diag(f"violated: {search.violated}")
+    cases = [(model, bounds) for model, all_bounds in models.items() for bounds in all_bounds]
+    for (model, bounds), search in each(lambda case: Search(case[0], source(case[0]), case[1]), cases):
+        diag(f"{model} {bounds}: {search.states} states, {search.seconds:.1f} s")
+        if not ok(search.is_whole, f"{model}: nothing wrong with {bounds}") and search.violated:
+            diag(f"violated: {search.violated}")
 
 
 def models_hold():
@@ -610,14 +617,17 @@ def large_models_hold():
         skip("larger bounds", "only with LONG=1")
 
 
+def search_mutant(mutant):
+    text = mutate(source(mutant.model), mutant.edits)
+    return text and Search(mutant.model, text, f"{mutant.define} {mutant.bounds}", "-O0")
+
+
 def mutants_are_caught():
-    for mutant in MUTANTS:
-        text = mutate(source(mutant.model), mutant.edits)
+    for mutant, search in each(search_mutant, MUTANTS):
         name = f"{mutant.model}: caught: {mutant.name}"
-        if text is None:
+        if search is None:
             ok(False, f"{name}: the edit applies once")
             continue
-        search = Search(mutant.model, text, f"{mutant.define} {mutant.bounds}", "-O0")
         if os.environ.get("TIMES"):
             diag(f"{search.states} states, {search.seconds:.1f} s, violated: {search.violated}")
         if not ok(search.violated == mutant.violates, f"{name}: {mutant.violates}"):
