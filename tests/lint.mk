@@ -37,7 +37,7 @@ lint-gcc:
 # gcc 12's analyser is wrong about policy/compile/, where it loses sight of what an array keeps.
 lint-analyzer:
 	$(call say,LINT,gcc -fanalyzer)
-	$(Q)printf '%s\n' $(SOURCES) | xargs -I % \
+	$(Q)printf '%s\n' $(SOURCES) | xargs -P 2 -I % \
 		gcc -std=c11 -O2 -fanalyzer -Werror $(DEFINES) -c -o /dev/null %
 
 lint-clang:

@@ -7,6 +7,8 @@
 #include "ctl/check.h"
 #include "ctl/command.h"
 #include "ctl/view.h"
+#include "policy/landlock.h"
+#include "run/reach.h"
 
 /* From here on it is systemd's: the program was not started. */
 #define SYSTEMD_STATUS_LEAST 200
@@ -38,20 +40,38 @@ static void add_start_failure(struct check *check, const char *unit, int status)
 	free(remedy);
 }
 
+static void add_masked(struct check *check, const char *unit)
+{
+	char *remedy = NULL;
+
+	if (asprintf(&remedy, "run `systemctl unmask %s`", unit) < 0)
+		remedy = NULL;
+	check_add(check, FINDING_CRITICAL, remedy, "%s is masked", unit);
+	free(remedy);
+}
+
 /* As the unit does it: `unit` is what its user calls it, `service` one that can be loaded. */
 static void check_in_view(struct check *check, const char *unit, const char *service)
 {
-	char *what = NULL, *remedy = NULL;
+	char *what = NULL, *remedy = NULL, *untried = NULL;
 	struct view view;
 
+	if (unit_is(&check->units, service, "LoadState", "masked")) {
+		add_masked(check, unit);
+		return;
+	}
 	view_run(&check->units, service, "-t", &view);
 	if (asprintf(&what, "%s: ", unit) < 0 ||
 		asprintf(&remedy, "mend it, or what the unit may see: `systemctl edit %s`", unit) <
-			0)
+			0 ||
+		asprintf(&untried,
+			"see what `systemctl cat %s` has as ExecStart=, and run that "
+			"with -t behind it",
+			unit) < 0)
 		check_add(check, FINDING_UNKNOWN, NULL, "%s: %s", unit, strerror(errno));
 	else if (view.wrong[0] != '\0')
-		check_add(check, FINDING_UNKNOWN, "look with `systemctl status` and `-t`",
-			"%s: could not be tried: %s", unit, view.wrong);
+		check_add(check, FINDING_UNKNOWN, untried, "%s: could not be tried: %s", unit,
+			view.wrong);
 	else if (check_add_lines(check, what, remedy, view.said) != 0)
 		;
 	else if (view.status >= SYSTEMD_STATUS_LEAST)
@@ -63,6 +83,7 @@ static void check_in_view(struct check *check, const char *unit, const char *ser
 		check_add(check, FINDING_OK, NULL,
 			"%s: its user can read the configuration, and do what it says", unit);
 	free(view.said);
+	free(untried);
 	free(remedy);
 	free(what);
 }
@@ -99,6 +120,25 @@ static void ignore(
 	(void)message;
 }
 
+/* It is left out where the kernel has none; if that may not be, -t has said so. */
+static void check_landlock(struct check *check)
+{
+	char bytes[256];
+	struct text text = TEXT_IN(bytes);
+
+	for (unsigned i = 0; check->has_conf && i < check->ctl->conf.accounts_count; i++) {
+		const struct account *account = &check->ctl->conf.accounts[i];
+
+		text.length = 0;
+		if (account->landlock != LANDLOCK_REQUIRED &&
+			reach_add_lacks(&text, reach_wants(account), landlock_abi()))
+			check_add(check, FINDING_OK, NULL,
+				"account %s: nothing is done about what this kernel's Landlock "
+				"lacks: %s",
+				account->name, bytes);
+	}
+}
+
 void check_conf(struct check *check)
 {
 	static const struct {
@@ -128,6 +168,7 @@ void check_conf(struct check *check)
 	check->ctl->conf.reading.report.advises = true;
 	conf_file(&check->ctl->conf, check->ctl->conf_file, false);
 	check->has_conf = conf_end(&check->ctl->conf);
+	check_landlock(check);
 }
 
 void check_relay_conf(struct check *check)

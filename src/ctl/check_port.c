@@ -34,12 +34,19 @@ static const char *own_active(const struct check *check)
 	return NULL;
 }
 
+/* Which unit's socket it is cannot be found out; check_units() says so. */
+static bool is_systemd_unasked(const struct check *check, const struct holder *holder)
+{
+	return check->units.is_systemd && check->units.bus == NULL && holder->pid == 1;
+}
+
 static void add_held(struct check *check, const struct holder *holder)
 {
 	if (holder->pid == 0)
 		check_add(check, FINDING_UNKNOWN, "run this as root",
 			"port 79: only root can see who listens");
-	else if (strcmp(holder->command, "nmnotifyd") == 0 || is_super_server(holder->command))
+	else if (strcmp(holder->command, "nmnotifyd") == 0 || is_super_server(holder->command) ||
+		 is_systemd_unasked(check, holder))
 		check_add(check, FINDING_OK, NULL, "port 79: %s listens, process %d",
 			holder->command, (int)holder->pid);
 	else

@@ -68,11 +68,7 @@ void check_relay(struct check *check)
 		check_document(check, answer.document);
 	else
 		check_add(check, answer.said == RELAY_DENIED ? FINDING_UNKNOWN : FINDING_CRITICAL,
-			answer.said == RELAY_DENIED ? "run this as root"
-						    : "run `systemctl restart "
-						      "nmnotify-relay.socket`, and see `journalctl "
-						      "-t nmnotify-relay`",
-			"relay: %s", answer.wrong);
+			relay_remedy(answer.said), "relay: %s", answer.wrong);
 	json_decref(answer.document);
 }
 

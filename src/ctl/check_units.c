@@ -64,7 +64,7 @@ void check_units(struct check *check)
 {
 	static const char *const listener[] = { "nmnotify.socket", "nmnotifyd.socket" };
 	static const char *const relay[] = { "nmnotify-relay.socket", "nmnotify-relay-biff.socket",
-		"nmnotify-relay-cyrus.socket" };
+		"nmnotify-relay-cyrus.socket", "nmnotify-relay-status.socket" };
 	static const char *const services[] = { "nmnotify@check.service", "nmnotifyd.service" };
 
 	if (check->units.is_systemd && check->units.bus == NULL)

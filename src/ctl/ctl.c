@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "ctl/ctl.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,8 @@ bool ctl_read_conf(struct ctl *ctl)
 	ctl->base_path =
 		state_base_path(ctl->conf.state.text, ctl->base_buffer, sizeof(ctl->base_buffer));
 	if (ctl->base_path == NULL)
-		(void)ctl_fail(ctl, 0, "state: the path is too long");
+		(void)ctl_fail(ctl, 0, "%s: `state` is too long a path: write a shorter one",
+			ctl->conf_file);
 	return ctl->base_path != NULL;
 }
 
@@ -93,7 +95,7 @@ const struct account *ctl_account(const struct ctl *ctl, const char *name)
 int ctl_take_account(struct ctl *ctl, int argc, char **argv, const struct account **account)
 {
 	if (argc != 1)
-		return ctl_fail_usage(ctl, "needs an account");
+		return ctl_fail_usage(ctl, "needs an account: `nmnotifyctl status` lists them");
 	if (!ctl_read_conf(ctl))
 		return EX_CONFIG;
 	*account = ctl_account(ctl, argv[0]);
@@ -117,10 +119,13 @@ int ctl_take_user(const struct ctl *ctl, const struct account *account, struct u
 
 int ctl_fail_state(const struct ctl *ctl, const struct state_error *error)
 {
-	return ctl_fail(ctl, EX_NOPERM,
-		"state %s: %s %s%s%s; run as root, or as the account's user", ctl->base_path,
-		error->what, error->name, error->code != 0 ? ": " : "",
-		error->code != 0 ? strerror(error->code) : "");
+	bool is_denied = error->code == EACCES || error->code == EPERM;
+
+	return ctl_fail(ctl, EX_NOPERM, "state %s: %s %s%s%s; %s", ctl->base_path, error->what,
+		error->name, error->code != 0 ? ": " : "",
+		error->code != 0 ? strerror(error->code) : "",
+		is_denied ? "run as root, or as the account's user"
+			  : "see what `nmnotifyctl check` says");
 }
 
 const char *ctl_find_user(const struct account *account, struct user *user)

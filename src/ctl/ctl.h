@@ -25,6 +25,7 @@ struct ctl {
 	const char *relay;     /* path of its status socket */
 	const char *command;   /* the subcommand's name */
 	const char *arguments; /* what it takes */
+	const char *options;   /* NULL: none */
 	struct conf conf;      /* after ctl_read_conf() */
 	unsigned mistakes;
 	const char *base_path; /* of the listener's state; after ctl_read_conf() */

@@ -215,7 +215,7 @@ int ctl_explain(struct ctl *ctl, int argc, char **argv)
 		return EX_CONFIG;
 	account = find_account(ctl, &visit);
 	if (account == NULL) {
-		(void)puts("A line is denied, unread: no account takes it");
+		(void)puts("A line is denied, unread: no account takes it, for the reasons above");
 		return EX_OK;
 	}
 	print_account(account);

@@ -197,13 +197,14 @@ int explain_user(const struct ctl *ctl, const char *name)
 	int status = EX_OK;
 
 	if (*name == '\0' || strchr(name, '\n') != NULL)
-		return ctl_fail_usage(ctl, "'%s' is no user", name);
+		return ctl_fail_usage(ctl, "'%s' is no user's name", name);
 	if (asprintf(&question, "user %s", name) < 0)
 		return ctl_fail(ctl, EX_OSERR, "%s", strerror(ENOMEM));
 	answer = relay_ask(ctl->relay, question);
 	free(question);
 	if (answer.document == NULL)
-		return ctl_fail(ctl, EX_UNAVAILABLE, "%s", answer.wrong);
+		return ctl_fail(
+			ctl, EX_UNAVAILABLE, "%s; %s", answer.wrong, relay_remedy(answer.said));
 	if (*status_text(answer.document, "error") != '\0') {
 		status = ctl_fail(
 			ctl, EX_DATAERR, "the relay: %s", status_text(answer.document, "error"));

@@ -78,7 +78,13 @@ static int show(const struct ctl *ctl, struct history *history, enum form form)
 		return ctl_fail(ctl, EX_NOPERM,
 			"no journal can be read: run as root, or in the group systemd-journal");
 	if (got < 0)
-		return ctl_fail(ctl, EX_NOINPUT, "the journal: %s", strerror(-got));
+		return ctl_fail(ctl, EX_NOINPUT,
+			"the journal%s%s cannot be read: %s; see what "
+			"`journalctl%s%s -n 1` says",
+			history->directory != NULL ? " in " : "",
+			history->directory != NULL ? history->directory : "", strerror(-got),
+			history->directory != NULL ? " -D " : "",
+			history->directory != NULL ? history->directory : "");
 	switch (form) {
 	case FORM_BARS:
 		history_write_bars(stdout, history, terminal_width(), colour_wanted(stdout));
@@ -129,6 +135,14 @@ static int read_options(const struct ctl *ctl, struct request *request, struct h
 	return EX_OK;
 }
 
+static int fail_time(const struct ctl *ctl, const char *option, const char *text)
+{
+	return ctl_fail_usage(ctl,
+		"%s: '%s' is no time of the past: write 90m, 12h, 7d, 2w, 2026-01-31 or "
+		"'2026-01-31 14:00'",
+		option, text);
+}
+
 /* What the options say of times. */
 static int read_times(const struct ctl *ctl, const struct request *request, struct history *history)
 {
@@ -137,13 +151,10 @@ static int read_times(const struct ctl *ctl, const struct request *request, stru
 
 	history->until = now;
 	if (request->until != NULL && !time_parse(request->until, now, &history->until))
-		return ctl_fail_usage(ctl, "--until: '%s' is no time of the past", request->until);
+		return fail_time(ctl, "--until", request->until);
 	history->since = history->until - DAY;
 	if (request->since != NULL && !time_parse(request->since, now, &history->since))
-		return ctl_fail_usage(ctl,
-			"--since: '%s' is no time of the past: write 90m, 12h, 7d, 2w, 2026-01-31 "
-			"or '2026-01-31 14:00'",
-			request->since);
+		return fail_time(ctl, "--since", request->since);
 	if (history->since >= history->until)
 		return ctl_fail_usage(ctl, "--until is not later than --since");
 	if (by != NULL && strcmp(by, "hour") != 0 && strcmp(by, "day") != 0)

@@ -16,17 +16,21 @@
 static const struct row {
 	const char *name, *arguments, *what;
 	subcommand *run;
+	const char *options;
 } rows[] = {
 	{ "status", "[ACCOUNT] [OPTION]...", "what each account, and the relay, is doing",
-		ctl_status },
-	{ "check", "[--verbose]", "what is wrong on this machine, and how to mend it", ctl_check },
+		ctl_status, "--json, --metrics, --openmetrics or --watch[=SECONDS]" },
+	{ "check", "[--verbose]", "what is wrong on this machine, and how to mend it", ctl_check,
+		NULL },
 	{ "explain", "ADDRESS [to ADDRESS] | user NAME", "what becomes of a line, and why",
-		ctl_explain },
+		ctl_explain, NULL },
 	{ "history", "[ACCOUNT] [OPTION]...", "lines and runs by hour or day, from the journal",
-		ctl_history },
-	{ "reset", "ACCOUNT", "make its state a fresh one", ctl_reset },
-	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start },
-	{ "try", "ACCOUNT", "start it here, and see what is refused to it", ctl_try },
+		ctl_history,
+		"--since TIME, --until TIME, --by hour|day, --directory DIRECTORY; --json or "
+		"--svg" },
+	{ "reset", "ACCOUNT", "make its state a fresh one", ctl_reset, NULL },
+	{ "start", "ACCOUNT", "start its action, as if a line had come", ctl_start, NULL },
+	{ "try", "ACCOUNT", "start it here, and see what is refused to it", ctl_try, NULL },
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -67,6 +71,8 @@ int ctl_fail_usage(const struct ctl *ctl, const char *format, ...)
 	(void)ctl_fail(ctl, 0, "%s", message != NULL ? message : strerror(ENOMEM));
 	free(message);
 	(void)fprintf(stderr, "usage: nmnotifyctl %s %s\n", ctl->command, ctl->arguments);
+	if (ctl->options != NULL)
+		(void)fprintf(stderr, "options: %s\n", ctl->options);
 	return EX_USAGE;
 }
 
@@ -74,7 +80,7 @@ int ctl_fail_usage(const struct ctl *ctl, const char *format, ...)
 static int end(const struct ctl *ctl, int status)
 {
 	if (fflush(stdout) != 0 || ferror(stdout) != 0)
-		return ctl_fail(ctl, EX_IOERR, "standard output: %s", strerror(errno));
+		return ctl_fail(ctl, EX_IOERR, "not all could be printed: %s", strerror(errno));
 	return status;
 }
 
@@ -103,11 +109,13 @@ int main(int argc, char **argv)
 	}
 	row = row_of(argv[optind]);
 	if (row == NULL) {
-		(void)ctl_fail(&ctl, 0, "no subcommand is called %s", argv[optind]);
+		(void)ctl_fail(
+			&ctl, 0, "no subcommand is called %s; these are there:", argv[optind]);
 		print_usage(stderr);
 		return EX_USAGE;
 	}
 	ctl.command = row->name;
 	ctl.arguments = row->arguments;
+	ctl.options = row->options;
 	return end(&ctl, row->run(&ctl, argc - optind - 1, argv + optind + 1));
 }

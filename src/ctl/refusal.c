@@ -314,8 +314,13 @@ static void of_connection(
 	if (memory_read(traced->process, traced->call.args[1], &address, (size_t)length) == 0)
 		return;
 	if (address.ss_family == AF_UNIX) {
-		text_add(
-			&text, "%s(%s): %s", name, local->sun_path, strerror((int)-traced->result));
+		/* An abstract one's name begins with a NUL. */
+		bool is_abstract = local->sun_path[0] == '\0';
+
+		text_add(&text, "%s(%s%s): %s; %s", name, is_abstract ? "@" : "",
+			local->sun_path + is_abstract, strerror((int)-traced->result),
+			is_abstract ? "if another process has it, `isolate no` would allow it"
+				    : "see the owner and mode of it, and of its directory");
 		say(refusals, traced, line);
 		return;
 	}
@@ -328,6 +333,8 @@ static void of_connection(
 	text_add(&text, "%s(%s port %u): %s", name, shown, port, strerror((int)-traced->result));
 	if (traced->result == -EACCES && strcmp(name, "connect") == 0)
 		text_add(&text, "; `connect %u` would allow it", port);
+	else if (traced->result == -EACCES && port < 1024)
+		text_add(&text, "; a port below 1024 is for root");
 	say(refusals, traced, line);
 }
 

@@ -35,10 +35,7 @@ static void set_unconnected(struct relay_answer *answer, const char *path)
 {
 	switch (errno) {
 	case ENOENT:
-		set_wrong(answer, RELAY_ABSENT,
-			"no relay answers here: there is no %s "
-			"(systemctl enable --now nmnotify-relay.socket)",
-			path);
+		set_wrong(answer, RELAY_ABSENT, "no relay answers here: there is no %s", path);
 		break;
 	case EACCES:
 		set_wrong(answer, RELAY_DENIED, "only root may ask the relay: %s", path);
@@ -123,6 +120,17 @@ static void read_answer(struct relay_answer *answer, int fd, const char *path)
 	else
 		set_document(answer, bytes, (size_t)length);
 	free(bytes);
+}
+
+const char *relay_remedy(enum relay_said said)
+{
+	switch (said) {
+	case RELAY_ABSENT: return "run `systemctl enable --now nmnotify-relay.socket`";
+	case RELAY_DENIED: return "run this as root";
+	default:
+		return "run `systemctl restart nmnotify-relay.socket`, and see `journalctl -t "
+		       "nmnotify-relay`";
+	}
 }
 
 bool relay_is_at_rest(const char *path)

@@ -19,8 +19,11 @@ enum relay_said {
 struct relay_answer {
 	enum relay_said said;
 	json_t *document; /* the caller's; NULL: there is no answer */
-	char wrong[512];  /* then why, and what to do */
+	char wrong[512];  /* then why */
 };
+
+/* What to do if it has not answered: constant. */
+const char *relay_remedy(enum relay_said said);
 
 /* Has it ended, since there was nothing to do, or was it stopped? Then to ask it would start it.
  * False where systemd does not say, or of another socket than systemd's. */

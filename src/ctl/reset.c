@@ -23,7 +23,10 @@ static int forget(const struct ctl *ctl, const struct account *account, int dire
 	if (!turn_open(&turn, directory, &error))
 		return ctl_fail_state(ctl, &error);
 	if (!turn_forget(&turn))
-		return ctl_fail(ctl, EX_OSERR, "%s", strerror(errno));
+		return ctl_fail(ctl, EX_OSERR,
+			"state %s: it cannot be written: %s; see what "
+			"`nmnotifyctl check` says",
+			ctl->base_path, strerror(errno));
 	(void)printf("%s has a fresh state%s\n", account->name,
 		turn_has_debt(&turn) ? "; it still owes a start, which the next line makes" : "");
 	return EX_OK;

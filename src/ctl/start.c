@@ -16,6 +16,7 @@ int ctl_start(struct ctl *ctl, int argc, char **argv)
 		return status;
 	(void)execl(
 		ctl->handler, "nmnotify", "-f", ctl->conf_file, "-s", account->name, (char *)NULL);
-	return ctl_fail(
-		ctl, EX_UNAVAILABLE, "%s: %s; install the listener", ctl->handler, strerror(errno));
+	return ctl_fail(ctl, EX_UNAVAILABLE,
+		"%s: %s; install the listener, or say where it is by -p", ctl->handler,
+		strerror(errno));
 }

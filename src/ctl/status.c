@@ -91,6 +91,7 @@ static json_t *gather(const struct ctl *ctl, const struct request *request)
 json_t *status_relay(const struct ctl *ctl)
 {
 	struct relay_answer answer;
+	char *wrong = NULL;
 	json_t *object;
 
 	if (relay_is_at_rest(ctl->relay))
@@ -101,7 +102,11 @@ json_t *status_relay(const struct ctl *ctl)
 	if (answer.said == RELAY_ABSENT)
 		return json_null();
 	object = json_object();
-	(void)json_object_set_new(object, "error", status_escaped(answer.wrong));
+	if (asprintf(&wrong, "%s; %s", answer.wrong, relay_remedy(answer.said)) < 0)
+		wrong = NULL;
+	(void)json_object_set_new(
+		object, "error", status_escaped(wrong != NULL ? wrong : answer.wrong));
+	free(wrong);
 	return object;
 }
 
@@ -138,9 +143,12 @@ static int print_once(const struct ctl *ctl, const struct request *request)
 	json_decref(status);
 	if (is_nothing)
 		return ctl_fail(ctl, EX_UNAVAILABLE,
-			"there is neither a listener (%s) nor a relay (%s) here", ctl->conf_file,
-			ctl->relay);
-	return is_wrong ? ctl_fail(ctl, EX_NOPERM, "no state could be read") : EX_OK;
+			"there is neither a listener (%s) nor a relay (%s) here; -f and -s say "
+			"where they are",
+			ctl->conf_file, ctl->relay);
+	return is_wrong ? ctl_fail(ctl, EX_NOPERM,
+				  "no state could be read; run as root, or as the account's user")
+			: EX_OK;
 }
 
 /* ---- In place ---- */

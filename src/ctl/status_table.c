@@ -160,7 +160,10 @@ static size_t write_missing(FILE *stream, const json_t *accounts, bool has_colou
 		if (is_read(account))
 			read++;
 		else if (strcmp(status_text(account, "state"), "none") == 0)
-			(void)fprintf(stream, "%s: no state yet: no line has come\n", name);
+			(void)fprintf(stream,
+				"%s: no state yet: no line has come; `nmnotifyctl explain ADDRESS` "
+				"says what would become of one\n",
+				name);
 		else
 			(void)fprintf(stream, "%s%s: %s%s\n", colour_begin(COLOUR_BAD, has_colour),
 				name, status_text(account, "error"),
@@ -182,7 +185,10 @@ static void write_listener(FILE *stream, const json_t *listener, double now, boo
 		write_counts(stream, accounts, has_colour);
 	}
 	if (denied > 0)
-		(void)fprintf(stream, "denied, for no account takes their source: %.0f\n", denied);
+		(void)fprintf(stream,
+			"denied, for no account takes their source: %.0f; `journalctl "
+			"NMNOTIFY_VERDICT=denied` says whose\n",
+			denied);
 }
 
 void status_write_table(FILE *stream, const json_t *status, bool has_colour)

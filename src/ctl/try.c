@@ -18,7 +18,8 @@ static int tell(const struct ctl *ctl, const struct refusals *refusals, int stat
 			"what was refused cannot be seen: no process may be traced here; see "
 			"kernel.yama.ptrace_scope, or run as root");
 	if (refusals->count == 0)
-		(void)ctl_fail(ctl, 0, "nothing was refused");
+		(void)ctl_fail(ctl, 0, "nothing was refused%s",
+			status != 0 ? ": what it has failed for, it says above" : "");
 	else
 		(void)ctl_fail(ctl, 0, "%u calls were refused, %u different ones", refusals->count,
 			refusals->said_count);
@@ -47,6 +48,8 @@ int ctl_try(struct ctl *ctl, int argc, char **argv)
 	refusals.own[1] = ctl->base_path;
 	words[6] = argv[0];
 	if (!trace_run(&trace, words, &status, &is_watched))
-		return ctl_fail(ctl, EX_UNAVAILABLE, "%s: %s", ctl->handler, strerror(errno));
+		return ctl_fail(ctl, EX_UNAVAILABLE,
+			"%s: %s; install the listener, or say where it is by -p", ctl->handler,
+			strerror(errno));
 	return tell(ctl, &refusals, status, is_watched);
 }

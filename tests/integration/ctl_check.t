@@ -6,11 +6,12 @@ relay says of itself. What else the machine knows is for tests/systemd/ctl.t."""
 import json
 import re
 import shlex
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 import nmtest
-from ctl import Answers, ctl
+from ctl import CTL, Answers, ctl
 from nmtest import NMNOTIFY, Sandbox, diag, equal, ok
 
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
@@ -60,6 +61,21 @@ def configuration():
         for words in (("--no-such",), ("default",)):
             status, out, err = ctl(conf, "check", *words, relay=USUAL)
             ok(status == UNKNOWN and out == "" and "usage: nmnotifyctl check [--verbose]" in err, f"check: {words[0]} is refused") or diag(err)
+
+
+def kernel_lacks():
+    """Landlock, which is left out where the kernel has none."""
+    with Sandbox() as box:
+        refuse = box.bring(nmtest.BUILD / "tests" / "refuse")
+        for said, status, wanted in (
+            ("", OK, "ok: account default: nothing is done about what this kernel's Landlock lacks: isolate .*"),
+            ("landlock required\n", CRITICAL, r"critical: .*landlock required: this kernel lacks .*: mend it: nmnotify.conf\(5\)"),
+        ):
+            conf = box.config(f"from any\naction /bin/true\n{said}")
+            words = [refuse, "landlock_create_ruleset", "95", box.bring(CTL), "-f", conf, "-s", USUAL, "-p", box.bring(NMNOTIFY), "check", "--verbose"]
+            got = subprocess.run(words, capture_output=True, text=True)
+            lines = got.stdout.splitlines()[1:]
+            ok(got.returncode == status and any(re.fullmatch(wanted, line) for line in lines), f"check: no Landlock: {said.strip() or 'as it is'}") or diag(f"{got.returncode} {lines} {got.stderr}")
 
 
 def fetchmail():
@@ -118,4 +134,4 @@ def relay():
         finds(box, conf, "relay: none", CRITICAL, "relay: no relay answers here: .*", relay=box.dir / "status")
 
 
-nmtest.run(configuration, fetchmail, relay)
+nmtest.run(configuration, kernel_lacks, fetchmail, relay)

@@ -53,7 +53,7 @@ def which_account():
                 ok(box.wait_starts(box.state(account).starts), f"explain: {source} to {to}: it is that account's")
                 ok(box.state(account).counts(), f"explain: {source} to {to}: which has counted it")
             else:
-                equal(said[-1], "A line is denied, unread: no account takes it", f"explain: {source} to {to}: what becomes of it")
+                equal(said[-1], "A line is denied, unread: no account takes it, for the reasons above", f"explain: {source} to {to}: what becomes of it")
         said = lines(conf, "127.0.0.3")
         ok("  ... but it would, at one of these: nmnotifyctl explain ADDRESS to ADDRESS" in said, "explain: it depends on the local address")
         said = lines(conf, "local")

@@ -399,7 +399,7 @@ def relay_absent():
         path = box.dir / "dead"
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))
-        equal(status(conf, relay=path)["relay"], {"error": f"{path}: Connection refused"}, "status: a relay that is dead: said")
+        equal(status(conf, relay=path)["relay"], {"error": f"{path}: Connection refused; run `systemctl restart nmnotify-relay.socket`, and see `journalctl -t nmnotify-relay`"}, "status: a relay that is dead: said")
         got = subprocess.run([CTL, "-s", box.dir / "none", "status"], capture_output=True, text=True)
         if not os.path.exists("/etc/nmnotify.conf"):
             ok(got.returncode == EX_UNAVAILABLE and "neither" in got.stderr, "status: neither listener nor relay: said")

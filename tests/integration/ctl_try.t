@@ -65,7 +65,7 @@ def what_it_does():
         ok("run=ended account=default source=local status=3" in tried.err, "try: and the log, wherever it goes else")
         equal(box.state().starts, 1, "try: it is a start like any other")
         if "cannot be seen" not in tried.err:
-            equal(tried.said, ["nothing was refused"], "try: says that nothing was refused")
+            equal(tried.said, ["nothing was refused: what it has failed for, it says above"], "try: says that nothing was refused")
         equal(Tried(box, "kill -9 $$").status, 137, "try: a signal's number")
         tried = Tried(box, f"sleep 300 >/dev/null 2>&1 & echo $! > {box.out}/left")
         left = int((box.out / "left").read_text())

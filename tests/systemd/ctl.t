@@ -258,11 +258,45 @@ def firewall():
             is_fine(f"firewall: {rule}", "firewall: no chain of nftables keeps all out$")
         else:
             is_said(f"firewall: {rule}", WARNING, warning)
+    # As firewalld has it: what nothing has accepted comes to a rule that refuses all.
+    for end, is_kept in (("reject", True), ("counter drop", True), ("ip saddr 192.0.2.1 drop", False)):
+        box.run("nft", "flush", "ruleset")
+        box.run("nft", rules("tcp dport 22 accept", end).replace("policy drop", "policy accept"))
+        if is_kept:
+            is_said(f"firewall: {end}", WARNING, warning)
+        else:
+            is_fine(f"firewall: {end}", "firewall: no chain of nftables keeps all out$")
     box.run("nft", "flush", "ruleset")
     box.write("/usr/local/sbin/nft", "#!/bin/sh\nexit 1\n", 0o755)
     is_said("firewall: nft fails", UNKNOWN, "firewall: nft cannot list its rules: ")
     (box.root / "usr/local/sbin/nft").unlink()
     is_fine("firewall: nothing", "firewall: no chain of nftables keeps all out$")
+
+
+def older_firewall():
+    """Rules of iptables-legacy, of which nft says nothing. The kernel's tables, and the program, are said to be so."""
+    begin("nmnotifyd.socket")
+    box.run("mkdir", "-p", "/root/net")
+    box.write("/root/net/ip_tables_names", "nat\nfilter\n")
+    box.write("/root/see", "#!/bin/sh\ncp /proc/net/tcp* /proc/net/udp* /root/net\nmount --bind /root/net /proc/$$/net && exec /usr/local/bin/nmnotifyctl check --verbose\n", 0o755)
+    iptables = box.root / "usr/local/sbin/iptables-legacy"
+    warning = r"warning: firewall: it may keep port 79 out: INPUT of iptables-legacy drops what no rule accepts.*: let the mail server in"
+    for listed, wanted in (
+        ("-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", warning),
+        ("-P INPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-port-unreachable", warning),
+        ("-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 79 -j ACCEPT", None),
+        ("-P INPUT DROP\n-A INPUT -p tcp -m multiport --dports 22,70:90 -j ACCEPT", None),
+        ("-P INPUT DROP\n-A INPUT -p tcp -m multiport --dports 22,80:90,790 -j ACCEPT", warning),
+        ("-P INPUT ACCEPT\n-A INPUT -s 192.0.2.1/32 -j DROP", None),
+    ):
+        box.write(iptables.relative_to(box.root), f"#!/bin/sh\ncat <<E\n{listed}\nE\n", 0o755)
+        got = box.run("/root/see", check=False)
+        found = [line for line in got.stdout.splitlines() if "iptables" in line]
+        good = got.returncode == (WARNING if wanted else OK) and bool(found) == bool(wanted) and all(re.match(wanted, line) for line in found)
+        ok(good, f"check: older firewall: {listed.splitlines()[-1]}") or diag(f"{got.returncode}\n{got.stdout}{got.stderr}")
+    iptables.unlink()
+    got = box.run("/root/see", check=False)
+    ok("unknown: firewall: the kernel has rules of iptables-legacy, and it does not list them" in got.stdout, "check: older firewall: it cannot be listed") or diag(got.stdout)
 
 
 # ---- The relay ----
@@ -374,6 +408,56 @@ def hooks():
     program("doveconf").unlink()
 
 
+def failed():
+    """Sockets of the relay that could not be made."""
+    doveconf("lua_file = /etc/dovecot/nmnotify.lua")
+    for socket, name, others in (("nmnotify-relay.socket", "socket", "inactive"), ("nmnotify-relay-status.socket", "status", "active")):
+        begin("nmnotify-relay.socket")
+        systemctl("stop", "nmnotify-relay.service", "nmnotify-relay.socket", "nmnotify-relay-status.socket", check=False)
+        box.run("mkdir", "-p", f"/run/nmnotify-relay/{name}/x")
+        systemctl("start", "nmnotify-relay.socket", check=False)
+        # Without the first, what comes to the others would have systemd try without an end to start the service.
+        found = box.show("nmnotify-relay-status.socket" if name == "socket" else "nmnotify-relay.socket", "ActiveState")
+        equal(found, others, f"{socket} has failed: the other one")
+        _, lines = check()
+        wanted = f"critical: {socket} has failed (`systemctl status` says why): run `systemctl restart nmnotify-relay.socket`"
+        ok(wanted in lines, f"check: {socket} has failed") or diag("\n".join(lines))
+        box.run("rm", "-r", f"/run/nmnotify-relay/{name}")
+        systemctl("restart", "nmnotify-relay.socket")
+        is_fine(f"{socket} is mended", f"{re.escape(socket)} is enabled, and active$")
+    (box.root / "usr/local/sbin/doveconf").unlink()
+
+
+def not_to_be_tried():
+    """Units that cannot be looked at, or are another program's."""
+    begin("nmnotifyd.socket")
+    systemctl("mask", "--runtime", "nmnotifyd.service")
+    is_said("a unit that is masked", CRITICAL, "nmnotifyd.service is masked: run `systemctl unmask nmnotifyd.service`$")
+    systemctl("unmask", "--runtime", "nmnotifyd.service")
+    if box.release != RELEASES[0]:
+        return  # it takes its time
+    with drop_in("nmnotifyd.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'exec sleep infinity'\n"):
+        is_said("a program that does not end", UNKNOWN, "nmnotifyd.service: could not be tried: it does not end: .*`systemctl cat nmnotifyd.service`")
+    equal(box.instances("nmnotify-check-*"), [], "check: a program that does not end: it is ended")
+    is_fine("nmnotifyd.service: mended")
+
+
+def no_bus():
+    """systemd is there, and nobody to ask it through."""
+    begin("nmnotifyd.socket")
+    box.write("/etc/nmnotify.conf", f"user nobody\n{CONFIG}")
+    # systemctl(1) then asks systemd itself.
+    systemctl("mask", "--runtime", "dbus.socket", "dbus.service")
+    systemctl("stop", "dbus.socket", "dbus.service")
+    is_said("no bus", UNKNOWN, "systemd's units cannot be looked at: no message bus answers: run `systemctl start dbus.socket`$")
+    got, lines = check()
+    ok(any(re.match("ok: port 79: systemd listens", line) for line in lines), "check: no bus: who listens is not wrong") or diag("\n".join(lines))
+    systemctl("unmask", "--runtime", "dbus.socket", "dbus.service")
+    systemctl("start", "dbus.socket")
+    box.write("/etc/nmnotify.conf", CONFIG)
+    is_fine("the bus is back", "port 79: nmnotifyd.socket listens$")
+
+
 def nothing():
     begin()
     (box.root / "etc/nmnotify.conf").unlink()
@@ -385,4 +469,4 @@ if not RELEASE:
     container.run_parts(sys.argv[0], RELEASES)
 del sys.argv[1]
 with box:
-    nmtest.run(listening, at_odds, views, fetchmail, user_namespaces, firewall, relay, at_rest, biff, hooks, nothing)
+    nmtest.run(listening, at_odds, views, fetchmail, user_namespaces, firewall, older_firewall, relay, at_rest, biff, hooks, failed, not_to_be_tried, no_bus, nothing)

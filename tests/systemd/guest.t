@@ -9,7 +9,6 @@ import gzip
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -17,8 +16,10 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "image"))
 import container
 import nmtest
+import qemu
 from documents import Documents, commands
 from nmtest import BUILD, PROJECT, diag, ok
 
@@ -39,37 +40,6 @@ LEFT_OUT = re.compile(
 SILENT, WATCH_SECONDS = 200, 16
 
 
-# ---- An initramfs ----
-
-
-def entry(out, name, mode, data=b"", uid=0, gid=0, device=(0, 0)):
-    """One of cpio's, in the newc format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
-    path = name.encode() + b"\0"
-    fields = [0, mode, uid, gid, 1, 0, len(data), 0, 0, *device, len(path), 0]
-    head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
-    out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
-
-
-def add_tree(out, root, left_out=None):
-    for directory, names, files in os.walk(root):
-        for name in sorted(names + files):
-            path = Path(directory) / name
-            inside = str(path.relative_to(root))
-            if left_out and left_out.match(inside):
-                if name in names:
-                    names.remove(name)
-                continue
-            info = path.lstat()
-            data = b""
-            if stat.S_ISLNK(info.st_mode):
-                data = os.readlink(path).encode()
-            elif stat.S_ISREG(info.st_mode):
-                data = path.read_bytes()
-            elif not stat.S_ISDIR(info.st_mode):
-                continue
-            entry(out, inside, info.st_mode, data, info.st_uid, info.st_gid)
-
-
 def base():
     """The system without what is tested; kept."""
     archive = KEPT / "base.gz"
@@ -77,62 +47,16 @@ def base():
     wanted = f"{container.STAMP}{LEFT_OUT.pattern}"
     if not archive.exists() or not stamp.exists() or stamp.read_text() != wanted:
         with gzip.open(archive, "wb", 1) as out:
-            add_tree(out, container.tree(RELEASE) / "root", LEFT_OUT)
-            for name in ("proc", "sys", "dev", "run", "tmp"):
-                entry(out, name, stat.S_IFDIR | (0o1777 if name == "tmp" else 0o755))
-            entry(out, "dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-            entry(out, "TRAILER!!!", 0)
+            qemu.add_tree(out, container.tree(RELEASE) / "root", LEFT_OUT)
+            qemu.add_mount_points(out)
+            qemu.end(out)
         stamp.write_text(wanted)
     return archive
 
 
-def unpack(package, place):
-    """Where no package manager knows of it."""
-    with tempfile.TemporaryDirectory(dir=KEPT) as directory:
-        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
-        got = subprocess.run(words, cwd=directory, capture_output=True, text=True)
-        found = list(Path(directory).glob("*.deb"))
-        if not found:
-            give_up(f"{package} cannot be had: {got.stderr}")
-        subprocess.run(["dpkg", "-x", found[0], place], check=True)
-
-
 def kernel():
     """It, and beside it TOOLS and MODULES; kept."""
-    kept = KEPT / "kernel"
-    if not (kept / "whole").exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        depends = subprocess.run(["apt-cache", "depends", KERNEL], capture_output=True, text=True).stdout
-        name = re.search(r"Depends: (linux-image-\S+)", depends)
-        if not name:
-            give_up(f"apt has no {KERNEL} here (apt-get update)")
-        unpack(name[1], kept)
-        for tool in TOOLS:
-            unpack(tool, kept / "tools")
-        (kept / "modules").mkdir()
-        for number, path in enumerate(modules(kept / "lib")):
-            shutil.copy(path, kept / "modules" / f"{number:02}-{path.name}")
-        shutil.rmtree(kept / "lib")
-        (kept / "whole").touch()
-    return sorted(kept.glob("boot/vmlinuz-*"))[-1]
-
-
-def modules(where):
-    """Those of MODULES, and what they need before them, in the order in which they are loaded."""
-    files = {path.stem.replace("-", "_"): path for path in where.rglob("*.ko")}
-    order = []
-
-    def add(name):
-        path = files[name.replace("-", "_")]
-        needs = re.search(rb"\0depends=([^\0]*)\0", path.read_bytes())[1].decode()
-        for other in filter(None, needs.split(",")):
-            add(other)
-        if path not in order:
-            order.append(path)
-
-    for name in MODULES:
-        add(name)
-    return order
+    return qemu.kernel(KEPT / "kernel", KERNEL, MODULES, TOOLS)
 
 
 # ---- What happens in there ----
@@ -347,10 +271,6 @@ def own_files(root):
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
 
 
-def give_up(why):
-    container.give_up(why)
-
-
 def install(root):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     words = [f"BUILD={BUILD}", f"DESTDIR={root}", "SYSTEMD_VERSION=257", "SYSTEMDUNITDIR=/usr/lib/systemd/system"]
@@ -366,22 +286,13 @@ def guest():
         with open(image, "wb") as out:
             out.write(base().read_bytes())
             out.write(b"\0" * (-out.tell() % 512))
-            add_tree(out, root)
-            entry(out, "TRAILER!!!", 0)
-        command = ["qemu-system-x86_64", "-m", "2048", "-smp", "2", "-nodefaults", "-no-reboot", "-display", "none"]
-        command += ["-serial", f"file:{said}", "-net", "none", "-kernel", str(kernel()), "-initrd", str(image)]
-        # A KVM that is there need not work, in a machine that is a guest itself; this is quick enough.
-        command += ["-accel", "tcg,thread=multi"]
-        words = "rdinit=/sbin/init console=ttyS0 panic=-1 systemd.show_status=no systemd.unit=multi-user.target"
+            qemu.add_tree(out, root)
+            qemu.end(out)
+        words = ("rdinit=/sbin/init", "systemd.show_status=no", "systemd.unit=multi-user.target")
         begun = time.monotonic()
-        process = subprocess.Popen([*command, "-append", words], stdin=subprocess.DEVNULL)
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            diag(f"it is not done after {SECONDS} s")
-        finally:
-            process.kill()
-            process.wait()
+        with qemu.Machine(kernel(), image, said, *words, memory=2048) as machine:
+            if not machine.wait(SECONDS):
+                diag(f"it is not done after {SECONDS} s")
         report(said.read_text(errors="replace"), time.monotonic() - begun)
 
 
@@ -398,9 +309,12 @@ def report(text, seconds):
 
 
 if __name__ == "__main__":
-    if not shutil.which("qemu-system-x86_64"):
-        give_up("there is no qemu-system-x86_64 here")
+    if not shutil.which(qemu.program()):
+        container.give_up(f"there is no {qemu.program()} here")
     container.require(RELEASE)
     KEPT.mkdir(parents=True, exist_ok=True)
-    kernel()
+    try:
+        kernel()
+    except qemu.Unavailable as why:
+        container.give_up(why)
     nmtest.run(guest)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: ISC
+"""A machine of its own, in qemu, whose whole system is an initramfs that a test writes.
+
+    with open(image, "wb") as out:
+        add_tree(out, root)          # as many trees as are wanted: what comes later comes over it
+        end(out)
+    with Machine(kernel, image, said, "rdinit=/sbin/init", memory=1024) as machine:
+        machine.wait(900)            # until it powers off
+    said.read_text()                 # what it wrote to its serial line
+
+Nobody but root need do that. All is emulated: a KVM that is there need not work, in a machine that is a guest
+itself. A machine has no network, unless the test asks for one (`options`)."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+# For each architecture, as Debian calls it: the program, and with it what it emulates; the serial line's name.
+MACHINES = {
+    "amd64": (["qemu-system-x86_64", "-nodefaults"], "ttyS0"),
+}
+
+
+# ---- An initramfs ----
+
+
+def entry(out, name, mode, data=b"", uid=0, gid=0, device=(0, 0)):
+    """One of cpio's, in the newc format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
+    path = name.encode() + b"\0"
+    fields = [0, mode, uid, gid, 1, 0, len(data), 0, 0, *device, len(path), 0]
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
+    out.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
+
+
+def add_tree(out, root, left_out=None):
+    """Directories, links and files of the tree; without those whose path the pattern matches."""
+    for directory, names, files in os.walk(root):
+        for name in sorted(names + files):
+            path = Path(directory) / name
+            inside = str(path.relative_to(root))
+            if left_out and left_out.match(inside):
+                if name in names:
+                    names.remove(name)
+                continue
+            info = path.lstat()
+            data = b""
+            if stat.S_ISLNK(info.st_mode):
+                data = os.readlink(path).encode()
+            elif stat.S_ISREG(info.st_mode):
+                data = path.read_bytes()
+            elif not stat.S_ISDIR(info.st_mode):
+                continue
+            entry(out, inside, info.st_mode, data, info.st_uid, info.st_gid)
+
+
+def add_mount_points(out):
+    """What a system wants to find empty, and the device that the kernel gives to the first process."""
+    for name in ("proc", "sys", "dev", "run", "tmp"):
+        entry(out, name, stat.S_IFDIR | (0o1777 if name == "tmp" else 0o755))
+    entry(out, "dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+
+
+def end(out):
+    entry(out, "TRAILER!!!", 0)
+
+
+# ---- A kernel ----
+
+
+class Unavailable(Exception):
+    """What apt does not have here."""
+
+
+def unpack(package, place):
+    """Where no package manager knows of it."""
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as directory:
+        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
+        got = subprocess.run(words, cwd=directory, capture_output=True, text=True)
+        found = list(Path(directory).glob("*.deb"))
+        if not found:
+            raise Unavailable(f"{package} cannot be had: {got.stderr}")
+        subprocess.run(["dpkg", "-x", found[0], place], check=True)
+
+
+def newest(package):
+    """The package that a package like linux-image-cloud-amd64 has only a link to."""
+    depends = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True).stdout
+    name = re.search(r"Depends: (linux-image-\S+)", depends)
+    if not name:
+        raise Unavailable(f"apt has no {package} here (apt-get update)")
+    return name[1]
+
+
+def kernel(kept, package, modules, tools=()):
+    """Kept in that folder: boot/vmlinuz-*, whose path it returns; those modules, in modules/, with the number of their
+    turn before the name; and those packages, in tools/."""
+    if not (kept / "whole").exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        unpack(newest(package), kept)
+        for tool in tools:
+            unpack(tool, kept / "tools")
+        (kept / "modules").mkdir()
+        for number, path in enumerate(with_needed(kept / "lib", modules)):
+            shutil.copy(path, kept / "modules" / f"{number:02}-{path.name}")
+        shutil.rmtree(kept / "lib")
+        (kept / "whole").touch()
+    return sorted(kept.glob("boot/vmlinu[zx]-*"))[-1]
+
+
+def with_needed(where, wanted):
+    """Those modules, and what they need before them, in the order in which they are loaded."""
+    files = {path.stem.replace("-", "_"): path for path in where.rglob("*.ko")}
+    order = []
+
+    def add(name):
+        path = files[name.replace("-", "_")]
+        needs = re.search(rb"\0depends=([^\0]*)\0", path.read_bytes())[1].decode()
+        for other in filter(None, needs.split(",")):
+            add(other)
+        if path not in order:
+            order.append(path)
+
+    for name in wanted:
+        add(name)
+    return order
+
+
+# ---- Its machine ----
+
+
+class Machine:
+    """It runs from `with` until it powers off, or `with` ends, as if its power were cut. `said`: the file that gets
+    what it writes to its serial line, which is its console, too. `words` are for the kernel."""
+
+    def __init__(self, boot, image, said, *words, architecture="amd64", memory=1024, processors=2, options=()):
+        emulator, serial = MACHINES[architecture]
+        self._command = [*emulator, "-m", str(memory), "-smp", str(processors), "-no-reboot", "-display", "none"]
+        self._command += ["-accel", "tcg,thread=multi", "-monitor", "none", "-serial", f"file:{said}"]
+        self._command += ["-kernel", str(boot), "-initrd", str(image), *(options or ("-net", "none"))]
+        self._command += ["-append", " ".join((f"console={serial}", "panic=-1", *words))]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self, seconds):
+        """Whether it has powered off before that."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def program(architecture="amd64"):
+    return MACHINES[architecture][0][0]
