@@ -340,32 +340,52 @@ def home_with_our_own():
 # ---- Kernels that cannot ----
 
 
-def lacking():
-    """Without Landlock, or with a part of it, everything runs, unless it is required."""
-    refuse = BUILD / "tests" / "refuse"
-    if not refuse.exists():
-        skip("a kernel without Landlock", f"{refuse} has not been built")
-        return
+LACKS = ("read, write and execute (ABI 2)", "write, for truncate(2) (ABI 3)", "connect (ABI 4)", "isolate (ABI 6)")
+NOTHING = "read any\nwrite any\nexecute any\nconnect any\nisolate no\n"
+
+
+def runs_lacking(before, name, lacks, reads):
+    """Everything runs, unless what is lacking is required. `reads`: can the action read the configuration?"""
     with Sandbox() as box:
         actions = Actions(box)
         home = actions.folder("home")
-        lacks = "read, write and execute (ABI 2), write, for truncate(2) (ABI 3), connect (ABI 4), isolate (ABI 6)"
-        for use, more, wanted in (("yes", "", 0), ("required", "", 126), ("required", "read any\nwrite any\nexecute any\nconnect any\nisolate no\n", 0)):
-            conf = box.config(f"from any\ninterval 0s\nlimit 1000/s burst 100\nlandlock {use}\n{more}env HOME={home}\naction /bin/sh -c 'echo x > ~/there'\n")
-            (home / "there").unlink(missing_ok=True)
-            for error in ("38", "95", "1"):  # ENOSYS, EOPNOTSUPP, EPERM
-                before = [refuse, "landlock_create_ruleset", error]
-                status = box.connect_and_run(conf, LINE, prefix=before)
-                name = f"no Landlock ({error}): landlock {use}{', nothing asked for' if more else ''}"
-                equal(status, wanted, name)
-                equal((home / "there").exists(), wanted == 0, f"{name}: the action")
-                (home / "there").unlink(missing_ok=True)
-                if wanted:
-                    ok(any(f"landlock required: this kernel lacks {lacks}" in line for line in box.log()), f"{name}: the log says why")
-                done = subprocess.run([*before, NMNOTIFY, "-t", "-f", conf], capture_output=True, text=True)
-                equal(done.returncode, 78 if wanted else 0, f"{name}: -t")
-                said = done.stderr if wanted else done.stdout
-                equal(f"this kernel lacks {lacks}" in said, not more, f"{name}: -t says what is lacking")
+        for use, more, wanted in (("yes", "", 0), ("required", "", 126), ("required", NOTHING, 0)):
+            action = f"/bin/sh -c 'cat {box.dir}/nmnotify.conf >~/read; echo x >~/there'"
+            conf = box.config(f"from any\ninterval 0s\nlimit 1000/s burst 100\nlandlock {use}\n{more}env HOME={home}\naction {action}\n")
+            for file in ("there", "read"):
+                (home / file).unlink(missing_ok=True)
+            status = box.connect_and_run(conf, LINE, prefix=before)
+            what = f"{name}: landlock {use}{', nothing asked for' if more else ''}"
+            equal(status, wanted, what)
+            equal((home / "there").exists(), wanted == 0, f"{what}: the action")
+            if wanted:
+                ok(any(f"landlock required: this kernel lacks {lacks}" in line for line in box.log()), f"{what}: the log says why")
+            else:
+                equal((home / "read").read_text() != "", reads or bool(more), f"{what}: what the kernel can do is done")
+            done = subprocess.run([*before, NMNOTIFY, "-t", "-f", conf], capture_output=True, text=True)
+            equal(done.returncode, 78 if wanted else 0, f"{what}: -t")
+            said = done.stderr if wanted else done.stdout
+            equal(f"this kernel lacks {lacks}" in said, not more, f"{what}: -t says what is lacking")
+
+
+def lacking():
+    """Kernels without Landlock, and with an older one."""
+    refuse, older = BUILD / "tests" / "refuse", BUILD / "tests" / "older_landlock"
+    if not refuse.exists():
+        skip("a kernel without Landlock", f"{refuse} has not been built")
+    else:
+        for error in ("38", "95", "1"):  # ENOSYS, EOPNOTSUPP, EPERM
+            runs_lacking([refuse, "landlock_create_ruleset", error], f"no Landlock ({error})", ", ".join(LACKS), True)
+    for abi, first in ((1, 0), (2, 1), (3, 2), (5, 3)):
+        name = f"Landlock's ABI {abi}"
+        if not older.exists():
+            skip(name, f"{older} has not been built")
+        elif landlock_abi() < abi:
+            skip(name, f"it is {landlock_abi()}")
+        elif subprocess.run([older, str(abi), "/bin/true"]).returncode != 0:
+            skip(name, "seccomp_unotify(2) cannot be used here")
+        else:
+            runs_lacking([older, str(abi)], name, ", ".join(LACKS[first:]), abi < 2)
 
 
 def check_of_paths():
