@@ -139,6 +139,38 @@ static void check_landlock(struct check *check)
 	}
 }
 
+/* Does the unit run as somebody who may not become whom an account names? Then no line does
+ * anything, and what -t sees as that user is not what is wrong. */
+static bool is_other_user(
+	struct check *check, const char *socket, const char *unit, const char *service)
+{
+	char name[USER_TEXT_MAX], *remedy = NULL;
+	struct user own, wanted;
+	bool is_other = false;
+
+	unit_text(&check->units, service, UNIT_SERVICE, "User", name, sizeof(name));
+	if (name[0] == '\0' || user_by_name(name, &own) != NULL || own.uid == 0)
+		return false;
+	for (unsigned i = 0; check->has_conf && i < check->ctl->conf.accounts_count; i++) {
+		const struct account *account = &check->ctl->conf.accounts[i];
+
+		if (account->user.text == NULL ||
+			user_by_name(account->user.text, &wanted) != NULL || wanted.uid == own.uid)
+			continue;
+		is_other = true;
+		if (asprintf(&remedy,
+			    "write [Service] and User=%s with `systemctl edit %s`, and run "
+			    "`systemctl restart %s`",
+			    account->user.text, unit, socket) < 0)
+			remedy = NULL;
+		check_add(check, FINDING_CRITICAL, remedy,
+			"%s runs as %s, and account %s is to run as %s: its action is not started",
+			unit, name, account->name, account->user.text);
+		free(remedy);
+	}
+	return is_other;
+}
+
 void check_conf(struct check *check)
 {
 	static const struct {
@@ -151,23 +183,24 @@ void check_conf(struct check *check)
 
 	if (!check->has_listener)
 		return;
+	conf_begin(&check->ctl->conf, ignore, NULL);
+	/* Then an account without a user, which the unit has, is no mistake. */
+	check->ctl->conf.reading.report.advises = true;
+	conf_file(&check->ctl->conf, check->ctl->conf_file, false);
+	check->has_conf = conf_end(&check->ctl->conf);
 	for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		if (check->is_own_conf || !unit_is_used(&check->units, pairs[i].socket))
 			continue;
-		if (check->is_root)
+		if (check->is_root &&
+			!is_other_user(check, pairs[i].socket, pairs[i].unit, pairs[i].service))
 			check_in_view(check, pairs[i].unit, pairs[i].service);
-		else
+		else if (!check->is_root)
 			check_add(check, FINDING_UNKNOWN, "run this as root",
 				"%s: only root can see what its user sees", pairs[i].unit);
 		is_done = true;
 	}
 	if (!is_done)
 		check_here(check);
-	conf_begin(&check->ctl->conf, ignore, NULL);
-	/* Then an account without a user, which the unit has, is no mistake. */
-	check->ctl->conf.reading.report.advises = true;
-	conf_file(&check->ctl->conf, check->ctl->conf_file, false);
-	check->has_conf = conf_end(&check->ctl->conf);
 	check_landlock(check);
 }
 

@@ -154,6 +154,9 @@ def view(socket, unit, is_whole):
     is_said(f"{unit}: no action", CRITICAL, f"{where}:2: action: /bin/no-such: No such file or directory{remedy}")
     box.write("/etc/nmnotify.conf", CONFIG.replace("/bin/true", "/home/alice/fetch"))
     is_said(f"{unit}: not that user's action", CRITICAL, rf"{where}:2: action: /home/alice/fetch: Permission denied \(at /home/alice\){remedy}")
+    box.write("/etc/nmnotify.conf", "user alice\n" + CONFIG)
+    is_said(f"{unit}: another user than the account's", CRITICAL, rf"{re.escape(unit)} runs as nmnotify, and account default is to run as alice: its action is not started: write \[Service\] and User=alice with `systemctl edit")
+    box.write("/etc/nmnotify.conf", CONFIG.replace("/bin/true", "/home/alice/fetch"))
     # The state is another user's then.
     box.run("rm", "-rf", "/run/nmnotify", "/var/lib/nmnotify")
     with drop_in(unit, "[Service]\nUser=alice\n"):
