@@ -73,7 +73,7 @@ sources = $(patsubst src/%.c,%,$(sort $(foreach folder,$(1),$(wildcard src/$(fol
 CORE := $(filter-out lib/service,$(call sources,lib policy state conf run)) policies
 HANDLER := $(call sources,handler) $(CORE)
 DAEMON := $(call sources,daemon) lib/service $(CORE) network-policies
-RELAY_SOURCES := $(call sources,relay lib policy) sender/failure sender/notice policies relay-policies
+RELAY_SOURCES := $(call sources,relay lib policy) sender/failure sender/notice sender/proxied policies relay-policies
 LOGS_SOURCES := $(call sources,logs lib policy) sender/failure sender/notice logs-policies
 # What the administrator runs, of either end; it has what the relay has for libraries.
 CTL := $(if $(filter no,$(RELAY)),,nmnotifyctl)
@@ -84,14 +84,14 @@ DAEMON_OBJECTS := $(DAEMON:%=$(BUILD)/daemon/%.o)
 SENDER := $(filter-out sender/nmnotify-%,$(call sources,sender)) $(filter-out lib/service,$(call sources,lib policy)) send-policies
 SENDER_OBJECTS := $(SENDER:%=$(BUILD)/handler/%.o)
 # What policy_find() finds, and what programs keep beside that.
-POLICY_TABLES := policies network-policies send-policies relay-policies logs-policies
+POLICY_TABLES := policies network-policies send-policies relay-policies logs-policies proxy-policies
 
 Q := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@mkdir -p $(dir $(2)) && printf '  %-7s %s\n' '$(1)' '$(2)')
 
 LISTENER_PROGRAMS := nmnotify nmnotifyd
 STATIC_SENDERS := nmnotify-send nmnotify-login
-SENDER_PROGRAMS := $(STATIC_SENDERS) $(if $(filter no,$(RELAY)),,nmnotify-relay nmnotify-relay-logs)
+SENDER_PROGRAMS := $(STATIC_SENDERS) $(if $(filter no,$(RELAY)),,nmnotify-relay nmnotify-relay-proxy nmnotify-relay-logs)
 PROGRAMS := $(LISTENER_PROGRAMS) $(SENDER_PROGRAMS) $(CTL)
 
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -111,7 +111,9 @@ $(eval $(call objects,daemon,$$(DAEMON_CC),$$(DAEMON_FLAGS)))
 
 $(BUILD)/nmnotify: $(HANDLER_OBJECTS)
 $(STATIC_SENDERS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/handler/sender/%.o $(SENDER_OBJECTS)
-$(BUILD)/nmnotify $(STATIC_SENDERS:%=$(BUILD)/%):
+# Of one folder with them, it has a filter of its own.
+$(BUILD)/nmnotify-relay-proxy: $(BUILD)/handler/sender/nmnotify-relay-proxy.o $(SENDER_OBJECTS:%/send-policies.o=%/proxy-policies.o)
+$(BUILD)/nmnotify $(BUILD)/nmnotify-relay-proxy $(STATIC_SENDERS:%=$(BUILD)/%):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(COMPILE_FLAGS) $(STATIC_PIE) $(LINK_FLAGS) $(LAYOUT) -o $@ $^ $(STATIC_END)
 
@@ -138,6 +140,7 @@ $(BUILD)/network-policies.c: POLICIES = network
 $(BUILD)/send-policies.c: POLICIES = send mail
 $(BUILD)/relay-policies.c: POLICIES = resolver relay
 $(BUILD)/logs-policies.c: POLICIES = logs
+$(BUILD)/proxy-policies.c: POLICIES = proxy
 $(POLICY_TABLES:%=$(BUILD)/%.c): $(BUILD)/policy-compile $(wildcard src/policy/*.policy)
 	$(call say,POLICY,$@)
 	$(Q)$(BUILD)/policy-compile $(TARGET) $(POLICIES:%=src/policy/%.policy) > $@.new && mv $@.new $@

@@ -6,14 +6,14 @@ CTL_PLACES := $(CTL:%=$(BINDIR)/%)
 LISTENER_PLACES := $(LISTENER_PROGRAMS:%=$(SBINDIR)/%) $(CTL_PLACES)
 HAS_RELAY := $(filter nmnotify-relay,$(SENDER_PROGRAMS))
 SENDER_PLACES := $(BINDIR)/nmnotify-send $(SBINDIR)/nmnotify-login \
-	$(if $(HAS_RELAY),$(SBINDIR)/nmnotify-relay $(SBINDIR)/nmnotify-relay-logs) $(CTL_PLACES)
+	$(if $(HAS_RELAY),$(addprefix $(SBINDIR)/,nmnotify-relay nmnotify-relay-proxy nmnotify-relay-logs)) $(CTL_PLACES)
 PAGES := $(wildcard man/*.[1-9])
 RELAY_PAGES := man/nmnotify-relay.8 man/nmnotify-relay-logs.8 man/nmnotify-relay.conf.5 man/nmnotify-mail.7
 SENDER_PAGES := $(filter man/nmnotify-send.1 man/nmnotify-login.8 $(if $(HAS_RELAY),$(RELAY_PAGES)),$(PAGES))
 # Without a place for them there are none, nor what only systemd reads.
 HAS_UNITS := $(if $(SYSTEMDUNITDIR),yes)
 UNITS := $(if $(HAS_UNITS),nmnotify.socket nmnotify@.service $(if $(filter no,$(SYSTEMD)),,nmnotifyd.socket nmnotifyd.service))
-RELAY_UNITS := $(if $(and $(HAS_UNITS),$(HAS_RELAY)),$(addprefix nmnotify-relay,.socket -biff.socket -cyrus.socket -status.socket .service -logs.service))
+RELAY_UNITS := $(if $(and $(HAS_UNITS),$(HAS_RELAY)),$(addprefix nmnotify-relay,.socket -proxied.socket -biff.socket -cyrus.socket -status.socket .service -proxy.service -logs.service))
 # Both managers have them; the system's alone knows sleep.
 START_UNITS := $(if $(HAS_UNITS),nmnotify-start@.service nmnotify-start@.timer)
 RESUME_UNIT := $(if $(HAS_UNITS),nmnotify-resume@.service)

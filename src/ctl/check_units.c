@@ -130,8 +130,8 @@ void check_namespaces(struct check *check)
 				"%s: PrivateUsers= can be had from this kernel", units[i][1]);
 		else
 			check_add(check, FINDING_CRITICAL,
-				"run `sysctl user.max_user_namespaces=1000`, or take PrivateUsers= "
-				"out of the drop-in",
+				"run `sysctl user.max_user_namespaces=1000`, or say "
+				"PrivateUsers=no in a drop-in",
 				"%s: has PrivateUsers=, and this kernel allows no user namespaces",
 				units[i][1]);
 	}

@@ -206,7 +206,7 @@ void inbox_prepare(int fd, enum inbox_kind kind)
 	const int yes = 1;
 
 	/* A socket that cannot is worth less, and serves all the same. */
-	if (kind == INBOX_NOTICE)
+	if (kind == INBOX_NOTICE || kind == INBOX_PROXIED)
 		(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
 	(void)setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof(yes));
 	(void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes));

@@ -17,7 +17,8 @@
 #include "relay/event.h"
 #include "relay/records.h"
 
-enum inbox_kind { INBOX_NOTICE, INBOX_BIFF, INBOX_CYRUS, INBOX_KINDS };
+/* Proxied: notices that nmnotify-relay-proxy hands on. */
+enum inbox_kind { INBOX_NOTICE, INBOX_BIFF, INBOX_CYRUS, INBOX_PROXIED, INBOX_KINDS };
 
 /* Of a letter: what is longer is cut, and refused. */
 #define INBOX_BYTES 8192

@@ -624,6 +624,7 @@ int main(int argc, char **argv)
 	service.relay.log =
 		(struct log){ .program = "nmnotify-relay", .stderr_usable = streams.stderr_usable };
 	service.relay.file = RELAY_CONF_FILE;
+	service.relay.user = geteuid();
 	service.relay.history =
 		(struct history){ .began = clock_milliseconds(CLOCK_REALTIME) / 1000,
 			.mistake = service.mistake };

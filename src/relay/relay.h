@@ -48,6 +48,7 @@ struct relay {
 	struct log log;
 	struct allowance told, failed, refused;
 	uint64_t events, logins, refusals, lost;
+	uid_t user; /* that it runs as, and so does the proxy */
 };
 
 /* The logger of all parts: a line for the log. `context` is the relay. */

@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "relay/route.h"
 #include "relay/telling.h"
+#include "sender/proxied.h"
 
 /* Routes at once, before the loop looks at anything else. */
 #define AT_ONCE 1000
@@ -33,6 +35,39 @@ static const char *event_of(struct event *event, bool *is_news, const struct let
 	}
 }
 
+/* When it came to the kernel, if that is before `came`. A clock that was set back since then says
+ * nothing; one that was set forward makes a letter old, as in the inbox. */
+static struct instant earlier(struct instant came, const struct proxied *proxied)
+{
+	struct instant now = instant_now();
+	struct timespec wall;
+	int64_t age;
+
+	(void)clock_gettime(CLOCK_REALTIME, &wall); /* clock_gettime(2): fails for no such clock */
+	age = ((int64_t)wall.tv_sec - proxied->seconds) * 1000 +
+	      (wall.tv_nsec - (int64_t)proxied->nanoseconds) / 1000000;
+	if (came.ms == 0 || age <= (int64_t)(now.ms - came.ms))
+		return came;
+	return (struct instant){ .ms = (uint64_t)age < now.ms ? now.ms - (uint64_t)age : 1 };
+}
+
+/* What the proxy has handed on becomes what it was handed. It is the relay's user's, who alone may
+ * write to that socket; here the kernel says that it is. NULL, or what is wrong. */
+static const char *unwrap(const struct relay *relay, struct letter *letter)
+{
+	struct proxied proxied;
+
+	if (!letter->has_sender || letter->uid != relay->user)
+		return "somebody else than the proxy writes to its socket";
+	if (!proxied_take(&proxied, &letter->bytes, &letter->length))
+		return "it is no notice of the proxy's";
+	letter->kind = INBOX_NOTICE;
+	letter->uid = proxied.uid;
+	letter->gid = proxied.gid;
+	letter->came = earlier(letter->came, &proxied);
+	return NULL;
+}
+
 /* Of biff's port nobody knows who speaks: what may be said there can be said by anybody. */
 static bool may_say(struct relay *relay, const struct letter *letter, const struct event *event)
 {
@@ -53,16 +88,19 @@ static void note_login(struct relay *relay, const struct letter *letter, const s
 		store_login(relay->store, event->user, &event->address);
 }
 
-void routing_read(void *context, const struct letter *letter)
+void routing_read(void *context, const struct letter *read)
 {
 	struct relay *relay = context;
+	struct letter letter = *read;
 	struct event event;
-	bool is_news;
-	const char *wrong = event_of(&event, &is_news, letter);
+	bool is_news = true;
+	const char *wrong = letter.kind == INBOX_PROXIED ? unwrap(relay, &letter) : NULL;
 
+	if (wrong == NULL)
+		wrong = event_of(&event, &is_news, &letter);
 	if (wrong == NULL && !is_news)
 		return;
-	if (wrong == NULL && !may_say(relay, letter, &event))
+	if (wrong == NULL && !may_say(relay, &letter, &event))
 		wrong = "a user who is not trusted speaks for others";
 	if (wrong != NULL) {
 		refuse(relay, wrong);
@@ -70,7 +108,7 @@ void routing_read(void *context, const struct letter *letter)
 	}
 	relay_conf_strip(relay->conf, event.user);
 	if (event.kind == EVENT_LOGIN) {
-		note_login(relay, letter, &event);
+		note_login(relay, &letter, &event);
 		return;
 	}
 	relay->events++;

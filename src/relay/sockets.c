@@ -16,10 +16,17 @@
 
 /* ---- Handed over ---- */
 
+static enum inbox_kind kind_of_local(const char *name)
+{
+	if (strcmp(name, CYRUS_SOCKET_NAME) == 0)
+		return INBOX_CYRUS;
+	return strcmp(name, PROXIED_SOCKET_NAME) == 0 ? INBOX_PROXIED : INBOX_NOTICE;
+}
+
 static bool kind_of(int fd, const char *name, enum inbox_kind *kind)
 {
 	if (sd_is_socket(fd, AF_UNIX, SOCK_DGRAM, 0) > 0)
-		*kind = strcmp(name, CYRUS_SOCKET_NAME) == 0 ? INBOX_CYRUS : INBOX_NOTICE;
+		*kind = kind_of_local(name);
 	else if (sd_is_socket_inet(fd, AF_UNSPEC, SOCK_DGRAM, 0, 0) > 0)
 		*kind = INBOX_BIFF;
 	else

@@ -14,8 +14,10 @@
 /* Different sockets may be of one kind. */
 #define SOCKETS_MAX 16
 
-/* Cyrus's socket has this name (FileDescriptorName=); the other Unix sockets are for notices. */
-#define CYRUS_SOCKET_NAME "cyrus"
+/* Cyrus's socket and the proxy's have these names (FileDescriptorName=); the other Unix sockets are
+ * for notices. */
+#define CYRUS_SOCKET_NAME   "cyrus"
+#define PROXIED_SOCKET_NAME "proxied"
 
 /* Who asks what the relay does connects to the one of this name. */
 #define STATUS_SOCKET_NAME "status"

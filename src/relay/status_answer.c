@@ -126,9 +126,10 @@ static void add_socket(json_t *list, const char *kind, int fd)
 
 static json_t *sockets_of(const struct relay *relay)
 {
-	static const char *const kinds[INBOX_KINDS] = {
-		[INBOX_NOTICE] = "event", [INBOX_BIFF] = "biff", [INBOX_CYRUS] = "cyrus"
-	};
+	static const char *const kinds[INBOX_KINDS] = { [INBOX_NOTICE] = "event",
+		[INBOX_PROXIED] = "event",
+		[INBOX_BIFF] = "biff",
+		[INBOX_CYRUS] = "cyrus" };
 	json_t *list = json_array();
 
 	for (int i = 0; i < relay->sockets.count; i++) {

@@ -193,6 +193,8 @@ BREAKS = [
     ("relay.policy", "allow clone arg0 == 0x1200011", "allow clone", "relay"),
     ("relay.policy", "arg2 == NETLINK_ROUTE", "arg2 == NETLINK_ROUTE|16", "relay"),
     ("send.policy", "allow write arg0 == 2", "allow write", "send"),
+    ("proxy.policy", "allow recvmsg arg0 == 0 and arg2 == 66", "allow recvmsg arg0 == 0", "proxy"),
+    ("proxy.policy", "and arg3 == 16384 and arg4 == NULL", "and arg3 == 16384", "proxy"),
 ]
 
 

@@ -13,7 +13,7 @@ from nmtest import BUILD, PROJECT
 COMPILER = BUILD / "policy-compile"
 SYSCALLS = BUILD / "tests" / "syscalls"
 TEXTS = PROJECT / "src" / "policy"
-POLICIES = ("mail", "local", "none", "network", "send", "resolver", "relay", "logs")
+POLICIES = ("mail", "local", "none", "network", "send", "resolver", "relay", "logs", "proxy")
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 ANSWERS = {ALLOW: "allow", EPERM: "EPERM", ENOSYS: "ENOSYS", KILL: "kill"}
 

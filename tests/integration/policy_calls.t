@@ -114,6 +114,19 @@ HAND_WRITTEN = [
     # EPOLL_CTL_ADD, _DEL, _MOD.
     *((("network",), "epoll_ctl", (4, what), ALLOW) for what in (1, 2)),
     *((("network",), "epoll_ctl", (4, what), EPERM) for what in (0, 3)),
+    # What waits is looked at in 0, handed on to 3, and taken away from 0.
+    *((("proxy",), name, (0,), EPERM) for name in NEVER),
+    *((("proxy",), name, (2, 1, 0), EPERM) for name in ("socket", "execve", "openat", "open", "connect", "bind", "listen",
+      "accept4", "read", "sendmsg", "sendmmsg", "recvmmsg", "fork", "clone", "kill", "mmap", "mprotect", "close", "dup2",
+      "dup3", "fcntl", "prctl", "setsockopt", "socketcall")),
+    (("proxy",), "recvmsg", (0, 1, 66), ALLOW),
+    *((("proxy",), "recvmsg", words, EPERM) for words in ((0, 1, 64), (0, 1, 2), (3, 1, 66))),
+    (("proxy",), "recvfrom", (0, 0, 0, 64), ALLOW),
+    *((("proxy",), "recvfrom", words, EPERM) for words in ((0, 0, 0, 0), (3, 0, 0, 64))),
+    (("proxy",), "sendto", (3, 0, 0, 16384, 0), ALLOW),
+    *((("proxy",), "sendto", words, EPERM) for words in ((3, 0, 0, 16384, 1), (3, 0, 0, 0, 0), (0, 0, 0, 16384, 0))),
+    (("proxy",), "write", (2,), ALLOW),
+    *((("proxy",), "write", (fd,), EPERM) for fd in (0, 1, 3)),
     *((("network",), name, (0, what), EPERM) for name in ("futex", "futex_time64") for what in (0, 1, 129)),
     (("network",), "mremap", (0, 65536, 65536, 3), ALLOW),
     *((("network",), "mremap", (0, old, new, flags), EPERM) for old, new, flags in

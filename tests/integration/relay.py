@@ -188,10 +188,10 @@ class Relay:
         passed = ()
         if self.activated:
             # The number of the process is known to itself alone.
-            passed = [one.fileno() for one in (self.passed, *self.passed_too.values())]
+            named = {**({"socket": self.passed} if self.passed else {}), **self.passed_too}
+            passed = [one.fileno() for one in named.values()]
             moves = " ".join(f"{number}<&{fd}" for number, fd in enumerate(passed, 3))
-            names = ":".join(("socket", *self.passed_too))
-            known = f"LISTEN_FDS={len(passed)} LISTEN_FDNAMES={names} LISTEN_PID=$$"
+            known = f"LISTEN_FDS={len(passed)} LISTEN_FDNAMES={':'.join(named)} LISTEN_PID=$$"
             words = ["bash", "-c", f'exec {moves}; {known} exec "$@"', "bash"] + words
         else:
             words.append("-l")

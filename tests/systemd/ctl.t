@@ -241,6 +241,11 @@ def user_namespaces():
         box.write("/root/none", "0\n")
         box.run("mount", "--bind", "/root/none", "/proc/sys/user/max_user_namespaces")
         is_said("no user namespaces", CRITICAL, "nmnotifyd.service: has PrivateUsers=, and this kernel allows no user namespaces: run `sysctl")
+        begin("nmnotify-relay.socket")
+        is_said("no user namespaces, the relay", CRITICAL, "nmnotify-relay.service: has PrivateUsers=, and this kernel allows no user namespaces: run `sysctl")
+        with drop_in("nmnotify-relay.service", "[Service]\nPrivateUsers=no\n"):
+            said = box.run("nmnotifyctl", "check", check=False).stdout
+            ok("namespaces" not in said, "no user namespaces, the relay: what mends it") or diag(said)
         box.run("umount", "/proc/sys/user/max_user_namespaces")
 
 

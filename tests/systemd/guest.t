@@ -133,10 +133,15 @@ check "without the firewall systemd starts units for silent strangers" '[ $(acce
 say "# first process: $(($(busy) - used)) ticks for $(($(accepted) - before)) silent connections"
 systemctl stop nmnotify.socket
 
-# The relay's unit, with hostile code in the relay's place: the container has no BPF for IPAddressDeny=.
+# The relay's unit without user namespaces, and with hostile code in the relay's place: the container has no BPF for
+# IPAddressDeny=.
 systemctl start nmnotify.socket
 install -d -m 777 /var/lib/outside; echo secret >/var/lib/outside/file
 systemctl start nmnotify-relay.service
+check "nmnotify-relay.service: without user namespaces it is status=217/USER" \
+	'[ "$(systemctl show --value -p ExecMainStatus nmnotify-relay.service)" = 217 ]'
+printf '%s\n' '@RELAY_PUBLIC@' >/etc/systemd/system/nmnotify-relay.service.d/users.conf
+systemctl daemon-reload; systemctl start nmnotify-relay.service
 journalctl --sync # what a unit has said last may come after its end
 journalctl -q -o cat -t nmnotify-relay >/tmp/taken
 check "nmnotify-relay.service: a relay that is taken over sends to no group, and executes no file of its own" \
@@ -234,6 +239,7 @@ def own_files(root):
     private, public = docs.take("man/nmnotify-units.7", "PrivateUsers=yes"), docs.take("man/nmnotify-units.7", "PrivateUsers=no")
     text = text.replace("@ADDRESS@", re.search(r"([\d.]+):79", address)[1])
     text = text.replace("@PRIVATE@", private.strip()).replace("@PUBLIC@", public.strip())
+    text = text.replace("@RELAY_PUBLIC@", docs.take("man/nmnotify-relay.8", "PrivateUsers=no").strip())
     user = docs.take("README.md", "[Service]\nUser=alice")
     files = {
         "usr/local/bin/guest": text,

@@ -24,6 +24,7 @@ RELEASES = ("bookworm", "trixie")
 RELEASE = "".join(sys.argv[1:2]) or None
 RELAY, SEND = "nmnotify-relay.service", "/usr/local/bin/nmnotify-send"
 STATUS = "nmnotify-relay-status.socket"
+PROXY, PROXIED = "nmnotify-relay-proxy.service", "/run/nmnotify-relay/proxied"
 OUT = "/var/lib/nmnotify"
 LISTENER = f"from any\nwrite default {OUT}\ninterval 100ms\nlimit 1000/s burst 1000\naction /usr/local/bin/recorder {OUT}/mail\n"
 # Of carol's machine nobody answers yet; cyril's is known from his logins.
@@ -37,8 +38,8 @@ user carol 127.0.0.1:78
 user nina home.test
 user cyril last
 """
-# systemd-analyze security, in tenths; and where the unit need not see who is who.
-EXPOSURE_MOST, EXPOSURE_MOST_ALONE = 12, 10
+# systemd-analyze security, in tenths.
+EXPOSURE_MOST, EXPOSURE_MOST_PROXY = 10, 4
 DROP_IN = "/etc/systemd/system/nmnotify-relay.service.d/test.conf"
 
 box = container.Container(RELEASE)
@@ -80,10 +81,10 @@ def unix(path, data):
     datagram(f"/proc/{box.leader}/root{path}", data, socket.AF_UNIX)
 
 
-def main_pid():
+def main_pid(unit=RELAY):
     """By its number here."""
-    inside = box.show(RELAY, "MainPID")
-    for pid in box.pids(RELAY):
+    inside = box.show(unit, "MainPID")
+    for pid in box.pids(unit):
         status = Path(f"/proc/{pid}/status").read_text()
         if re.search(rf"NSpid:.*\b{inside}$", status, re.MULTILINE):
             return pid
@@ -221,32 +222,62 @@ def taken_over():
     Path(f"{program}.kept").rename(program)
 
 
+def namespace(pid):
+    return os.readlink(f"/proc/{pid}/ns/user")
+
+
 def private_users():
-    """Where nobody else speaks, who speaks need not be seen."""
-    security = f"systemd-analyze security {RELAY}"
-    box.run("systemctl", "enable", "--quiet", STATUS)
-    drop_in("[Service]\n" + docs.take("units/nmnotify-relay.service", "PrivateUsers=yes"))
+    """To the relay all others are nobody; the proxy says who they are, whose socket is for it alone."""
+    fresh()
+    send("alice")
+    ok(until(lambda: box.is_active(PROXY) and box.is_active(RELAY), 10), "private users: what is sent starts both")
+    relay, proxy = main_pid(), main_pid(PROXY)
+    ok(namespace(relay) != namespace(box.leader), "private users: the relay has a user namespace of its own")
+    equal(namespace(proxy), namespace(box.leader), "private users: the proxy has that of who sends")
+    equal(box.run("stat", "-c", "%U %a", PROXIED).stdout, "nmnotify-relay 600\n", "private users: the proxy's socket is for it alone")
+    refused = box.run(SEND, "-e", "-s", PROXIED, "-u", "alice", user="alice", check=False)
+    ok(refused.returncode != 0 and "Permission denied" in refused.stderr, "private users: a local user cannot write to it") or diag(refused)
+    after = time.time()
+    box.run(SEND, "-e", "-s", PROXIED, "-u", "alice")
+    ok(until(lambda: lines("somebody else than the proxy", after), 5), "private users: what somebody else writes there is refused")
+    before, after = runs(), time.time()
+    unix("/run/nmnotify-relay/socket", b"from 0 0 1 0 mail alice")
+    ok(until(lambda: lines("no notice", after), 5), "private users: nobody is believed who says himself from whom it is")
+    equal(runs(), before, "private users: nor is anything told for it")
+    equal(box.show(PROXY, "NRestarts"), "0", "private users: the proxy has not failed")
+    is_exposed(f"systemd-analyze security {PROXY}", EXPOSURE_MOST_PROXY, "the proxy")
+    facts = dict(re.findall(r"^(NoNewPrivs|Seccomp|CapEff|CapBnd):\s*(\S+)$", Path(f"/proc/{proxy}/status").read_text(), re.MULTILINE))
+    equal(facts, {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}, "the proxy: no privileges, and a filter")
+    drop_in("[Service]\n" + docs.take("units/nmnotify-relay.service", "PrivateUsers=no"))
     fresh()
     before = runs()
-    send("nina")
-    is_told(before, "PrivateUsers=yes: what root announces is told")
-    after = time.time()
     send("alice", user="alice")
-    ok(until(lambda: lines("relay=refused", after), 5), "PrivateUsers=yes: any other is nobody, and refused")
-    ok("owed" in status(), "PrivateUsers=yes: root is answered")
-    is_exposed(security, EXPOSURE_MOST_ALONE, "PrivateUsers=yes")
-    identity = docs.take("units/nmnotify-relay.service", "PrivateUsers=identity")
-    if int(box.output("systemctl", "--version").split()[1]) >= 257:
-        drop_in("[Service]\n" + identity)
-        fresh()
-        before = runs()
-        send("alice", user="alice")
-        is_told(before, "PrivateUsers=identity: what alice announces is told")
-        is_exposed(security, EXPOSURE_MOST_ALONE, "PrivateUsers=identity")
-    else:
-        skip("PrivateUsers=identity", "this systemd is older than 257")
+    is_told(before, "PrivateUsers=no: what alice announces is told")
     drop_in(None)
     is_well("private users")
+
+
+def proxy_killed():
+    """Notices that the proxy has not handed on."""
+    fresh()
+    send("alice")
+    until(lambda: box.is_active(PROXY) and box.is_active(RELAY), 10)
+    pid = main_pid(PROXY)
+    os.kill(pid, signal.SIGSTOP)
+    before = runs()
+    send("alice", user="alice")
+    os.kill(pid, signal.SIGKILL)
+    is_told(before, "S5: the proxy killed: what it had not handed on is told")
+    ok(until(lambda: box.show(PROXY, "NRestarts") == "1", 10), "S5: the proxy killed: it was restarted")
+    pid = main_pid(PROXY)
+    os.kill(pid, signal.SIGSTOP)
+    send("carol")
+    box.run("systemctl", "stop", "nmnotify-relay.socket", RELAY)
+    ok(not box.is_active(RELAY) and not box.is_active(PROXY), "S5: stopped, with its socket")
+    box.run("systemctl", "start", RELAY)
+    with Carol() as carol:
+        carol.hears("S5: stopped: what the proxy had not handed on is told after the next start")
+    is_well("the proxy killed")
 
 
 def idle():
@@ -257,7 +288,7 @@ def idle():
     down = until(lambda: box.show(RELAY, "ActiveState") == "inactive", 15)
     ok(down, "idle: the service ends")
     equal(box.show(RELAY, "Result"), "success", "idle: well")
-    equal(box.show("nmnotify-relay.socket", "SubState"), "listening", "idle: systemd listens")
+    equal(box.show("nmnotify-relay-proxied.socket", "SubState"), "listening", "idle: systemd listens")
     before = runs()
     send("alice")
     is_told(before, "idle: the next event starts it again, and is told")
@@ -445,7 +476,7 @@ def asked():
     said = status()
     equal(said["counts"]["events"], 0, "asked: who asks starts it, and is answered")
     equal([(one["kind"], one["place"]) for one in said["sockets"]],
-          [("event", "/run/nmnotify-relay/socket"), ("status", "/run/nmnotify-relay/status")], "asked: its sockets")
+          [("event", PROXIED), ("status", "/run/nmnotify-relay/status")], "asked: its sockets")
     equal(said["configuration"]["file"], "/etc/nmnotify-relay.conf", "asked: its configuration")
     ok(until(lambda: not box.is_active(RELAY), 20), "asked: when nothing is owed, it ends")
     owe_carol()
@@ -546,6 +577,6 @@ with box:
     configure(CONFIG)
     box.run("systemctl", "start", "nmnotifyd.socket")
     nmtest.run(
-        activated, asked, readme, confined, taken_over, private_users, idle, never_idle_in_debt, killed, killed_with_letters, stopped_with_letters, reloaded,
+        activated, asked, readme, confined, taken_over, private_users, proxy_killed, idle, never_idle_in_debt, killed, killed_with_letters, stopped_with_letters, reloaded,
         biff, cyrus, tried, more_room, watched, booted,
     )

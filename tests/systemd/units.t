@@ -23,11 +23,12 @@ TIMERS = ("nmnotify-start@.timer",)
 RESUME = ("nmnotify-resume@.service",)
 RELAY = ("nmnotify-relay.socket", "nmnotify-relay-biff.socket", "nmnotify-relay-cyrus.socket",
          "nmnotify-relay-status.socket", "nmnotify-relay.service")
-RELAY += ("nmnotify-relay-logs.service",)
+RELAY += ("nmnotify-relay-proxied.socket", "nmnotify-relay-proxy.service", "nmnotify-relay-logs.service")
 WATCH = ("nmnotify-watch@.path", "nmnotify-watch@.service")
 # systemd-analyze security, in tenths. It does not see the programs' own filters, and counts those that
 # the units leave to them.
-EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53, "nmnotify-start@.service": 53, "nmnotify-relay.service": 12, "nmnotify-relay-logs.service": 2}
+EXPOSURE_MOST = {"nmnotifyd.service": 42, "nmnotify@.service": 53, "nmnotify-start@.service": 53, "nmnotify-relay.service": 10}
+EXPOSURE_MOST.update({"nmnotify-relay-proxy.service": 4, "nmnotify-relay-logs.service": 2})
 # systemd.exec(5): each of them gives the service a mount namespace of its own.
 TAKE_MOUNTS = (
     "PrivateMounts PrivateTmp PrivateDevices PrivateIPC ProtectSystem ProtectHome ProtectProc ProcSubset "
@@ -178,7 +179,7 @@ def no_outage():
 def younger_systemd():
     """Drop-ins for what this systemd may not know."""
     version = subprocess.run(["systemctl", "--version"], capture_output=True, text=True).stdout.split()[1]
-    for number, wanted in ((252, 0), (253, 3), (254, 6), (255, 14)):
+    for number, wanted in ((252, 0), (253, 3), (254, 6), (255, 15)):
         with Root(f"SYSTEMD_VERSION={number}") as root:
             dropins = sorted(p.relative_to(root.path) for p in root.path.rglob("*.d/*.conf"))
             dropins = [p for p in dropins if "systemd" in p.parts and p.parts[-3] in ("system", "user")]
