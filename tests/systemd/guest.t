@@ -129,7 +129,7 @@ systemctl daemon-reload
 systemctl start nmnotify.socket
 before=$(accepted); used=$(busy)
 hold 40
-check "without the firewall systemd starts units for silent strangers" '[ $(accepted) -gt $((before + 20)) ]'
+check "without the firewall systemd starts units for silent strangers" '[ $(accepted) -gt $((before + 4)) ]'
 say "# first process: $(($(busy) - used)) ticks for $(($(accepted) - before)) silent connections"
 systemctl stop nmnotify.socket
 

@@ -96,6 +96,7 @@ def desktop(text):
     sh(f"mkdir -p {os.path.dirname(address)} && chown alice: {os.path.dirname(address)}; rm -f {address}")
     bus = f"setpriv --reuid=alice --regid=alice --clear-groups dbus-daemon --session --nofork --address=unix:path={address}"
     with background("bus", bus):
+        until(lambda: box.run("test", "-S", address, check=False).returncode == 0)
         by_unit(text)
         good = touched(lambda: notify("192.0.2.25"))
         ok(good and sh(f"cat {HOME}/touched") == "You have mail.\n", f"{page}: tell the desktop") or diag(sh("journalctl -q -n 6 -o cat"))
