@@ -62,7 +62,7 @@ def readme_rest():
         "make check\n", "make clean all SYSTEMD=no", "make clean all RELAY=no", "make install-listener", "make CROSS", "make quick",
         "make check-mail", "make dist", "make packages", "make check-image", "make check-long", "make fuzz", "make coverage",
     )]
-    patterns = ("Makefile", "src/*.mk", "tests/**/*.mk")
+    patterns = ("Makefile", "src/*.mk", "packaging/*.mk", "tests/**/*.mk")
     makefiles = "".join(path.read_text() for pattern in patterns for path in nmtest.PROJECT.glob(pattern))
     for command in targets:
         # They build and test, which is what is done around this test; that they are there, make says.
