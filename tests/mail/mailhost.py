@@ -134,13 +134,13 @@ rmdir "$work"
 """
 
 
-def _layer(system, release):
+def layer_of(system, release):
     return PROJECT / "build" / f"mail-{system}-{release}"
 
 
-def _make_layer(system, release, packages, debconf):
+def make_layer(system, release, packages, debconf):
     """Once, and again with other packages, or over another tree."""
-    layer, base = _layer(system, release), container.tree(release)
+    layer, base = layer_of(system, release), container.tree(release)
     stamp = f"{_LAYER_VERSION} {packages} {debconf} {(base / 'stamp').stat().st_mtime_ns}\n"
     with open(f"{layer}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -237,7 +237,7 @@ class MailHost(container.Container):
         self.harm = r"status=(bounced|deferred)"
 
     def below(self):
-        return [_layer(self.system, self.release) / "root", *super().below()]
+        return [layer_of(self.system, self.release) / "root", *super().below()]
 
     def install(self):
         super().install()
@@ -509,9 +509,9 @@ def main(box, *parts, releases=RELEASES):
     names = [word for word in sys.argv[1:] if word in [part.__name__ for part in parts]]
     if box.is_whole and not names:
         for release in releases:
-            _make_layer(box.system, release, box.packages, box.debconf)
+            make_layer(box.system, release, box.packages, box.debconf)
         container.run_parts(sys.argv[0], releases)
-    _make_layer(box.system, box.release, box.packages, box.debconf)
+    make_layer(box.system, box.release, box.packages, box.debconf)
     # The parts that are named, and what comes before and after all of them.
     chosen = [part for part in parts if not names or part.__name__ in names]
     sys.argv[1:] = []

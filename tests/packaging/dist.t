@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """The tarball: the same bytes wherever, whenever and by whomever it is made, with git or of itself; and so
-is what is built of it."""
+is what is built of it. Its signature, what is said of what is linked in, and what each version has to have."""
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -90,4 +92,93 @@ def programs(unpacked):
     equal(trees[1], trees[0], "make install: the same bytes from the tarball, anywhere, as from here")
 
 
-run(same_bytes)
+def signed():
+    """What README tells to type checks it, and a changed byte is refused."""
+    if not shutil.which("ssh-keygen"):
+        skip("the tarball: signed", "there is no ssh-keygen")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        call(scratch, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "key")
+        call(PROJECT, "make", "-s", f"BUILD={scratch}", "dist", f"SIGN={scratch}/key")
+        made = next((scratch / "dist").glob("*.tar.gz"))
+        (scratch / "dist/signers").write_text("nmnotify " + (scratch / "key.pub").read_text())
+        check = re.search(r"(?m)^    (ssh-keygen -Y verify .*)$", (PROJECT / "README.md").read_text())[1]
+        check = check.replace("VERSION", made.name.removeprefix("nmnotify-").removesuffix(".tar.gz"))
+        checked = lambda: subprocess.run(["sh", "-c", check], cwd=scratch / "dist", capture_output=True).returncode == 0
+        ok(checked(), "the tarball: its signature is good")
+        data = bytearray(made.read_bytes())
+        data[len(data) // 2] ^= 1
+        made.write_bytes(data)
+        ok(not checked(), "the tarball: ... and not of another one, of which one bit differs")
+
+
+# ---- What is linked in ----
+
+
+def sbom():
+    """Against what SPDX 2.3 requires (there is no validator of it in Debian), and against the programs."""
+    call(PROJECT, "make", "-s", f"BUILD={BUILD}", "sbom")
+    path = next(Path(BUILD, "dist").glob("*.spdx.json"))
+    data = path.read_bytes()
+    call(PROJECT, "make", "-s", f"BUILD={BUILD}", "sbom")
+    equal(path.read_bytes(), data, "SBOM: the same bytes from the same build")
+    document = json.loads(data)
+    equal(missing(document), [], "SBOM: has all that SPDX 2.3 requires")
+    elements = [document["SPDXID"], *(part["SPDXID"] for kind in ("packages", "files") for part in document[kind])]
+    equal(len(set(elements)), len(elements), "SBOM: each element has an identifier of its own")
+    named = {row[end] for row in document["relationships"] for end in ("spdxElementId", "relatedSpdxElement")}
+    equal(sorted(named - set(elements)), [], "SBOM: relationships are of what is there")
+    linked = lambda name, kind: {
+        row["relatedSpdxElement"].removeprefix("SPDXRef-Package-") for row in document["relationships"]
+        if row["spdxElementId"] == f"SPDXRef-File-{name}" and row["relationshipType"] == kind
+    }
+    needed = call(PROJECT, "readelf", "-dW", str(BUILD / "nmnotify-relay")).count("(NEEDED)")
+    equal(len(linked("nmnotify-relay", "DYNAMIC_LINK")), needed, "SBOM: the relay is linked with all that it needs")
+    ok(linked("nmnotify", "STATIC_LINK") and not linked("nmnotify", "DYNAMIC_LINK"), "SBOM: the handler is static")
+    if shutil.which("dpkg"):
+        unknown = [p["name"] for p in document["packages"] if "NOASSERTION" in (p["versionInfo"], p["licenseDeclared"])]
+        equal(unknown, [], "SBOM: a version and a licence of each")
+
+
+def missing(document):
+    """What the clauses 6 to 11 of SPDX 2.3 make mandatory, as JSON has it, and is not there or has another form."""
+    text, absolute = r".+", r"[a-z][a-z0-9+.-]*:[^#\s]+"
+    forms = {
+        "document": (document, {
+            "spdxVersion": r"SPDX-2\.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": text,
+            "documentNamespace": absolute}),
+        "creation": (document.get("creationInfo", {}), {"created": r"\d{4}(-\d\d){2}T\d\d(:\d\d){2}Z"}),
+    }
+    for package in document.get("packages", []):
+        forms[f"package {package.get('name')}"] = (package, {
+            "name": text, "SPDXID": r"SPDXRef-[A-Za-z0-9.-]+", "downloadLocation": text, "licenseConcluded": text,
+            "licenseDeclared": text, "copyrightText": text, "filesAnalyzed": "False"})
+    for file in document.get("files", []):
+        forms[f"file {file.get('fileName')}"] = (file, {"fileName": r"\./.+", "SPDXID": r"SPDXRef-[A-Za-z0-9.-]+"})
+        sums = {one["algorithm"]: one["checksumValue"] for one in file.get("checksums", [])}
+        forms[f"sums of {file.get('fileName')}"] = (sums, {"SHA1": "[0-9a-f]{40}", "SHA256": "[0-9a-f]{64}"})
+    for row in document.get("relationships", []):
+        forms[f"relationship {row}"] = (row, {"relationshipType": "[A-Z_]+"})
+    found = [f"{name}: {key}" for name, (of, keys) in forms.items() for key, form in keys.items()
+             if not re.fullmatch(form, str(of.get(key, "")))]
+    creators = document.get("creationInfo", {}).get("creators", [])
+    if not creators or not all(re.match("(Tool|Organization|Person): ", one) for one in creators):
+        found.append("creators")
+    if not any(row.get("relationshipType") == "DESCRIBES" for row in document.get("relationships", [])):
+        found.append("DESCRIBES")
+    return found
+
+
+# ---- What a version has to have ----
+
+
+def version():
+    found = re.search(r"(?m)^VERSION := (.*)", (PROJECT / "Makefile").read_text())[1]
+    news = re.findall(r"(?m)^## (\S+)", (PROJECT / "packaging/NEWS.md").read_text())
+    equal(news[:1], [found], "NEWS.md: its first entry is of this version")
+    changes = (PROJECT / "packaging/debian/changelog").read_text()
+    equal(re.match(r"nmnotify \((.*)-[^-]+\) ", changes)[1], found, "debian/changelog: its first entry is of this version")
+
+
+run(version, same_bytes, signed, sbom)

@@ -54,13 +54,14 @@ def readme_other_pair(send):
 
 
 def readme_rest():
+    docs.shown("README.md", "ssh-keygen", why="packaging/dist.t types it")
     docs.shown("README.md", "postconf", why="Postfix, which is not installed here")
     targets = [line.split("  ")[0] for line in docs.take("README.md", "make demo").splitlines()]
     # And what README says of make in running text.
     targets += [word.strip() for word in docs.each(
         "README.md", "make install-sender\n", "make install\n", "make lint", "make bench\n", "make bench-quick", "make SYSTEMD=no",
         "make check\n", "make clean all SYSTEMD=no", "make clean all RELAY=no", "make install-listener", "make CROSS", "make quick",
-        "make check-mail", "make dist", "make packages", "make check-image", "make check-long", "make fuzz", "make coverage",
+        "make check-mail", "make dist", "make sbom", "make packages", "make check-image", "make check-long", "make fuzz", "make coverage",
     )]
     patterns = ("Makefile", "src/*.mk", "packaging/*.mk", "tests/**/*.mk")
     makefiles = "".join(path.read_text() for pattern in patterns for path in nmtest.PROJECT.glob(pattern))
