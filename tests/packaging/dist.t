@@ -28,7 +28,7 @@ def digest(path):
 
 def call(folder, *words, umask=0o022, **environment):
     done = subprocess.run(words, cwd=folder, env=ENVIRONMENT | environment, text=True, umask=umask,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, words))}: {done.stdout}")
     return done.stdout
