@@ -3,7 +3,7 @@
 # make quick           builds; unit tests, and a test or two a guarantee: a minute; no set-up, no root, no network
 # make check           all tests but the next two: seven minutes; installs what they need, if it may
 # make check-mail      real fetchers, and mail servers that tell of mail, booted: five minutes; takes root, installs likewise
-# make check-image     Debian 12 and 13, booted: six minutes; takes root, installs likewise
+# make check-image     Debian 12 and 13, booted, and images of two programs: six minutes; takes root, installs likewise
 # make check-unit      the unit tests alone: half a minute
 # make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
 # make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools: ten minutes
@@ -62,7 +62,7 @@ check:
 	$(Q)$(PROVE) $(SCRIPTS) $(UNIT_TESTS)
 
 check-mail: THESE = $(wildcard tests/mail/*.t)
-check-image: THESE = $(wildcard tests/systemd/*.t)
+check-image: THESE = $(wildcard tests/systemd/*.t tests/image/*.t)
 check-mail check-image:
 	$(Q)tests/packages build $(@:check-%=%)
 	$(Q)$(MAKE) --no-print-directory all test-programs

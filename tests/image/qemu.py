@@ -19,6 +19,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+# What tests make once.
+KEPT = Path(__file__).resolve().parent.parent.parent / "build" / "image"
 # For each architecture, as Debian calls it: the program, and with it what it emulates; the serial line's name.
 MACHINES = {
     "amd64": (["qemu-system-x86_64", "-nodefaults"], "ttyS0"),
@@ -139,8 +141,9 @@ class Machine:
 
     def __init__(self, boot, image, said, *words, architecture="amd64", memory=1024, processors=2, options=()):
         emulator, serial = MACHINES[architecture]
+        accelerator = "tcg" if "-icount" in options else "tcg,thread=multi"
         self._command = [*emulator, "-m", str(memory), "-smp", str(processors), "-no-reboot", "-display", "none"]
-        self._command += ["-accel", "tcg,thread=multi", "-monitor", "none", "-serial", f"file:{said}"]
+        self._command += ["-accel", accelerator, "-monitor", "none", "-serial", f"file:{said}"]
         self._command += ["-kernel", str(boot), "-initrd", str(image), *(options or ("-net", "none"))]
         self._command += ["-append", " ".join((f"console={serial}", "panic=-1", *words))]
 

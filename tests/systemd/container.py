@@ -103,7 +103,7 @@ def own_release():
     give_up("this machine has no apt with a release to make a tree of")
 
 
-def _sources(release):
+def sources(release):
     """The package sources of this machine that are of its own release, as lines of apt's old format,
     with `release` in its place. The files themselves may name others."""
     suite = own_release()
@@ -141,7 +141,7 @@ def _make_tree(release):
     stamp = tree(release) / "stamp"
     if stamp.exists() and stamp.read_text() == STAMP:
         return
-    lines = _sources(release)
+    lines = sources(release)
     fresh = Path(f"{tree(release)}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)

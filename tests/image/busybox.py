@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: ISC
+"""A static busybox of nothing but what the smallest system needs, from the source of this release's package, whose own
+programs have neither an inetd nor a size that is small. Made once, and kept."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "systemd"))
+import container
+import qemu
+
+APPLETS = ("cat", "chown", "dd", "ifconfig", "inetd", "init", "insmod", "mkdir", "mount")
+# Users are read from /etc by busybox itself: of libc's way to them a static program has only a half. No shell.
+SETTINGS = ("STATIC", "LFS", "USE_BB_PWD_GRP", "FEATURE_USE_INITTAB", "FEATURE_MOUNT_FLAGS", "SH_IS_NONE")
+SETTINGS += tuple(applet.upper() for applet in APPLETS)
+
+
+def program():
+    made = qemu.KEPT / "busybox"
+    stamp = qemu.KEPT / "busybox.settings"
+    if not made.exists() or not stamp.exists() or stamp.read_text() != str(SETTINGS):
+        with tempfile.TemporaryDirectory(dir=qemu.KEPT) as place:
+            shutil.copy(_make(_source(Path(place))), made)
+        stamp.write_text(str(SETTINGS))
+    return made
+
+
+def _source(place):
+    """Its folder there. This machine's package lists need not have sources, so apt gets lists of its own for it."""
+    lists = place / "lists"
+    (lists / "partial").mkdir(parents=True)
+    lines = {line.replace("deb ", "deb-src ", 1) for line in container.sources(container.own_release())}
+    (place / "sources.list").write_text("\n".join(sorted(lines)) + "\n")
+    apt = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=true", "-o", "Acquire::Languages=none"]
+    apt += ["-o", f"Dir::Etc::sourcelist={place}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null"]
+    apt += ["-o", f"Dir::State::lists={lists}", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]
+    subprocess.run([*apt, "update"], capture_output=True)  # the download will tell
+    got = subprocess.run([*apt, "--download-only", "source", "busybox"], cwd=place, capture_output=True, text=True)
+    found = list(place.glob("busybox_*.orig.tar.*[a-z2]"))
+    if not found:
+        raise qemu.Unavailable(f"the source of busybox cannot be had: {got.stderr}")
+    with tarfile.open(found[0]) as archive:
+        archive.extractall(place)
+    return next(path for path in place.glob("busybox-*") if path.is_dir())
+
+
+def _make(folder):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+
+    def make(*words, answers=None):
+        words = ["make", "-s", "-C", str(folder), *words]
+        subprocess.run(words, check=True, env=environment, input=answers, text=True, capture_output=True)
+
+    make("allnoconfig")
+    config = folder / ".config"
+    text = config.read_text()
+    for setting in SETTINGS:
+        text = re.sub(f"^# CONFIG_{setting} is not set$", f"CONFIG_{setting}=y", text, flags=re.MULTILINE)
+    text = re.sub("^CONFIG_SH_IS_ASH=y$", "# CONFIG_SH_IS_ASH is not set", text, flags=re.MULTILINE)
+    config.write_text(text)
+    make("oldconfig", answers="\n" * 1000)
+    missing = [setting for setting in SETTINGS if f"CONFIG_{setting}=y\n" not in config.read_text()]
+    if missing:
+        raise RuntimeError(f"busybox has no {missing}")
+    # musl has none of the kernel's headers.
+    headers = folder / "headers"
+    headers.mkdir()
+    multiarch = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True, check=True).stdout.strip()
+    for name, place in (("linux", "."), ("asm-generic", "."), ("asm", multiarch)):
+        (headers / name).symlink_to(Path("/usr/include") / place / name)
+    make("-j2", "CC=musl-gcc", f"CFLAGS=-idirafter {headers}", "busybox")
+    return folder / "busybox"
