@@ -4,7 +4,7 @@
 # make demo            see it work, on a loopback port
 # make check           all tests; installs what they need, if it may
 # make install         DESTDIR= PREFIX= SYSCONFDIR= SYSTEMDUNITDIR= SYSTEMDUSERUNITDIR= SYSTEMD_VERSION= ...
-# make install-listener, install-sender: either end alone
+# make install-listener, install-sender: either end alone; APPARMOR=yes: with AppArmor's profiles
 # make uninstall       the same; leaves the configuration
 # make help            the other targets: how long each takes, and what it needs
 # make CROSS=aarch64-linux-gnu- BUILD=build/aarch64

@@ -51,3 +51,9 @@ LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man
 	$(if $(HAS_UNITS),units/nmnotify.sysusers:$(SYSUSERSDIR)/nmnotify.conf units/nmnotify.tmpfiles:$(TMPFILESDIR)/nmnotify.conf) \
 	units/inetd.conf:$(DOCDIR)/inetd.conf units/xinetd:$(DOCDIR)/xinetd \
 	units/nmnotify.conf:$(DOCDIR)/nmnotify.conf.example
+# Profiles are loaded from there when the machine boots: only for who asks for them.
+APPARMOR ?= no
+APPARMOR_FILES := $(if $(filter yes,$(APPARMOR)),nmnotify nmnotifyd abstractions/nmnotify)
+APPARMOR_RELAY := $(if $(filter yes,$(APPARMOR)),$(if $(HAS_RELAY),nmnotify-relay))
+LISTENER_TEXTS += $(foreach file,$(APPARMOR_FILES),packaging/apparmor/$(file):$(SYSCONFDIR)/apparmor.d/$(file))
+SENDER_TEXTS += $(foreach file,$(APPARMOR_RELAY),packaging/apparmor/$(file):$(SYSCONFDIR)/apparmor.d/$(file))

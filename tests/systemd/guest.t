@@ -156,6 +156,32 @@ runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000 @ENABLE@
 line 7979
 check "nmnotify-units(7): the user's own units work" 'wait_for /home/alice/touched'
 
+# packaging/apparmor, enforced from here on: the tunnel is under it, too.
+for profile in /usr/local/lib/apparmor/*; do cat $profile >/sys/kernel/security/apparmor/.replace; done
+check "AppArmor: profiles are enforced" '[ $(grep -c "^nmnotify.*(enforce)" /sys/kernel/security/apparmor/profiles) = 3 ]'
+cat >/usr/local/bin/tries <<'END'
+#!/bin/bash
+cat /proc/self/attr/current >~/profile
+mkdir -p ~/.ssh
+for file in .ssh/authorized_keys .profile .config/systemd/x; do { echo tried >>~/$file; } 2>/dev/null && touch ~/through; done
+touch ~/touched
+END
+chmod 755 /usr/local/bin/tries
+mkdir -p /home/alice/.config/systemd; chown -R alice: /home/alice/.config
+cp /etc/nmnotify.conf /tmp/nmnotify.conf
+sed -i 's,^action.*,action /usr/local/bin/tries,' /etc/nmnotify.conf
+systemctl stop nmnotifyd.socket nmnotifyd.service
+denied() { dmesg | grep -q "apparmor=.DENIED.*profile=.$1.*/home/alice/.profile"; }
+for pair in nmnotify nmnotifyd; do
+	rm -f /home/alice/{touched,profile,through}
+	systemctl start $pair.socket
+	line
+	check "AppArmor: $pair: a line starts the action, in its profile" 'wait_for /home/alice/touched && grep -qx "$pair (enforce)" /home/alice/profile'
+	check "AppArmor: $pair: which cannot leave a key, a command or a unit, and the kernel says so" '! [ -e /home/alice/through ] && denied $pair'
+	systemctl stop $pair.socket; sleep 1.2
+done
+cp /tmp/nmnotify.conf /etc/nmnotify.conf
+
 # nmnotify-tunnel(7): WireGuard, between this machine, which is the mail server, and a network namespace.
 systemctl stop nmnotifyd.socket nmnotifyd.service nmnotify-relay.socket nmnotify-relay.service
 rm -f /etc/systemd/system/nmnotify-relay.service.d/taken.conf /etc/systemd/system/nmnotifyd.s*.d/override.conf
@@ -200,6 +226,17 @@ ip netns exec laptop bash -c 'wg set wg-mail private-key <(wg genkey)'
 before=$(failures)
 announce
 check "nmnotify-tunnel(7): another key gets nothing" 'fails $before && ! [ -e /home/alice/touched ]'
+
+# SECURITY.md's hardened hosts: what can only be said of a whole machine.
+systemctl stop nmnotifyd.socket nmnotifyd.service
+cp /tmp/nmnotify.conf /etc/nmnotify.conf
+sysctl -q @SYSCTLS@
+echo integrity >/sys/kernel/security/lockdown
+check "hardened: the kernel is" 'grep -q "\[integrity\]" /sys/kernel/security/lockdown && [ $(cat /proc/sys/kernel/yama/ptrace_scope) = 3 ]'
+rm -f /home/alice/touched
+systemctl start nmnotify.socket
+line
+check "hardened: a line starts the action" 'wait_for /home/alice/touched'
 say "end"
 systemctl poweroff --force --force
 """
@@ -228,6 +265,15 @@ def tunnel(root):
     (root / "etc/wireguard").mkdir(mode=0o700)
 
 
+def apparmor(root):
+    """The profiles, as the kernel takes them."""
+    profiles, made = PROJECT / "packaging/apparmor", root / "usr/local/lib/apparmor"
+    made.mkdir(parents=True)
+    for profile in (path for path in profiles.iterdir() if path.is_file()):
+        words = ["apparmor_parser", "-Q", "-K", "-I", profiles, "-I", "/etc/apparmor.d", "-o", made / profile.name, profile]
+        subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
+
+
 def own_files(root):
     """What is installed, and what README says."""
     docs = Documents()
@@ -240,6 +286,8 @@ def own_files(root):
     text = text.replace("@ADDRESS@", re.search(r"([\d.]+):79", address)[1])
     text = text.replace("@PRIVATE@", private.strip()).replace("@PUBLIC@", public.strip())
     text = text.replace("@RELAY_PUBLIC@", docs.take("man/nmnotify-relay.8", "PrivateUsers=no").strip())
+    hardened = next(line for line in (PROJECT / "src/SECURITY.md").read_text().splitlines() if "ptrace_scope" in line)
+    text = text.replace("@SYSCTLS@", " ".join(re.findall(r"`([a-z_.]+=\d)`", hardened)))
     user = docs.take("README.md", "[Service]\nUser=alice")
     files = {
         "usr/local/bin/guest": text,
@@ -265,6 +313,7 @@ def own_files(root):
     shutil.copy(BUILD / "tests" / "load", root / "usr/local/bin/load")
     shutil.copy(container.relay(RELEASE), root / "usr/local/sbin/nmnotify-relay.real")
     tunnel(root)
+    apparmor(root)
     shutil.copy(container.relay(RELEASE, "tests/relay_taken"), root / "usr/local/sbin/nmnotify-relay")
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir()
