@@ -66,8 +66,9 @@ class Paths:
         # Where no default leads, which would then have to go around the configuration; as root.
         self.dir = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/home" if self.user else "/tmp"))
         self.dir.chmod(0o755)
-        # As /run is, where it belongs: a tmpfs.
-        self.state = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/dev/shm"))
+        # In /run, where it belongs, and a tmpfs, which /run need not be here.
+        self.state = Path(tempfile.mkdtemp(prefix="nmbench.", dir="/run" if self.user else "/dev/shm"))
+        self.is_mounted = self.user and subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.state]).returncode == 0
         self.state.chmod(0o755)
         for program in PROGRAMS:
             self.bring(BENCH / program)
@@ -99,6 +100,8 @@ class Paths:
             self.waiter.kill()
             self.waiter.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
+        if self.is_mounted:
+            subprocess.run(["umount", self.state], check=True)
         shutil.rmtree(self.state, ignore_errors=True)
 
     def _give(self, path):
