@@ -103,7 +103,7 @@ SYSTEMD_PACKAGES = "\
 SYSTEMD_SERVICE:${PN} = "nmnotify.socket"
 SYSTEMD_SERVICE:nmnotifyd = "nmnotifyd.socket nmnotifyd.service"
 SYSTEMD_SERVICE:${PN}-relay = "\
-    nmnotify-relay.socket nmnotify-relay-biff.socket nmnotify-relay-cyrus.socket nmnotify-relay-status.socket \
-    nmnotify-relay.service nmnotify-relay-logs.service \
+    nmnotify-relay.socket nmnotify-relay-proxied.socket nmnotify-relay-biff.socket nmnotify-relay-cyrus.socket \
+    nmnotify-relay-status.socket nmnotify-relay.service nmnotify-relay-proxy.service nmnotify-relay-logs.service \
 "
 SYSTEMD_AUTO_ENABLE = "disable"
