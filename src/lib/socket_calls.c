@@ -7,6 +7,8 @@
  */
 #undef _GNU_SOURCE
 #undef _FORTIFY_SOURCE
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): feature_test_macros(7)
+ */
 #define _DEFAULT_SOURCE
 #include <sys/socket.h>
 #include <sys/syscall.h>

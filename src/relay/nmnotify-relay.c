@@ -405,6 +405,9 @@ static int on_letters(sd_event_source *source, int fd, uint32_t events, void *co
 	service->worked = now;
 	routing_go_on(relay);
 	telling_go_on(relay->telling);
+	if (relay->is_caught_up)
+		listen_again(service);
+	relay->is_caught_up = false;
 	return 0;
 }
 
@@ -524,6 +527,17 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *sig
 	return 0;
 }
 
+/* Where there is a proxy it begins later, perhaps with a login that was before a mail. So what mail
+ * systems say elsewhere is not looked at until it has caught up, or for a second: on_clock(). */
+static bool is_for_later(const struct sockets *sockets, enum inbox_kind kind)
+{
+	bool has_proxy = false;
+
+	for (int i = 0; i < sockets->count; i++)
+		has_proxy = has_proxy || sockets->socket[i].kind == INBOX_PROXIED;
+	return has_proxy && (kind == INBOX_BIFF || kind == INBOX_CYRUS);
+}
+
 static bool listen_to_all(struct service *service)
 {
 	struct relay *relay = &service->relay;
@@ -534,7 +548,9 @@ static bool listen_to_all(struct service *service)
 
 		inbox_prepare(socket->fd, socket->kind);
 		if (sd_event_add_io(loop, &service->letters[i], socket->fd, EPOLLIN, on_letters,
-			    service) < 0)
+			    service) < 0 ||
+			(is_for_later(&relay->sockets, socket->kind) &&
+				sd_event_source_set_enabled(service->letters[i], SD_EVENT_OFF) < 0))
 			return false;
 	}
 	if (relay->sockets.status >= 0 && (relay->status = status_open(relay)) == NULL)
@@ -586,6 +602,7 @@ static int serve(struct service *service)
 		fail(service, EX_OSERR, "this process cannot be confined", errno);
 	service->worked = instant_now();
 	inbox_read_left(relay->inbox, service->worked);
+	relay->is_caught_up = false; /* that was another proxy */
 	routing_go_on(relay);
 	telling_go_on(relay->telling);
 	(void)sd_notify(0, "READY=1");

@@ -49,6 +49,7 @@ struct relay {
 	struct allowance told, failed, refused;
 	uint64_t events, logins, refusals, lost;
 	uid_t user; /* that it runs as, and so does the proxy */
+	bool is_caught_up; /* the proxy has just said so */
 };
 
 /* The logger of all parts: a line for the log. `context` is the relay. */

@@ -51,14 +51,27 @@ static struct instant earlier(struct instant came, const struct proxied *proxied
 	return (struct instant){ .ms = (uint64_t)age < now.ms ? now.ms - (uint64_t)age : 1 };
 }
 
-/* What the proxy has handed on becomes what it was handed. It is the relay's user's, who alone may
- * write to that socket; here the kernel says that it is. NULL, or what is wrong. */
-static const char *unwrap(const struct relay *relay, struct letter *letter)
+static bool is_caught_up(const struct letter *letter)
+{
+	static const char word[] = PROXIED_CAUGHT_UP;
+
+	return letter->length == sizeof(word) - 1 &&
+	       memcmp(letter->bytes, word, letter->length) == 0;
+}
+
+/* What the proxy has handed on becomes what it was handed; its own word stays what it is. It is the
+ * relay's user's, who alone may write to that socket; here the kernel says that it is. NULL, or
+ * what is wrong. */
+static const char *unwrap(struct relay *relay, struct letter *letter)
 {
 	struct proxied proxied;
 
 	if (!letter->has_sender || letter->uid != relay->user)
 		return "somebody else than the proxy writes to its socket";
+	if (is_caught_up(letter)) {
+		relay->is_caught_up = true;
+		return NULL;
+	}
 	if (!proxied_take(&proxied, &letter->bytes, &letter->length))
 		return "it is no notice of the proxy's";
 	letter->kind = INBOX_NOTICE;
@@ -96,6 +109,8 @@ void routing_read(void *context, const struct letter *read)
 	bool is_news = true;
 	const char *wrong = letter.kind == INBOX_PROXIED ? unwrap(relay, &letter) : NULL;
 
+	if (wrong == NULL && letter.kind == INBOX_PROXIED)
+		return;
 	if (wrong == NULL)
 		wrong = event_of(&event, &is_news, &letter);
 	if (wrong == NULL && !is_news)

@@ -16,6 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the proxy says once, by itself: it has handed on all that waited when it began. */
+#define PROXIED_CAUGHT_UP "caught-up"
+
 /* What stands before the notice has no more bytes. */
 #define PROXIED_MAX 64
 

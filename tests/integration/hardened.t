@@ -20,7 +20,7 @@ HOSTS = {
     "root read-only": "mount --bind DIR DIR && mount -o remount,bind,ro / && ! touch /nmtest.probe 2>/dev/null",
     "temporary directories noexec": "for d in /tmp /var/tmp /dev/shm; do mount --bind $d $d && mount -o remount,bind,noexec $d; done; mount --bind DIR DIR && mount -o remount,bind,exec DIR",
     "`hidepid=2`": "mount -t proc -o hidepid=2 proc /proc",
-    "no `/proc`": "umount -l /proc && ! [ -e /proc/self ]",
+    "no `/proc`": "mount -t tmpfs tmpfs /proc && ! [ -e /proc/self ]",
     "no `/sys`": "mount -t tmpfs tmpfs /sys",
     "no `/dev/log`, no journal": "mount -t tmpfs tmpfs /run; mkdir /run/dev && mount -t tmpfs tmpfs /run/dev && mknod -m 666 /run/dev/null c 1 3 && mount --move /run/dev /dev",
     "no `/dev/null`": "mount -t tmpfs tmpfs /dev",

@@ -388,7 +388,8 @@ def buildroot():
             wanted = {"usr/sbin/nmnotify", "usr/sbin/nmnotifyd", "usr/sbin/nmnotify-login", "usr/bin/nmnotify-send"}
             users = {line.split()[0] for line in (here / "users").read_text().splitlines() if line.strip()}
             if init == "SYSTEMD":
-                wanted |= {"usr/sbin/nmnotify-relay", "usr/sbin/nmnotify-relay-logs", "usr/bin/nmnotifyctl"}
+                wanted |= {"usr/sbin/nmnotify-relay", "usr/sbin/nmnotify-relay-proxy", "usr/sbin/nmnotify-relay-logs",
+                           "usr/bin/nmnotifyctl"}
                 preset = (root / "usr/lib/systemd/system-preset/80-nmnotify.preset").read_text()
                 ok("disable nmnotify*" in preset.splitlines() and "enable" not in preset, f"{name}: no unit is enabled")
                 ok((root / "usr/lib/systemd/system/nmnotifyd.socket.d/poll-limit.conf").exists(), f"{name}: units are for Buildroot's systemd")
