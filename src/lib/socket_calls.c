@@ -7,8 +7,7 @@
  */
 #undef _GNU_SOURCE
 #undef _FORTIFY_SOURCE
-/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): feature_test_macros(7)
- */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): it is the libc's. */
 #define _DEFAULT_SOURCE
 #include <sys/socket.h>
 #include <sys/syscall.h>
