@@ -195,6 +195,29 @@ def S1_a_login_is_as_old_as_it_was():
         ok(until(lambda: logins() == 2 and owed() == 0), "S1: one that came later does, also by a clock that was set back")
 
 
+def S6_a_login_is_before_the_mail_behind_it():
+    """Both wait when the relay begins, in sockets of their own, and the mail's comes first."""
+    with Machine("127.0.0.3") as before, Machine("127.0.0.4", before.port) as now, Relayed(
+            f"interval 100ms\nsettle 100ms\nnever 203.0.113.0/24\nport {before.port}\nuser alice last\n") as relay:
+        relay.kill(signal.SIGTERM)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as biff, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as comsat:
+            biff.bind(("127.0.0.1", 0))
+            relay.passed_too = {"biff": biff, **relay.passed_too}
+            relay.start()
+            relay.proxy.start()
+            relay.tell("login alice 127.0.0.3")
+            ok(until(lambda: relay.ask()["counts"]["logins"] == 1), "S6: a login")
+            relay.proxy.kill(signal.SIGTERM)
+            relay.kill(signal.SIGTERM)
+            relay.tell("login alice 127.0.0.4")
+            relay.proxy.start()
+            relay.passed_too["proxied"].recv(1, socket.MSG_PEEK)
+            equal(relay.proxy.kill(signal.SIGTERM), 0, "S6: the next one is handed on")
+            comsat.sendto(b"alice@367\0", biff.getsockname())
+            relay.start()
+            ok(until(lambda: now.lines or before.lines) and not before.lines, "S6: the mail is told to where the user is")
+
+
 def opens_no_descriptor():
     with Pair() as pair:
         pair.proxy.start()
@@ -360,6 +383,7 @@ def S5_killed_between_the_two_steps():
 
 
 nmtest.run(
-    says_who_and_when, S6_nobody_is_taken_for_another, S1_a_login_is_as_old_as_it_was, opens_no_descriptor, S3_S4_a_full_queue, is_told_to_end, says_when_it_has_caught_up,
+    says_who_and_when, S6_nobody_is_taken_for_another, S1_a_login_is_as_old_as_it_was, S6_a_login_is_before_the_mail_behind_it,
+    opens_no_descriptor, S3_S4_a_full_queue, is_told_to_end, says_when_it_has_caught_up,
     S5_what_fails, options, S5_in_a_storm_of_kills, S5_killed_between_the_two_steps,
 )
