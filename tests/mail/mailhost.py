@@ -362,9 +362,17 @@ class MailHost(container.Container):
     def fetched(self, message):
         return any(self._has(f"/home/laptop/Mail/INBOX/{folder}/*", message) for folder in ("new", "cur"))
 
-    def quiet(self):
-        """What was told before is over."""
-        until(lambda: not self.sh("pgrep -u laptop mbsync", check=False), ARRIVAL_SECONDS)
+    def quiet(self, seconds=0.0):
+        """What was told before is over, for so long."""
+        busy = [time.monotonic()]
+
+        def over():
+            if self.sh("pgrep -u laptop mbsync", check=False):
+                busy[0] = time.monotonic()
+                return False
+            return time.monotonic() - busy[0] >= seconds
+
+        until(over, ARRIVAL_SECONDS)
 
     def is_told(self, name, to="alice", at=None):
         self.quiet()
@@ -470,6 +478,7 @@ class MailHost(container.Container):
             for pid in pids:
                 nmtest.kill(pid, signal.SIGCONT)
         ok(until(lambda: self.fetched(message), ARRIVAL_SECONDS), f"S1: {name}: what came meanwhile is on the laptop")
+        self.quiet(2.0)  # all of it, which may take more than one line
         self.is_told(f"{name}: after that")
 
     def fill(self, name="socket", datagram=b"mail nobody"):
