@@ -48,7 +48,7 @@ struct relay {
 	struct log log;
 	struct allowance told, failed, refused;
 	uint64_t events, logins, refusals, lost;
-	uid_t user; /* that it runs as, and so does the proxy */
+	uid_t user;        /* that it runs as, and so does the proxy */
 	bool is_caught_up; /* the proxy has just said so */
 };
 
