@@ -237,12 +237,6 @@ rm -f /home/alice/touched
 systemctl start nmnotify.socket
 line
 check "hardened: a line starts the action" 'wait_for /home/alice/touched'
-systemctl stop nmnotify.socket
-rm -f /home/alice/touched /etc/systemd/system/nmnotifyd.{socket,service}.d/laptop.conf
-systemctl daemon-reload
-systemctl start nmnotifyd.socket
-line
-check "hardened: and by nmnotifyd" 'wait_for /home/alice/touched'
 say "end"
 systemctl poweroff --force --force
 """
