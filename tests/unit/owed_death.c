@@ -6,10 +6,11 @@
 
 #include "unit.h"
 
-#define T0    1000000u /* not the future of any machine */
-#define LATER 700u     /* within the interval */
-#define USER  "alice"
-#define HEADER 65536 /* of a file of records */
+#define T0           1000000u /* not the future of any machine */
+#define LATER        700u     /* within the interval */
+#define USER         "alice"
+#define HEADER       65536 /* of a file of records */
+#define RECORD_BYTES 4096  /* of it, more than a record has */
 
 static const uint64_t key[2] = { 1, 2 };
 static const struct owed_bounds bounds = {
@@ -55,20 +56,31 @@ static void begin(const struct unit_place *place)
 	owed_begins(owed, target, clock_of_test());
 }
 
-/* A file as whoever comes next finds it; its first record is the one that is used. */
-static const void *file_map(const struct unit_place *place, const char *name, size_t *size)
+/* A file's first record, which is the one that is used, as whoever comes next finds it. */
+static const void *record_map(const struct unit_place *place, const char *name)
 {
 	int fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	char *bytes;
+	void *record;
 
 	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	*size = (size_t)st.st_size;
-	bytes = mmap(NULL, *size, PROT_READ, MAP_SHARED, fd, 0);
+	record = mmap(NULL, RECORD_BYTES, PROT_READ, MAP_SHARED, fd, HEADER);
 	assert_int_equal(close(fd), 0);
-	assert_ptr_not_equal(bytes, MAP_FAILED);
-	return bytes;
+	assert_ptr_not_equal(record, MAP_FAILED);
+	return record;
+}
+
+static void record_unmap(const void *record)
+{
+	assert_int_equal(munmap((void *)(uintptr_t)record, RECORD_BYTES), 0);
+}
+
+static pid_t step_begin(int (*run)(void *), void *context)
+{
+	pid_t child = unit_step_begin(run, context);
+
+	if (child < 0)
+		skip();
+	return child;
 }
 
 static int open_again(void *context)
@@ -82,20 +94,15 @@ static void S2_a_death_while_it_opens_forgets_no_beginning(void **state)
 	const uint64_t opened = (uint64_t)(T0 + LATER) << STAMP_BITS;
 	unsigned wrong = 0, busy = 0, used = 0;
 	const volatile struct target_record *record;
-	const char *file;
-	size_t size;
 	pid_t child;
 
 	if (!unit_can_step())
 		skip();
 	begin(place);
 	owed_close(owed);
-	file = file_map(place, "told", &size);
-	record = (const void *)(file + HEADER);
+	record = record_map(place, "told");
 	assert_int_equal(record->used, RECORD_BUSY);
-	child = unit_step_begin(open_again, *state);
-	if (child < 0)
-		skip();
+	child = step_begin(open_again, *state);
 	while (unit_step(child)) {
 		busy += record->used == RECORD_BUSY;
 		used += record->used == RECORD_USED;
@@ -104,7 +111,7 @@ static void S2_a_death_while_it_opens_forgets_no_beginning(void **state)
 	assert_int_equal(wrong, 0);
 	assert_int_equal(record->used, RECORD_USED);
 	assert_true(busy > 0 && used > 0);
-	assert_int_equal(munmap((void *)(uintptr_t)file, size), 0);
+	record_unmap((const void *)(uintptr_t)record);
 }
 
 static int be_done(void *context)
@@ -119,18 +126,13 @@ static void S5_a_death_while_a_user_is_settled_makes_no_other_user(void **state)
 	const struct unit_place *place = *state;
 	const struct addressee_record *record;
 	unsigned wrong = 0, used = 0, unused = 0;
-	const char *file;
-	size_t size;
 	pid_t child;
 
 	if (!unit_can_step())
 		skip();
 	begin(place);
-	file = file_map(place, "owed", &size);
-	record = (const void *)(file + HEADER);
-	child = unit_step_begin(be_done, *state);
-	if (child < 0)
-		skip();
+	record = record_map(place, "owed");
+	child = step_begin(be_done, *state);
 	while (unit_step(child)) {
 		bool is_used = *(const volatile uint32_t *)&record->used == RECORD_USED;
 
@@ -141,7 +143,7 @@ static void S5_a_death_while_a_user_is_settled_makes_no_other_user(void **state)
 	}
 	assert_int_equal(wrong, 0);
 	assert_true(used > 0 && unused > 0);
-	assert_int_equal(munmap((void *)(uintptr_t)file, size), 0);
+	record_unmap(record);
 	owed_close(owed);
 }
 
