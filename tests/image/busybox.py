@@ -2,7 +2,6 @@
 """A static busybox of nothing but what the smallest system needs, from the source of this release's package, whose own
 programs have neither an inetd nor a size that is small. Made once, and kept."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "systemd"))
 import container
+import nmtest
 import qemu
 
 APPLETS = ("cat", "chown", "dd", "ifconfig", "inetd", "init", "insmod", "mkdir", "mount")
@@ -52,7 +52,7 @@ def _source(place):
 
 
 def _make(folder):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    environment = nmtest.environment_for_make()
 
     def make(*words, answers=None):
         words = ["make", "-s", "-C", str(folder), *words]

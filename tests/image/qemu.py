@@ -21,6 +21,8 @@ from pathlib import Path
 
 # What tests make once.
 KEPT = Path(__file__).resolve().parent.parent.parent / "build" / "image"
+# Debian's, with the drivers of such a machine and few others.
+KERNEL = "linux-image-cloud-amd64"
 # For each architecture, as Debian calls it: the program, and with it what it emulates; the serial line's name.
 MACHINES = {
     "amd64": (["qemu-system-x86_64", "-nodefaults"], "ttyS0"),

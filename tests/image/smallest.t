@@ -4,7 +4,6 @@
 inetd listens, a static nmnotify or nmnotifyd, and its configuration. Nothing in it can be written but /run, and all
 that listens runs as an ordinary user. The whole of it is in README.md beside this file."""
 
-import os
 import re
 import shutil
 import socket
@@ -24,7 +23,6 @@ import qemu
 from nmtest import BUILD, LINE, PROJECT, diag, ok, until
 
 KEPT = qemu.KEPT
-KERNEL = "linux-image-cloud-amd64"
 MODULES = ("virtio_pci", "virtio_net")
 # So that the kernel keeps each line of ours, and random numbers are there at once, as on real ones.
 WORDS = ("printk.devkmsg=on",)
@@ -175,14 +173,14 @@ def handler():
 def service():
     """Static, as it is without systemd."""
     place = BUILD / "image" / "static"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    environment = nmtest.environment_for_make()
     words = ["make", "-s", "-C", str(PROJECT), f"BUILD={place}", "SYSTEMD=no", str(place / "nmnotifyd")]
     subprocess.run(words, check=True, env=environment)
     smallest("nmnotifyd", place)
 
 
 def smallest(name, built):
-    kernel = qemu.kernel(KEPT / "kernel", KERNEL, MODULES)
+    kernel = qemu.kernel(KEPT / "kernel", qemu.KERNEL, MODULES)
     modules = sorted((KEPT / "kernel/modules").iterdir())
     with tempfile.TemporaryDirectory(dir=BUILD) as place:
         image, said, program = Path(place) / "image", Path(place) / "serial", Path(place) / name
@@ -223,7 +221,7 @@ if __name__ == "__main__":
     KEPT.mkdir(parents=True, exist_ok=True)
     try:
         busybox.program()
-        qemu.kernel(KEPT / "kernel", KERNEL, MODULES)
+        qemu.kernel(KEPT / "kernel", qemu.KERNEL, MODULES)
     except qemu.Unavailable as why:
         container.give_up(why)
     nmtest.run(handler, service)

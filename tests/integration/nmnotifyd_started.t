@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: ISC
 """nmnotifyd: who starts it, and with what."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -131,7 +130,7 @@ def without_systemd():
         return
     with Sandbox() as box:
         build = box.dir / "build"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+        environment = nmtest.environment_for_make()
         words = ["make", "-s", "-j2", "-C", str(PROJECT), f"BUILD={build}", "SYSTEMD=no", f"{build}/nmnotifyd"]
         built = subprocess.run(words, capture_output=True, text=True, env=environment)
         if not equal((built.returncode, built.stderr), (0, ""), "make SYSTEMD=no: it builds"):

@@ -134,6 +134,11 @@ def done():
     sys.exit(1 if _failed else 0)
 
 
+def environment_for_make():
+    """This one's, without what a make that has started the test has put there for its own children."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+
+
 def run(*parts):
     """Runs the parts of a test file in order. One that raises fails, and the next ones still run.
     Arguments of the command line pick parts by name; TIMES=1 says how long each takes."""

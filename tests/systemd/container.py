@@ -317,7 +317,7 @@ class Container:
             ["make", "-s", "-C", str(PROJECT), "install", *words],
             check=True,
             stdout=subprocess.DEVNULL,
-            env={k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))},
+            env=nmtest.environment_for_make(),
         )
         for program in ("nmnotify-relay", "nmnotify-relay-logs"):
             shutil.copy(relay(self.release, program), self.root / "usr/local/sbin" / program)

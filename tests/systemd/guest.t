@@ -6,7 +6,6 @@ initramfs; a service in it does what README and the pages say, and writes result
 Nothing of it is on a network."""
 
 import gzip
-import os
 import re
 import shutil
 import subprocess
@@ -25,7 +24,6 @@ from nmtest import BUILD, PROJECT, diag, ok
 
 RELEASE = "trixie"
 KEPT = PROJECT / "build" / "guest"
-KERNEL = "linux-image-cloud-amd64"
 # What no container has: the module, and what loads it and tells it. Of this machine's release, as the kernel is.
 TOOLS = ("wireguard-tools", "kmod")
 MODULES = ("wireguard", "veth")
@@ -56,7 +54,7 @@ def base():
 
 def kernel():
     """It, and beside it TOOLS and MODULES; kept."""
-    return qemu.kernel(KEPT / "kernel", KERNEL, MODULES, TOOLS)
+    return qemu.kernel(KEPT / "kernel", qemu.KERNEL, MODULES, TOOLS)
 
 
 # ---- What happens in there ----
@@ -327,7 +325,7 @@ def own_files(root):
 
 
 def install(root):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    environment = nmtest.environment_for_make()
     words = [f"BUILD={BUILD}", f"DESTDIR={root}", "SYSTEMD_VERSION=257", "SYSTEMDUNITDIR=/usr/lib/systemd/system"]
     subprocess.run(["make", "-s", "-C", str(PROJECT), "install", *words], check=True, stdout=subprocess.DEVNULL, env=environment)
 

@@ -48,7 +48,7 @@ TAKE_FROM_POLICIES = (
 
 
 def make(root, target, *more):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    environment = nmtest.environment_for_make()
     directories = [f"SYSTEMDUNITDIR=/{SYSTEM}", f"SYSTEMDUSERUNITDIR=/{USER}"]
     subprocess.run(
         ["make", "-s", "-C", str(PROJECT), target, f"BUILD={BUILD}", f"DESTDIR={root}", *directories, *more],
