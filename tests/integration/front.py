@@ -194,6 +194,35 @@ class Service:
             self.kill()
 
 
+class Manager:
+    """The service manager's end of sd_notify(3)."""
+
+    def __init__(self, box):
+        path = box.dir / "notify"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        path.chmod(0o777)
+        self.environment = {"NOTIFY_SOCKET": str(path)}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def hear(self):
+        """What it has been told since."""
+        heard = []
+        while True:
+            try:
+                heard.append(self.socket.recv(4096, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                return heard
+
+    def is_told(self, message):
+        return until(lambda: message in self.hear())
+
+
 def is_gone(client, timeout=0.0):
     """Has the other end closed? Anything that it sent is an error."""
     poll = select.poll()

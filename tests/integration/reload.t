@@ -10,30 +10,30 @@ import time
 
 sys.dont_write_bytecode = True
 import nmtest
-from front import Service, is_gone
+from front import Manager, Service, is_gone
 from nmtest import LINE, Sandbox, equal, is_alive, ok, until
 
 FREE = "limit 1000/s burst 10000\n"
 
 
-def reload(service):
-    """Returns the process of the network process that serves then, or None if it stays the same."""
-    before = service.network()
-    os.kill(service.pid, signal.SIGHUP)
+class Managed(Service):
+    """With a service manager, which it has told that it serves."""
 
-    def new():
-        others = [pid for pid in service.children() if pid != before and is_serving(pid)]
-        return others[0] if others else None
+    def __init__(self, box, conf):
+        self.manager = Manager(box)
+        super().__init__(box, conf, environment=self.manager.environment)
+        if not self.manager.is_told(b"READY=1"):
+            raise RuntimeError("it does not serve")
 
-    return until(new)
+    def __exit__(self, *_):
+        super().__exit__()
+        self.manager.socket.close()
 
-
-def is_serving(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return f.read().startswith(b"nmnotifyd-network") and nmtest.process_waits_in(pid) is not None
-    except OSError:
-        return False
+    def reload(self):
+        """Does another network process serve then? From READY=1 on the one before accepts nothing."""
+        before = self.network()
+        os.kill(self.pid, signal.SIGHUP)
+        return self.manager.is_told(b"READY=1") and any(pid != before for pid in self.children())
 
 
 def folder(box, name):
@@ -54,12 +54,11 @@ def new_words_hold():
     with Sandbox() as box:
         old, new = folder(box, "old"), folder(box, "new")
         conf = box.config(FREE + f"interval 0s\nfrom 127.0.0.1\naction {box.recorder(out=old)}\n")
-        with Service(box, conf) as service:
-            service.network()
+        with Managed(box, conf) as service:
             service.send()
             ok(box.wait_starts(1, out=old), "before: the action of the old words")
             rewrite(box, conf, FREE + f"interval 0s\nfrom 127.0.0.2\naction {box.recorder(out=new)}\n")
-            ok(reload(service), "SIGHUP: another network process serves")
+            ok(service.reload(), "SIGHUP: another network process serves")
             service.send(source="127.0.0.2")
             ok(box.wait_starts(1, out=new), "after: the action and the sources of the new words")
             service.send()
@@ -93,14 +92,13 @@ def runs_and_limits_go_on():
     with Sandbox() as box:
         text = f"from any\nlimit 1000/s burst 1000\ninterval 2s\naction {box.recorder('until=go')}\n"
         conf = box.config(text)
-        with Service(box, conf) as service:
-            service.network()
+        with Managed(box, conf) as service:
             service.send()
             ok(box.wait_starts(1), "a run is going on")
-            ok(reload(service), "SIGHUP during a run")
+            ok(service.reload(), "SIGHUP during a run")
             service.send()
             ok(until(box.has_waiter), "a line waits for its end")
-            ok(reload(service), "SIGHUP while a line waits")
+            ok(service.reload(), "SIGHUP while a line waits")
             (box.out / "go").touch()
             ok(box.wait_ends(1), "the run goes on to its end")
             equal(box.runs()[0].overlap, 0, "G2: no overlap")
@@ -115,12 +113,11 @@ def connections_go_on():
     """One that has said half of its line, and those that nobody has accepted yet."""
     with Sandbox() as box:
         conf = box.config(FREE + f"interval 0s\nread-timeout 10s\nfrom any\naction {box.recorder()}\n")
-        with Service(box, conf) as service:
-            service.network()
+        with Managed(box, conf) as service:
             client = service.connect()
             client.sendall(LINE[:7])
             time.sleep(0.2)
-            ok(reload(service), "SIGHUP: another network process serves")
+            ok(service.reload(), "SIGHUP: another network process serves")
             ok(not is_gone(client, 0.2), "half a line: the connection stays")
             client.sendall(LINE[7:])
             ok(box.wait_starts(1), "G1: the other half starts the action")
@@ -132,6 +129,7 @@ def connections_go_on():
                 service.send()
                 if not box.wait_starts(before + 1):
                     lost.append(number)
+                service.manager.hear()  # else it would wait for us
             equal(lost, [], "G1: no line is lost while it is read again, 20 times")
             ok(until(lambda: len(service.children()) == 1, 15), "one network process is left")
             ok(service.is_running(), "the service goes on")

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -165,21 +164,13 @@ def check_stop(service, what):
 
 def signs_of_life():
     with Sandbox() as box:
-        path = box.dir / "notify"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(str(path))
-            path.chmod(0o777)
-            environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "9000000"}
+        with front.Manager(box) as manager:
+            environment = {**manager.environment, "WATCHDOG_USEC": "9000000"}
             with Taken(box, configuration(box), environment=environment) as service:
                 service.network()
                 service.attempt(b"a")
-                manager.settimeout(3)
-                heard, end = [], time.monotonic() + 3
-                while time.monotonic() < end:
-                    try:
-                        heard.append(manager.recv(1000))
-                    except TimeoutError:
-                        break
+                heard = []
+                until(lambda: heard.extend(manager.hear()), 3)
                 said = sum(b"WATCHDOG=1" in message for message in heard)
                 ok(said <= bound("signs of life"), f"{said} signs of life in 3 s")
                 ok(len(heard) <= 10, f"the service manager hears little: {len(heard)} messages")
