@@ -71,6 +71,9 @@ void store_login(struct store *store, const char *user, const struct source *add
 typedef void store_answer(void *context, const struct last_addresses *last);
 void store_look_up(struct store *store, const char *user, store_answer *answer, void *context);
 
+/* Then memory answers, and the store counts as away: it is not worth a longer wait. */
+#define STORE_ANSWERS_WITHIN ((struct span){ .ms = 1000 })
+
 /*
  * Asks for a claim: may this relay begin to send to a destination? If so, `wait` is 0, and nobody
  * else may for `lasts`, unless store_release() shortens that to `left` from then on. If not, ask

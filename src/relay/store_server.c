@@ -15,9 +15,6 @@
 #include "lib/fd.h"
 #include "lib/text.h"
 
-/* Memory has an answer, too: it is not worth a longer wait. */
-#define ANSWER_WITHIN ((struct span){ .ms = 1000 })
-
 /* How long until the server is looked for again: doubling. */
 #define RETRY_FIRST_MS 500
 #define RETRY_MOST_MS  15000
@@ -86,7 +83,7 @@ static void sent_add(struct server *server, const struct sent *sent)
 {
 	server->sent[(server->first + server->count++) % SENT_MAX] = *sent;
 	if (!server->is_timed)
-		timer_set(server, ANSWER_WITHIN.ms);
+		timer_set(server, STORE_ANSWERS_WITHIN.ms);
 }
 
 static struct sent sent_take(struct server *server)
@@ -175,7 +172,7 @@ static bool refuse(struct server *server)
 
 bool server_send(struct server *server, const struct ask *ask, const char *format, ...)
 {
-	struct sent sent = { .ask = *ask, .until = deadline_in(ANSWER_WITHIN) };
+	struct sent sent = { .ask = *ask, .until = deadline_in(STORE_ANSWERS_WITHIN) };
 	va_list arguments;
 	int result;
 
@@ -205,7 +202,7 @@ __attribute__((format(printf, 3, 4))) static void greet_with(
 {
 	struct sent sent = { .is_greeting = true,
 		.ends_greeting = ends_greeting,
-		.until = deadline_in(ANSWER_WITHIN) };
+		.until = deadline_in(STORE_ANSWERS_WITHIN) };
 	va_list arguments;
 
 	va_start(arguments, format);

@@ -213,14 +213,15 @@ static const struct source *from_of(const struct relay_conf *conf, const struct 
 	return from->kind == SOURCE_UNKNOWN ? NULL : from;
 }
 
-/* A claim lasts for `timeout` and `interval` from when it was asked for, perhaps: a sending that
- * begins within either has its time within it, and an interval, whatever becomes of this process.
- */
+/* A claim lasts for `timeout`, `interval` and the time that an answer may take, from when it was
+ * asked for, perhaps. A sending that begins within that time and either of the others ends within
+ * it, and it has its interval, whatever becomes of this process. */
 static bool is_claimed(const struct attempt *attempt)
 {
 	const struct relay *relay = attempt->telling->relay;
-	struct instant most = instant_add(
-		attempt->asked, span_shorter(relay->conf->timeout, relay->conf->interval));
+	struct span either = span_shorter(relay->conf->timeout, relay->conf->interval);
+	struct instant most =
+		instant_add(instant_add(attempt->asked, STORE_ANSWERS_WITHIN), either);
 
 	return !store_is_shared(relay->store) || !instant_is_over(most, instant_now());
 }
@@ -272,7 +273,8 @@ static void claimed(void *context, struct span wait)
 static void claim(struct attempt *attempt)
 {
 	struct relay *relay = attempt->telling->relay;
-	struct span lasts = { .ms = relay->conf->timeout.ms + relay->conf->interval.ms };
+	struct span lasts = { .ms = relay->conf->timeout.ms + relay->conf->interval.ms +
+				    STORE_ANSWERS_WITHIN.ms };
 
 	attempt->asked = instant_now();
 	if (store_is_shared(relay->store))
