@@ -34,15 +34,9 @@ def program():
 
 def _source(place):
     """Its folder there. This machine's package lists need not have sources, so apt gets lists of its own for it."""
-    lists = place / "lists"
-    (lists / "partial").mkdir(parents=True)
-    lines = {line.replace("deb ", "deb-src ", 1) for line in container.sources(container.own_release())}
-    (place / "sources.list").write_text("\n".join(sorted(lines)) + "\n")
-    apt = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=true", "-o", "Acquire::Languages=none"]
-    apt += ["-o", f"Dir::Etc::sourcelist={place}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null"]
-    apt += ["-o", f"Dir::State::lists={lists}", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]
-    subprocess.run([*apt, "update"], capture_output=True)  # the download will tell
-    got = subprocess.run([*apt, "--download-only", "source", "busybox"], cwd=place, capture_output=True, text=True)
+    apt = qemu.apt_of(place, sorted({line.replace("deb ", "deb-src ", 1) for line in container.sources(container.own_release())}))
+    words = ["apt-get", "-qq", *apt, "--download-only", "source", "busybox"]
+    got = subprocess.run(words, cwd=place, capture_output=True, text=True)
     found = list(place.glob("busybox_*.orig.tar.*[a-z2]"))
     if not found:
         raise qemu.Unavailable(f"the source of busybox cannot be had: {got.stderr}")

@@ -11,6 +11,7 @@
 Nobody but root need do that. All is emulated: a KVM that is there need not work, in a machine that is a guest
 itself. A machine has no network, unless the test asks for one (`options`)."""
 
+import lzma
 import os
 import re
 import shutil
@@ -79,11 +80,22 @@ class Unavailable(Exception):
     """What apt does not have here."""
 
 
-def unpack(package, place):
+def apt_of(place, lines):
+    """The words with which apt knows those sources alone, as lines of its old format, by lists of its own, in that folder."""
+    (place / "lists/partial").mkdir(parents=True)
+    (place / "sources.list").write_text("\n".join(lines) + "\n")
+    words = ["-o", "Debug::NoLocking=true", "-o", "Acquire::Languages=none", "-o", f"Dir::Etc::sourcelist={place}/sources.list"]
+    words += ["-o", "Dir::Etc::sourceparts=/dev/null", "-o", f"Dir::State::lists={place}/lists"]
+    words += ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "APT::Sandbox::User=root"]
+    subprocess.run(["apt-get", "-qq", *words, "update"], capture_output=True)  # a download will tell
+    return words
+
+
+def unpack(package, place, apt=()):
     """Where no package manager knows of it."""
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as directory:
-        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
+        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", *apt, "download", package]
         got = subprocess.run(words, cwd=directory, capture_output=True, text=True)
         found = list(Path(directory).glob("*.deb"))
         if not found:
@@ -91,43 +103,51 @@ def unpack(package, place):
         subprocess.run(["dpkg", "-x", found[0], place], check=True)
 
 
-def newest(package):
+def newest(package, apt=()):
     """The package that a package like linux-image-cloud-amd64 has only a link to."""
-    depends = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True).stdout
+    depends = subprocess.run(["apt-cache", *apt, "depends", package], capture_output=True, text=True).stdout
     name = re.search(r"Depends: (linux-image-\S+)", depends)
     if not name:
         raise Unavailable(f"apt has no {package} here (apt-get update)")
     return name[1]
 
 
-def kernel(kept, package, modules, tools=()):
+def kernel(kept, package, modules, tools=(), lines=()):
     """Kept in that folder: boot/vmlinuz-*, whose path it returns; those modules, in modules/, with the number of their
-    turn before the name; and those packages, in tools/."""
+    turn before the name; and those packages, in tools/. `lines`: of the package sources, if they are not this machine's."""
     if not (kept / "whole").exists():
         shutil.rmtree(kept, ignore_errors=True)
-        unpack(newest(package), kept)
-        for tool in tools:
-            unpack(tool, kept / "tools")
+        with tempfile.TemporaryDirectory() as place:
+            apt = apt_of(Path(place), lines) if lines else ()
+            unpack(newest(package, apt), kept, apt)
+            for tool in tools:
+                unpack(tool, kept / "tools", apt)
         (kept / "modules").mkdir()
-        for number, path in enumerate(with_needed(kept / "lib", modules)):
-            shutil.copy(path, kept / "modules" / f"{number:02}-{path.name}")
-        shutil.rmtree(kept / "lib")
+        for number, (name, data) in enumerate(with_needed(kept, modules).items()):
+            (kept / "modules" / f"{number:02}-{name}.ko").write_bytes(data)
+        for folder in ("lib", "usr/lib"):
+            shutil.rmtree(kept / folder, ignore_errors=True)
         (kept / "whole").touch()
     return sorted(kept.glob("boot/vmlinu[zx]-*"))[-1]
 
 
 def with_needed(where, wanted):
-    """Those modules, and what they need before them, in the order in which they are loaded."""
-    files = {path.stem.replace("-", "_"): path for path in where.rglob("*.ko")}
-    order = []
+    """Those modules that are not within the kernel, and what they need before them, in the order in which they are loaded:
+    what is in each, by its name."""
+    files = {path.name.split(".")[0].replace("-", "_"): path for path in where.rglob("*.ko*")}
+    within = "".join(path.read_text() for path in where.rglob("modules.builtin")).replace("-", "_")
+    order = {}
 
     def add(name):
-        path = files[name.replace("-", "_")]
-        needs = re.search(rb"\0depends=([^\0]*)\0", path.read_bytes())[1].decode()
-        for other in filter(None, needs.split(",")):
+        name = name.replace("-", "_")
+        if name in order or f"/{name}.ko\n" in within:
+            return
+        data = files[name].read_bytes()
+        if files[name].suffix == ".xz":
+            data = lzma.decompress(data)
+        for other in filter(None, re.search(rb"\0depends=([^\0]*)\0", data)[1].decode().split(",")):
             add(other)
-        if path not in order:
-            order.append(path)
+        order[name] = data
 
     for name in wanted:
         add(name)
