@@ -178,6 +178,30 @@ static void end(struct attempt *attempt, int error)
 		fail(attempt, attempt->sending.error);
 }
 
+/* The first whose time is over; it is taken from the others. NULL: none. */
+static struct attempt *take_over(struct telling *telling, struct instant now)
+{
+	struct attempt *attempt = telling->first;
+
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): stop() takes it out of the list. */
+	if (attempt == NULL || !instant_is_over(attempt->until, now))
+		return NULL;
+	stop(attempt);
+	return attempt;
+}
+
+/* First of all: a process that was stopped, or a machine that slept, may come back when the kernel
+ * has long made the connection. Its line would come after `timeout`, when the claim may be over and
+ * another relay sends. */
+static void end_late(struct telling *telling)
+{
+	struct instant now = instant_now();
+	struct attempt *attempt;
+
+	while ((attempt = take_over(telling, now)) != NULL)
+		end(attempt, ETIMEDOUT);
+}
+
 /*
  * The loop asks the kernel once for each descriptor that has something to say, and keeps a source
  * for each: that is about a tenth of what a line takes of a processor. So sendings are watched
@@ -187,10 +211,12 @@ static int go_on(sd_event_source *source, int fd, uint32_t events, void *context
 {
 	struct telling *telling = context;
 	struct epoll_event spoken[SPOKEN_AT_ONCE];
-	int count = epoll_wait(fd, spoken, SPOKEN_AT_ONCE, 0);
+	int count;
 
 	(void)source;
 	(void)events;
+	end_late(telling);
+	count = epoll_wait(fd, spoken, SPOKEN_AT_ONCE, 0);
 	/* Each is there once, and none ends another. */
 	for (int i = 0; i < count; i++) {
 		struct attempt *attempt = spoken[i].data.ptr;
@@ -370,18 +396,6 @@ static void expire(struct relay *relay, struct instant now)
 	log_relay(&relay->log, "expired", bytes, true);
 }
 
-/* The first whose time is over; it is taken from the others. NULL: none. */
-static struct attempt *take_over(struct telling *telling, struct instant now)
-{
-	struct attempt *attempt = telling->first;
-
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): stop() takes it out of the list. */
-	if (attempt == NULL || !instant_is_over(attempt->until, now))
-		return NULL;
-	stop(attempt);
-	return attempt;
-}
-
 void telling_wake(struct telling *telling)
 {
 	arm(telling, true);
@@ -392,10 +406,8 @@ void telling_go_on(struct telling *telling)
 	struct relay *relay = telling->relay;
 	struct instant now = instant_now();
 	struct target *target = NULL;
-	struct attempt *attempt;
 
-	while ((attempt = take_over(telling, now)) != NULL)
-		end(attempt, ETIMEDOUT);
+	end_late(telling);
 	expire(relay, now);
 	for (unsigned i = 0; i < AT_ONCE && (target = owed_pick(relay->owed, now)) != NULL; i++)
 		tell(telling, target);

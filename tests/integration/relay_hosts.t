@@ -234,7 +234,54 @@ def old_answer():
             ok(late.claims > 1 or relay.said("store: away"), f"S2: it is no claim: asked {late.claims} times")
 
 
+def is_connecting(address, port):
+    """Has a connection from there to this port been asked for, and not been answered?"""
+    to, sender = f":{port:04X}", socket.inet_aton(address)[::-1].hex().upper()
+    with open("/proc/net/tcp") as table:
+        fields = [line.split() for line in table]
+    return any(f[1].startswith(sender) and f[2].endswith(to) and f[3] == "02" for f in fields)
+
+
+def take(connection):
+    """What comes on it until it is ended or given up."""
+    connection.settimeout(5)
+    try:
+        return connection.recv(100)
+    except ConnectionResetError:
+        return b""
+
+
+def stopped_while_it_connects():
+    """The other machine takes no connection, and the relay is stopped until `timeout` is over. Meanwhile the kernels have
+    made the connection; but the claim may be over, and a line on it would be one more than S2 allows."""
+    with ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory(prefix="nmnotify-hosts."))
+        redis = stack.enter_context(Redis(place))
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        # One more than its queue is long takes all of it.
+        stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        relay = stack.enter_context(
+            Relay(f"{TEXT}store redis+unix:{redis.path}\nsource {ONE}\nuser * 127.0.0.1:{port}\n")
+        )
+        relay.tell("mail alice")
+        if not ok(until(lambda: is_connecting(ONE, port)), "S2: its connection waits for the other machine"):
+            return
+        relay.process.send_signal(signal.SIGSTOP)
+        listener.accept()[0].close()
+        # The kernel asks again after a second.
+        listener.settimeout(5)
+        late, (sender, _) = listener.accept()
+        equal(sender, ONE, "S2: it is made while the relay is stopped")
+        time.sleep(0.5)
+        relay.process.send_signal(signal.SIGCONT)
+        equal(take(late), b"", "S2: and is given up, without a line")
+        equal(take(listener.accept()[0]), LINE, "S1: the next one has it")
+
+
 if not RELAY.exists() or not REDIS.exists():
     print("1..0 # SKIP the relay is not built, or tests/packages has not unpacked redis-tools")
     sys.exit(0)
-nmtest.run(one_destination, logins, killed_with_the_claim, store_away, store_hangs, slow_answers, old_answer)
+nmtest.run(one_destination, logins, killed_with_the_claim, store_away, store_hangs, slow_answers, old_answer, stopped_while_it_connects)
