@@ -49,7 +49,8 @@ def check_inetd(server, name, entry_name, stock):
         assert text != entry(entry_name, box)
         for family in FAMILIES:
             with server(box, text):
-                ok(flood(family) > 0, f"{name}, {family}: its default would have refused some")
+                # Its default is so many a second, which one flood on a busy machine may not reach.
+                ok(any(flood(family) > 0 for _ in range(5)), f"{name}, {family}: its default would have refused some")
                 ok(not answers(family), f"{name}, {family}: and refuse everybody afterwards")
 
 

@@ -229,8 +229,10 @@ def namespace(pid):
 def private_users():
     """To the relay all others are nobody; the proxy says who they are, whose socket is for it alone."""
     fresh()
+    before = runs()
     send("alice")
     ok(until(lambda: box.is_active(PROXY) and box.is_active(RELAY), 10), "private users: what is sent starts both")
+    is_told(before, "private users: and is told")
     relay, proxy = main_pid(), main_pid(PROXY)
     ok(namespace(relay) != namespace(box.leader), "private users: the relay has a user namespace of its own")
     equal(namespace(proxy), namespace(box.leader), "private users: the proxy has that of who sends")

@@ -173,10 +173,10 @@ static int take_all_and_check(void *context)
 static void G3_limit_holds_while_the_clock_wraps_around(void **state)
 {
 	const struct rate rate = { .emission.ms = 5, .burst = 8 };
-	struct arena *arena = arena_make(rate, 4, 300);
+	struct arena *arena = arena_make(rate, 4, 1300);
 
 	(void)state;
-	unit_expect(unit_before_wrap_run(150, take_all_and_check, arena));
+	unit_expect(unit_before_wrap_run(1000, take_all_and_check, arena));
 	unit_unshare(arena, sizeof(*arena));
 }
 

@@ -323,7 +323,8 @@ static inline uint32_t unit_boottime_word(void)
 	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
-/* On a busy machine the clock may be over before the child has begun. */
+/* On a busy machine the clock may be over before the child has begun: under valgrind, beside other
+ * work, a fork takes a tenth of a second. */
 static inline int unit_wrap_run(void *context)
 {
 	const struct unit_wrap *wrap = context;
