@@ -46,7 +46,7 @@ QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed tu
 # Most tests wait for something most of the time: one more at a time than there are processors.
 JOBS := $(shell expr $$(nproc) + 1)
 # $(call prove,BUILD): with the programs that are there. PROVEFLAGS=-j1 is one after the other.
-prove = BUILD=$(abspath $(1)) CMOCKA_MESSAGE_OUTPUT=TAP prove -j$(JOBS) --exec '$(strip tests/tap $(UNDER))' $(PROVEFLAGS)
+prove = BUILD=$(abspath $(1)) CMOCKA_MESSAGE_OUTPUT=TAP tests/prove -j$(JOBS) --exec='$(strip tests/tap $(UNDER))' $(PROVEFLAGS)
 PROVE = $(call prove,$(BUILD))
 
 demo:

@@ -31,7 +31,7 @@ $(FOREIGN): cross-%:
 	$(Q)$(MAKE) -s $(BUILDS) CFLAGS=-I$(ROOT)/usr/include LDFLAGS="-L$$(echo $(ROOT)/usr/lib/*) -Wl,--as-needed -latomic" \
 		PROVEFLAGS=-j1 UNDER="$(DYNAMIC)" check-unit
 	$(Q)$(if $(EMULATOR),$(MAKE) -s $(BUILDS) $(STATIC_ONES:%=$(DIR)/emulated/%))
-	$(Q)BUILD=$(DIR)$(EMULATOR:%=/emulated) UNDER=$(EMULATOR) $(if $(EMULATOR),,HOSTCC='$(TRIPLET)-gcc -static') prove tests/emulated.t
+	$(Q)BUILD=$(DIR)$(EMULATOR:%=/emulated) UNDER=$(EMULATOR) $(if $(EMULATOR),,HOSTCC='$(TRIPLET)-gcc -static') tests/prove tests/emulated.t
 $(FOREIGN): TRIPLET = $(patsubst $*:%,%,$(filter $*:%,$(TRIPLETS)))
 $(FOREIGN): DIR = $(BUILD)/cross/$*
 $(FOREIGN): BUILDS = CROSS=$(TRIPLET)- BUILD=$(DIR)

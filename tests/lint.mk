@@ -19,7 +19,7 @@ CLANG_WARNINGS := -Weverything -Wno-unknown-warning-option -Wno-padded -Wno-decl
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SOURCES := $(wildcard src/*/*.c)
 TURN_TESTS = $(filter $(BUILD)/tests/unit/turn%,$(UNIT_TESTS))
-SHELL_SCRIPTS := .ci/run packaging/dist packaging/recipes tests/demo tests/other-release tests/packages tests/tap units/completion/nmnotifyctl.bash
+SHELL_SCRIPTS := .ci/run packaging/dist packaging/recipes tests/demo tests/other-release tests/packages tests/prove tests/tap units/completion/nmnotifyctl.bash
 
 lint:
 	$(Q)tests/packages build lint

@@ -33,10 +33,11 @@ A_LINE, AN_EVENT, A_LOGIN = "relay/line/", "relay/event", "relay/login"
 TOLD = {AN_EVENT: "mail nobody", A_LOGIN: "login nobody 127.0.0.9"}
 STEPPED = {**TOLD, AN_EVENT: "mail alice"}  # whom a line is owed already
 # The C library has ways of its own for each kind of processor.
-INSTRUCTIONS = 0.1
+INSTRUCTIONS = 0.2
 # Of comsat's; a nap follows each reading.
 FLOOD, FLOOD_GAP_SECONDS, NAP_SECONDS = 400, 0.0005, 0.004
-TOGETHER = 4
+# So few that in some of the tries no tick of the kernel's clock comes while it is read, which makes it be read again.
+FEW, MANY, TRIES = 1, 3, 12
 
 
 class Counted:
@@ -167,15 +168,15 @@ def stepped(relay, text, count):
 
 
 def instructions():
-    """{name: of one}: what twice as many together are more. The least of some: a clock that goes on is read again."""
+    """{name: of one}: what more of them together are more. The least of some tries."""
     machine, least = Machine(), {}
     with machine, Relay(f"interval 1h\nuser alice {machine}\nuser * last\n") as relay:
         relay.tell("mail alice")
         until(lambda: machine.lines)
         for name, text in STEPPED.items():
             stepped(relay, text, 1)
-            few, many = (min(stepped(relay, text, count) for _ in range(3)) for count in (TOGETHER, 2 * TOGETHER))
-            least[name] = round((many - few) / TOGETHER)
+            few, many = (min(stepped(relay, text, count) for _ in range(TRIES)) for count in (FEW, MANY))
+            least[name] = round((many - few) / (MANY - FEW))
     return least
 
 
