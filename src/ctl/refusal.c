@@ -244,7 +244,7 @@ static void by_policy(struct refusals *refusals, const struct traced_call *trace
 	if (other != NULL)
 		text_add(&text, "`confine %s` would allow it", other);
 	else
-		text_add(&text, "no policy allows it");
+		text_add(&text, "no policy allows it: let a service of its own do that");
 	say(refusals, traced, line);
 }
 
@@ -283,9 +283,11 @@ static void of_path(
 		return;
 	text_add(&text, "%s(%s): %s; ", call->name, path, strerror((int)-traced->result));
 	if (traced->result == -EROFS)
-		text_add(&text, "the file system is read-only here");
+		text_add(&text, "the file system is read-only here: have it write elsewhere, or "
+				"see mount(8)");
 	else if (is_own(refusals, path))
-		text_add(&text, "no action may reach nmnotify's own files");
+		text_add(&text,
+			"no action may reach nmnotify's own files: keep the action's elsewhere");
 	else if (user_may(refusals->user, path, want))
 		text_add(&text, "user %s may, but not the action: `%s %s` would allow it",
 			refusals->user->name, word, want == WRITES ? written(path) : path);
@@ -334,7 +336,12 @@ static void of_connection(
 	if (traced->result == -EACCES && strcmp(name, "connect") == 0)
 		text_add(&text, "; `connect %u` would allow it", port);
 	else if (traced->result == -EACCES && port < 1024)
-		text_add(&text, "; a port below 1024 is for root");
+		text_add(&text, "; a port below 1024 is for root: let it take another");
+	else if (traced->result == -EPERM)
+		text_add(&text, "; a firewall refuses it, or IPAddressDeny= of a unit: see `nft "
+				"list ruleset`");
+	else
+		text_add(&text, "; a security module of the kernel refuses it: see dmesg(1)");
 	say(refusals, traced, line);
 }
 
@@ -356,7 +363,8 @@ static void of_call(struct refusals *refusals, const struct traced_call *traced)
 		of_connection(refusals, traced, name);
 	} else {
 		call_add(&text, traced);
-		text_add(&text, ": %s", strerror((int)-traced->result));
+		text_add(&text, ": %s; user %s has no privilege for it, and an action gets none",
+			strerror((int)-traced->result), refusals->user->name);
 		say(refusals, traced, line);
 	}
 	free(name);

@@ -15,7 +15,7 @@ int ctl_start(struct ctl *ctl, int argc, char **argv)
 	if (status != EX_OK)
 		return status;
 	(void)execl(
-		ctl->handler, "nmnotify", "-f", ctl->conf_file, "-s", account->name, (char *)NULL);
+		ctl->handler, "nmnotify", "-f", ctl->conf_file, "-bs", account->name, (char *)NULL);
 	return ctl_fail(ctl, EX_UNAVAILABLE,
 		"%s: %s; install the listener, or say where it is by -p", ctl->handler,
 		strerror(errno));

@@ -21,7 +21,7 @@ static int tell(const struct ctl *ctl, const struct refusals *refusals, int stat
 		(void)ctl_fail(ctl, 0, "nothing was refused%s",
 			status != 0 ? ": what it has failed for, it says above" : "");
 	else
-		(void)ctl_fail(ctl, 0, "%u calls were refused, %u different ones", refusals->count,
+		(void)ctl_fail(ctl, 0, "refused calls: %u, different ones: %u", refusals->count,
 			refusals->said_count);
 	return action_exit_status(status);
 }
@@ -34,7 +34,7 @@ int ctl_try(struct ctl *ctl, int argc, char **argv)
 	const struct trace trace = { .watcher = refusal_watch, .context = &refusals };
 	char *words[] = { (char *)(uintptr_t)ctl->handler, (char *)(uintptr_t) "-f",
 		(char *)(uintptr_t)ctl->conf_file, (char *)(uintptr_t) "-o",
-		(char *)(uintptr_t) "log stderr", (char *)(uintptr_t) "-s", NULL, NULL };
+		(char *)(uintptr_t) "log stderr", (char *)(uintptr_t) "-bs", NULL, NULL };
 	bool is_watched = false;
 	int status = ctl_take_account(ctl, argc, argv, &refusals.account);
 

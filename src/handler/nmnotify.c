@@ -31,11 +31,12 @@ struct handler {
 };
 
 static const char usage[] =
-	"usage: nmnotify [-h | -t | -V] [-s account] [-f file] [-o 'keyword value']...\n"
+	"usage: nmnotify [-h | -t | -V] [-b] [-s account] [-f file] [-o 'keyword value']...\n"
 	"Takes one connection on descriptor 0; to be started by a super-server.\n"
 	"  -f file     configuration, instead of " CONF_FILE "\n"
 	"  -o words    a line of configuration, said before the file's\n"
 	"  -s account  take no connection, but do as if a line had come for the account\n"
+	"  -b          leave the retries of a run that fails to a process in the background\n"
 	"  -t          check the configuration, print what is wrong, and exit\n"
 	"  -V          print the version and what it can do here, and exit\n"
 	"  -h          print this and exit\n";
@@ -186,6 +187,21 @@ static void decide(struct handler *h, enum line_state line)
 		exit(h->job.decision.verdict == VERDICT_ERROR ? EX_OSERR : EX_OK);
 }
 
+/* Whoever waits for this process's end, or for that of its output, waits for no retry. Nothing is
+ * held here that the retry needs: until it is slept for it is a debt like any. False in the process
+ * that was there; without another one that goes on. */
+static bool go_on_in_background(struct handler *h)
+{
+	pid_t child = fork();
+
+	if (child != 0)
+		return child < 0;
+	h->program.log.stderr_usable = false;
+	(void)setsid(); /* it leads no group: its parent is in that */
+	/* 0 is /dev/null. */
+	return dup2(STDIN_FILENO, STDOUT_FILENO) >= 0 && dup2(STDIN_FILENO, STDERR_FILENO) >= 0;
+}
+
 static int run_action(struct handler *h)
 {
 	int status;
@@ -197,9 +213,11 @@ static int run_action(struct handler *h)
 	h->job.source_text = h->source_text;
 	h->job.state_path = h->program.base_path;
 	h->job.tally = &h->program.tally;
-	do
+	status = waiter_run(&h->job);
+	if (h->job.is_owed_again && h->program.lets_retries && !go_on_in_background(h))
+		return status;
+	while (waiter_retries(&h->job))
 		status = waiter_run(&h->job);
-	while (waiter_retries(&h->job));
 	return status;
 }
 

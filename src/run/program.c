@@ -392,7 +392,7 @@ _Noreturn static void fail_usage(struct program *program, const char *wrong, con
 
 /* What getopt(3) is told. It begins anew when optind is 0, says nothing itself (:), and ends at
  * what is no option (+), instead of putting it behind the others. */
-#define OPTIONS "+:f:o:s:htV"
+#define OPTIONS "+:f:o:s:bhtV"
 
 /* Is one of `letters` among the options? */
 static bool has_option(int argc, char **argv, const char *letters)
@@ -419,6 +419,8 @@ static void read_options(
 			conf_option(&program->conf, optarg, ++*lines);
 		else if (letter == 's' && program->can_start)
 			program->start = optarg;
+		else if (letter == 'b' && program->can_start)
+			program->lets_retries = true;
 		else if (letter == 'h')
 			say(program, program->usage, "");
 		else if (letter == 'V')

@@ -29,7 +29,8 @@ struct program {
 	uid_t self; /* who started us */
 	bool stdout_usable;
 	bool check_only;   /* -t */
-	bool can_start;    /* -s is one of its options */
+	bool can_start;    /* -b and -s are among its options */
+	bool lets_retries; /* -b: another process waits for a retry, in the background */
 	const char *start; /* -s: the account to start; NULL: there is a connection instead */
 	/* A service of systemd's that does not serve yet. If it fails, it waits before it ends: it
 	 * would fail again, and RestartSec=, which is short, would make that a flood of lines. */

@@ -8,14 +8,16 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 sys.dont_write_bytecode = True
 import nmtest
 from ctl import CTL
-from nmtest import BUILD, Sandbox, equal, is_root, ok, skip
+from nmtest import BUILD, Sandbox, equal, is_root, ok, skip, until
 
 EX_USAGE, EX_UNAVAILABLE = 64, 69
 PYTHON = "/usr/bin/python3"
+RETRYING = 3  # the lock
 
 
 class Tried:
@@ -77,12 +79,12 @@ def calls():
     with Sandbox() as box:
         tried = Tried(box, "import socket; socket.socket(socket.AF_ALG, 5, 0)", PYTHON)
         tried.has(r"^python3\[N\]: socket\(38, .*\): refused by `confine mail`; `confine none` would allow it$", "try: a call that another policy allows")
-        equal(tried.said[-1], "1 calls were refused, 1 different ones", "try: counts")
+        equal(tried.said[-1], "refused calls: 1, different ones: 1", "try: counts")
         tried = Tried(box, "import ctypes; l = ctypes.CDLL(None); [l.ptrace(0, 0, 0, 0) for i in range(5)]", PYTHON)
-        tried.has(r"^python3\[N\]: ptrace\(.*\): refused by `confine mail`; no policy allows it$", "try: a call that no policy allows")
-        equal(tried.said[-1], "5 calls were refused, 1 different ones", "try: is said once")
+        tried.has(r"^python3\[N\]: ptrace\(.*\): refused by `confine mail`; no policy allows it: let a service of its own do that$", "try: a call that no policy allows")
+        equal(tried.said[-1], "refused calls: 5, different ones: 1", "try: is said once")
         tried = Tried(box, f"exec(open('{script(box, THREADS)}').read())", PYTHON)
-        tried.has(r"^python3\[N\]: setpriority\(0, 0, .*\): ", "try: threads, a call that the kernel refuses")
+        tried.has(r"^python3\[N\]: setpriority\(0, 0, .*\): [A-Z].*; user \S+ has no privilege for it, and an action gets none$", "try: threads, a call that the kernel refuses")
         tried = Tried(box, "for i in $(seq 100); do (:) & (cat /etc/hostname >/dev/null); done; wait; cat /root/x/y /etc/shadow")
         equal(tried.status, 1, "try: many processes")
 
@@ -120,7 +122,7 @@ def landlock():
         (place / "file").write_text("x")
         (place / "file").chmod(0o666)
         tried = Tried(box, f"cat {box.dir}/nmnotify.conf; echo >> {place}/file; echo > {place}/new", settings="landlock yes\nread /usr /bin /lib /lib64 /dev /etc\nwrite /dev/null")
-        tried.has(rf"^cat\[N\]: openat\({box.dir}/nmnotify.conf\): Permission denied; no action may reach nmnotify's own files$", "try: the configuration")
+        tried.has(rf"^cat\[N\]: openat\({box.dir}/nmnotify.conf\): Permission denied; no action may reach nmnotify's own files: keep the action's elsewhere$", "try: the configuration")
         tried.has(rf"^sh\[N\]: openat\({place}/file\): Permission denied; user \S+ may, but not the action: `write {place}/file` would allow it$", "try: Landlock, a file")
         tried.has(rf"^sh\[N\]: openat\({place}/new\): Permission denied; user \S+ may, but not the action: `write {place}` would allow it$", "try: Landlock, a file that is not there yet")
         tried = Tried(box, "import socket; socket.create_connection(('127.0.0.1', 4444))", PYTHON, "landlock yes")
@@ -141,6 +143,49 @@ def interrupted():
         ok(not box.is_in_run(), "try: interrupted: no run goes on")
 
 
+def sleepers(conf):
+    """Handlers that know this configuration."""
+    def words(entry):
+        try:
+            return (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return []
+
+    is_one = lambda name, *rest: name.endswith(b"nmnotify") and str(conf).encode() in rest
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if is_one(*words(entry) or [b""])]
+
+
+def retries():
+    """Who types it waits for the run, not for the next one: what is waited for here is the end of its output, too."""
+    for command in ("try", "start"):
+        with Sandbox() as box:
+            well = box.out / "well"
+            action = f"/bin/sh -c '{box.recorder()}; test -e {well}'"
+            tell = lambda: box.check("-p", BUILD / "nmnotify", "-f", conf, command, "default", program=CTL)[0]
+            conf = box.config(f"from any\ninterval 0s\nlimit 1000/s burst 100\nlog stderr\nretry 1h\naction {action}\n")
+            equal(tell(), 1, f"{command}: with retry: the status of the run that failed")
+            ok(until(lambda: box.lock_is_held(RETRYING)), f"G1: {command}: another process waits for the retry")
+            equal(len(sleepers(conf)), 1, f"{command}: it is one")
+            equal(os.readlink(f"/proc/{sleepers(conf)[0]}/fd/2"), "/dev/null", f"{command}: which writes to no terminal")
+            equal(tell(), 1, f"{command}: again")
+            ok(until(lambda: len(sleepers(conf)) == 1), f"G4: {command}: it is one still")
+            nmtest.kill(sleepers(conf)[0])
+            ok(until(lambda: not box.lock_is_held(RETRYING)), f"{command}: it is killed")
+            well.touch()
+            count = len(box.starts())
+            equal(box.connect_and_run(conf), 0, f"G1: {command}: a line runs the action")
+            equal((len(box.starts()), box.state().due), (count + 1, 0), f"G1: {command}: and that pays for it")
+            well.unlink()
+            conf = box.config(f"from any\ninterval 0s\nlimit 1000/s burst 100\nretry 1s\naction {action}\n")
+            count = len(box.starts())
+            equal(tell(), 1, f"{command}: retry 1s: a run that fails")
+            well.touch()
+            ok(box.wait_ends(count + 2), f"G1: {command}: it is tried again")
+            starts = box.starts()
+            ok(starts[-1] - starts[-2] >= 10**9, f"{command}: not before `retry` is over")
+            ok(until(lambda: not sleepers(conf) and not box.state().due), f"{command}: then nothing is owed")
+
+
 def mistakes():
     with Sandbox() as box:
         conf = box.config("from any\naction /bin/true\n")
@@ -151,7 +196,7 @@ def mistakes():
 
 
 if can_trace():
-    nmtest.run(what_it_does, calls, files, landlock, interrupted, mistakes)
+    nmtest.run(what_it_does, calls, files, landlock, interrupted, retries, mistakes)
 else:
     skip("try: calls, files", "ptrace(2) is not allowed here")
-    nmtest.run(what_it_does, interrupted, mistakes)
+    nmtest.run(what_it_does, interrupted, retries, mistakes)
