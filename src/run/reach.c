@@ -107,28 +107,39 @@ struct identity {
 	ino_t inode;
 };
 
-/* The state or the configuration: each directory on the way to it, and what of the way is in it. */
+/* A directory on the way to something, and what of the way is in it. */
+struct part {
+	struct identity directory;
+	const char *next;
+};
+
+/* The state or the configuration. */
 struct own {
 	unsigned count; /* of the parts; 0: it is not in reach anyway */
 	struct identity itself;
-	struct {
-		struct identity directory;
-		const char *next;
-	} part[PARTS_MOST];
-	char path[PATH_MAX]; /* without links, each part with a NUL behind it */
+	const struct part *part;
+};
+
+enum { OWN_STATE, OWN_CONFIGURATION, OWN };
+
+/* Of both, one behind the other: most often all of it is in the first page. */
+struct ways {
+	struct part part[OWN * PARTS_MOST];
+	char path[OWN * PATH_MAX]; /* without links, each part with a NUL behind it */
+	unsigned parts, bytes;     /* in use */
 };
 
 struct reach {
 	struct landlock *landlock;
 	const struct account *account;
 	const struct command *command;
-	int home;        /* the action's; -1: it has none */
-	struct own *own; /* OWN of them */
+	int home; /* the action's; -1: it has none */
+	struct identity root;
+	struct own own[OWN];
+	struct ways *ways;
 	int done, count; /* the first of so many descriptors, one behind another, that are to be
 			    closed */
 };
-
-enum { OWN_STATE, OWN_CONFIGURATION, OWN };
 
 static struct identity identity_of(const struct stat *st)
 {
@@ -140,37 +151,96 @@ static bool is_same(struct identity a, struct identity b)
 	return a.device == b.device && a.inode == b.inode;
 }
 
-/* What this user cannot find is not in reach of his action. */
-static bool own_find(struct own *own, const char *path)
+static void close_done(struct reach *reach)
 {
-	struct stat st;
-	char *slash;
+	if (reach->count > 0)
+		fd_close_range(reach->done, reach->done + reach->count - 1);
+	reach->count = 0;
+}
 
-	own->count = 0;
-	if (path == NULL || realpath(path, own->path) == NULL || stat(own->path, &st) != 0)
-		return true;
-	own->itself = identity_of(&st);
-	/* Upwards: what is behind a slash has been looked at, so it can become a NUL. */
+/* Closes it, soon: one call does for many. */
+static void done_with(struct reach *reach, int fd)
+{
+	if (reach->count == DONE_MOST || fd != reach->done + reach->count)
+		close_done(reach);
+	if (reach->count++ == 0)
+		reach->done = fd;
+}
+
+/* The path of what is open, without links. The kernel knows it, where there is /proc. */
+static bool path_of(int fd, const char *path, char real[static PATH_MAX])
+{
+	char link[32];
+	struct text text = TEXT_IN(link);
+	ssize_t length;
+
+	text_add(&text, "/proc/self/fd/%d", fd);
+	length = readlink(link, real, PATH_MAX);
+	if (length <= 0 || length == PATH_MAX || real[0] != '/')
+		return realpath(path, real) != NULL;
+	real[length] = '\0';
+	return true;
+}
+
+/* Upwards: what is behind a slash has been looked at, so it can become a NUL. */
+static bool own_find_way(struct reach *reach, struct own *own, char *path)
+{
+	struct ways *ways = reach->ways;
+	struct part *part = &ways->part[ways->parts];
+	struct stat st;
+
+	own->part = part;
 	while (own->count < PARTS_MOST) {
-		slash = strrchr(own->path, '/');
+		char *slash = strrchr(path, '/');
+		bool is_root = slash == path;
+
 		*slash = '\0';
-		if (stat(slash == own->path ? "/" : own->path, &st) != 0)
+		if (!is_root && stat(path, &st) != 0)
 			return false;
-		own->part[own->count].directory = identity_of(&st);
-		own->part[own->count++].next = slash + 1;
-		if (slash == own->path)
+		part->directory = is_root ? reach->root : identity_of(&st);
+		part->next = slash + 1;
+		part++;
+		own->count++;
+		ways->parts++;
+		if (is_root)
 			return true;
 	}
 	errno = ENAMETOOLONG;
 	return false;
 }
 
-/* NULL, if its mode alone keeps it from this user, and so from his action. */
-static const char *configuration_of(const struct job *job)
+/* What this user cannot find is not in reach of his action; nor is what only its mode keeps from
+ * him. */
+static bool own_find(struct reach *reach, struct own *own, const char *path, int flags)
 {
-	const char *file = job->conf->file;
+	char *real = &reach->ways->path[reach->ways->bytes];
+	struct stat st;
+	bool is_found;
+	int fd = path != NULL ? openat(AT_FDCWD, path, flags | O_CLOEXEC) : -1;
 
-	return file != NULL && access(file, R_OK) == 0 ? file : NULL;
+	if (fd < 0)
+		return path == NULL || errno == EACCES || errno == ENOENT || errno == ENOTDIR ||
+		       errno == ELOOP;
+	is_found = fstat(fd, &st) == 0 && path_of(fd, path, real);
+	done_with(reach, fd);
+	if (!is_found)
+		return true;
+	own->itself = identity_of(&st);
+	reach->ways->bytes += (unsigned)strlen(real) + 1;
+	return own_find_way(reach, own, real);
+}
+
+static bool own_find_all(struct reach *reach, const struct job *job)
+{
+	struct stat st;
+
+	if (stat("/", &st) != 0)
+		return false;
+	reach->root = identity_of(&st);
+	reach->ways->parts = reach->ways->bytes = 0;
+	return own_find(reach, &reach->own[OWN_STATE], job->state_path, O_PATH) &&
+	       own_find(reach, &reach->own[OWN_CONFIGURATION], job->conf->file,
+		       O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
 static bool is_own(const struct reach *reach, const struct stat *st)
@@ -198,22 +268,6 @@ static bool holds_own(const struct reach *reach, const struct stat *st, const ch
 /* ---- Files ---- */
 
 static bool allow(struct reach *reach, int fd, uint64_t rights);
-
-static void close_done(struct reach *reach)
-{
-	if (reach->count > 0)
-		fd_close_range(reach->done, reach->done + reach->count - 1);
-	reach->count = 0;
-}
-
-/* Closes it, soon: one call does for many. */
-static void done_with(struct reach *reach, int fd)
-{
-	if (reach->count == DONE_MOST || fd != reach->done + reach->count)
-		close_done(reach);
-	if (reach->count++ == 0)
-		reach->done = fd;
-}
 
 /* A rule. What the kernel takes none for, such as a directory whose name has just become a file's,
  * is left out. */
@@ -322,11 +376,10 @@ static bool allow_paths(struct reach *reach, const char *path, int flags, uint64
  * directly in it, such as fetchmail's lock. Not the root, which system users have for a home. */
 static bool allow_home(struct reach *reach, uint64_t rights)
 {
-	struct stat st, root;
+	struct stat st;
 
-	if (reach->home < 0 || rights == 0 || stat("/", &root) != 0 ||
-		fstat(reach->home, &st) != 0 || is_own(reach, &st) ||
-		is_same(identity_of(&st), identity_of(&root)))
+	if (reach->home < 0 || rights == 0 || fstat(reach->home, &st) != 0 || is_own(reach, &st) ||
+		is_same(identity_of(&st), reach->root))
 		return true;
 	return rule_add(reach, reach->home, st.st_mode, rights);
 }
@@ -490,8 +543,7 @@ static bool allow_all(struct reach *reach, const struct job *job,
 	if ((wants & REACH_FILES) != 0) {
 		if (home != NULL && *home == '/')
 			reach->home = path_open(home, O_DIRECTORY);
-		is_done = own_find(&reach->own[OWN_STATE], job->state_path) &&
-			  own_find(&reach->own[OWN_CONFIGURATION], configuration_of(job)) &&
+		is_done = own_find_all(reach, job) &&
 			  ((wants & REACH_WRITE) != 0 ||
 				  landlock_allow(reach->landlock, "/", LANDLOCK_REFER)) &&
 			  allow_files(reach, job, environment);
@@ -526,12 +578,12 @@ bool reach_make(struct landlock *ruleset, const struct job *job, const struct co
 {
 	unsigned wants = reach_wants(job->account);
 	int abi = wants == 0 ? 0 : landlock_abi();
-	static struct own own[OWN]; /* zeros */
+	static struct ways ways; /* zeros */
 	struct reach reach = { .landlock = ruleset,
 		.account = job->account,
 		.command = command,
 		.home = -1,
-		.own = own };
+		.ways = &ways };
 	char bytes[128];
 	struct text text = TEXT_IN(bytes);
 
