@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl/holder.h"
@@ -79,7 +80,28 @@ unsigned check_add_lines(struct check *check, const char *what, const char *reme
 	return count;
 }
 
+const char *check_systemctl(const struct check *check)
+{
+	return check->is_user ? "systemctl --user" : "systemctl";
+}
+
 /* ---- What is there ---- */
+
+/* Is that the file which the user's own units read? */
+static bool is_user_conf(const char *file)
+{
+	const char *home = getenv("HOME");
+	char *path = NULL;
+	struct stat a, b;
+	bool is_same = false;
+
+	if (geteuid() == 0 || home == NULL || asprintf(&path, "%s/.config/nmnotify.conf", home) < 0)
+		return false;
+	if (stat(file, &a) == 0 && stat(path, &b) == 0)
+		is_same = a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	free(path);
+	return is_same;
+}
 
 static void find_ends(struct check *check)
 {
@@ -87,11 +109,12 @@ static void find_ends(struct check *check)
 	bool exists = access(file, F_OK) == 0;
 
 	check->is_root = geteuid() == 0;
-	check->is_own_conf = strcmp(file, CONF_FILE) != 0;
+	check->is_own_conf = !check->is_user && strcmp(file, CONF_FILE) != 0;
 	check->has_relay = unit_is_used(&check->units, "nmnotify-relay.socket");
 	/* A mail server can have a configuration that `make install` has left, and no listener. */
 	check->has_listener =
-		check->is_own_conf || unit_is_used(&check->units, "nmnotify.socket") ||
+		check->is_user || check->is_own_conf ||
+		unit_is_used(&check->units, "nmnotify.socket") ||
 		unit_is_used(&check->units, "nmnotifyd.socket") ||
 		(exists && (!check->has_relay || holder_find(HOLDER_TCP, 79).is_held));
 	if (!check->has_listener && !check->has_relay)
@@ -161,7 +184,8 @@ int ctl_check(struct ctl *ctl, int argc, char **argv)
 	if (!take_options(ctl, argc, argv, &is_verbose))
 		return FINDING_UNKNOWN;
 	check.ctl = ctl;
-	units_open(&check.units);
+	check.is_user = is_user_conf(ctl->conf_file);
+	units_open(&check.units, check.is_user);
 	find_ends(&check);
 	for (unsigned i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
 		checks[i](&check);

@@ -27,7 +27,8 @@ enum finding {
 struct check {
 	struct ctl *ctl;
 	bool is_root;
-	bool is_own_conf;   /* another configuration than the units' was asked about */
+	bool is_user;       /* it is about the user's own units, who is not root */
+	bool is_own_conf;   /* another configuration than any unit's was asked about */
 	bool has_listener;  /* this end is in use here */
 	bool has_relay;     /* and this one */
 	bool has_conf;      /* the listener's configuration is whole, and in ctl->conf */
@@ -48,6 +49,13 @@ __attribute__((format(printf, 4, 5))) void check_add(
 /* Adds what a program says with -t, a line each: `what` is before each of them. Returns how many
  * there were. `said` is changed. */
 unsigned check_add_lines(struct check *check, const char *what, const char *remedy, char *said);
+
+/* What the user types for systemctl(1), as those units want it. */
+const char *check_systemctl(const struct check *check);
+
+/* Whether a rule of nftables redirects the listener's port: to which; 0: none does, or this is not
+ * root, and cannot know. */
+unsigned check_redirected(const struct check *check);
 
 typedef void check_function(struct check *check);
 

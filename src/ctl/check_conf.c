@@ -189,7 +189,8 @@ void check_conf(struct check *check)
 	conf_file(&check->ctl->conf, check->ctl->conf_file, false);
 	check->has_conf = conf_end(&check->ctl->conf);
 	for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-		if (check->is_own_conf || !unit_is_used(&check->units, pairs[i].socket))
+		if (check->is_user || check->is_own_conf ||
+			!unit_is_used(&check->units, pairs[i].socket))
 			continue;
 		if (check->is_root &&
 			!is_other_user(check, pairs[i].socket, pairs[i].unit, pairs[i].service))

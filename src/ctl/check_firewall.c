@@ -241,25 +241,62 @@ static void check_older(struct check *check)
 	}
 }
 
-void check_firewall(struct check *check)
+/* What nft says, for json_decref(); NULL: there is none here, or it fails, and then *is_there. */
+static json_t *ruleset_read(bool *is_there)
 {
 	static const char *const words[] = { "nft", "--json", "list", "ruleset", NULL };
-	json_t *document;
 	int status = 0;
-	char *said;
+	char *said = command_read(words, COMMAND_OUTPUT, &status);
+	json_t *document = said == NULL || status != 0 ? NULL : json_loads(said, 0, NULL);
+
+	*is_there = said != NULL;
+	free(said);
+	return document;
+}
+
+void check_firewall(struct check *check)
+{
+	json_t *document;
+	bool is_there;
 
 	if (!check->has_listener || check->is_own_conf || !check->is_root)
 		return; /* only root may see the rules */
 	check_older(check);
-	said = command_read(words, COMMAND_OUTPUT, &status);
-	document = said == NULL || status != 0 ? NULL : json_loads(said, 0, NULL);
+	document = ruleset_read(&is_there);
 	if (document != NULL)
 		check_ruleset(check, json_object_get(document, "nftables"));
-	else if (said != NULL)
+	else if (is_there)
 		check_add(check, FINDING_UNKNOWN, "see what `nft --json list ruleset` says",
 			"firewall: nft cannot list its rules");
 	else
 		check_add(check, FINDING_OK, NULL, "firewall: not looked at, there is no nft here");
 	json_decref(document);
-	free(said);
+}
+
+/* The port that a rule redirects ours to, if it is a number; 0: none. */
+static unsigned redirected_by(const json_t *rule)
+{
+	json_t *expressions = json_object_get(rule, "expr");
+	json_int_t port = 0;
+
+	for (size_t i = 0; i < json_array_size(expressions); i++) {
+		json_t *to = json_object_get(json_array_get(expressions, i), "redirect");
+
+		if (to != NULL)
+			port = json_integer_value(json_object_get(to, "port"));
+	}
+	return port > 0 && port <= UINT16_MAX && names_port(expressions) ? (unsigned)port : 0;
+}
+
+unsigned check_redirected(const struct check *check)
+{
+	bool is_there;
+	json_t *document = check->is_root ? ruleset_read(&is_there) : NULL;
+	json_t *ruleset = json_object_get(document, "nftables");
+	unsigned port = 0;
+
+	for (size_t i = 0; i < json_array_size(ruleset) && port == 0; i++)
+		port = redirected_by(json_object_get(json_array_get(ruleset, i), "rule"));
+	json_decref(document);
+	return port;
 }

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ctl/check.h"
+#include "lib/users.h"
 
 /* A finding about a unit: what, and the command that mends it, with the unit it names. */
 static void add_about(struct check *check, enum finding finding, const char *unit, const char *what,
@@ -12,7 +14,7 @@ static void add_about(struct check *check, enum finding finding, const char *uni
 {
 	char *remedy = NULL;
 
-	if (asprintf(&remedy, "run `systemctl %s %s`", command, other) < 0)
+	if (asprintf(&remedy, "run `%s %s %s`", check_systemctl(check), command, other) < 0)
 		remedy = NULL;
 	check_add(check, finding, remedy, "%s %s", unit, what);
 	free(remedy);
@@ -40,8 +42,10 @@ static void check_socket(struct check *check, const char *socket, const char *fi
 static void check_loaded(struct check *check, const char *unit)
 {
 	if (unit_has(&check->units, unit, UNIT_ANY, "NeedDaemonReload"))
-		check_add(check, FINDING_WARNING, "run `systemctl daemon-reload`, and restart it",
-			"%s: its files were changed after systemd had read them", unit);
+		check_add(check, FINDING_WARNING, NULL,
+			"%s: its files were changed after systemd had read them: run `%s "
+			"daemon-reload`, and restart it",
+			unit, check_systemctl(check));
 }
 
 static void check_listener_pair(struct check *check)
@@ -50,14 +54,32 @@ static void check_listener_pair(struct check *check)
 
 	if (unit_is_enabled(&check->units, "nmnotify.socket") &&
 		unit_is_enabled(&check->units, "nmnotifyd.socket"))
-		check_add(check, FINDING_WARNING, "run `systemctl disable` for one of them",
+		check_add(check, FINDING_WARNING, NULL,
 			"nmnotify.socket and nmnotifyd.socket are both enabled, and which gets the "
-			"port at boot is not said");
+			"port at boot is not said: run `%s disable` for one of them",
+			check_systemctl(check));
 	for (unsigned i = 0; i < sizeof(fingers) / sizeof(fingers[0]); i++)
 		if (unit_is_enabled(&check->units, fingers[i]))
 			add_about(check, FINDING_WARNING, fingers[i],
 				"is enabled, too, and wants the same port", "disable --now",
 				fingers[i]);
+}
+
+/* Without it the user's systemd ends with his last session. */
+static void check_lingering(struct check *check)
+{
+	struct user user = { 0 };
+	char *path = NULL;
+
+	user_running(&user);
+	if (asprintf(&path, "/var/lib/systemd/linger/%s", user.name) < 0)
+		return;
+	if (access(path, F_OK) != 0)
+		check_add(check, FINDING_WARNING, "run `loginctl enable-linger`",
+			"user %s does not linger: nobody listens before his first login, and after "
+			"the last",
+			user.name);
+	free(path);
 }
 
 void check_units(struct check *check)
@@ -68,8 +90,12 @@ void check_units(struct check *check)
 	static const char *const services[] = { "nmnotify@check.service", "nmnotifyd.service" };
 
 	if (check->units.is_systemd && check->units.bus == NULL)
-		check_add(check, FINDING_UNKNOWN, "run `systemctl start dbus.socket`",
-			"systemd's units cannot be looked at: no message bus answers");
+		check_add(check, FINDING_UNKNOWN,
+			check->is_user ? "run `loginctl enable-linger`"
+				       : "run `systemctl start dbus.socket`",
+			"systemd's units cannot be looked at: %s",
+			check->is_user ? "the user's own one does not run"
+				       : "no message bus answers");
 	if (check->is_own_conf)
 		return;
 	for (unsigned i = 0; i < 2; i++) {
@@ -81,6 +107,8 @@ void check_units(struct check *check)
 	}
 	if (check->has_listener)
 		check_listener_pair(check);
+	if (check->is_user)
+		check_lingering(check);
 	for (unsigned i = 0; i < sizeof(relay) / sizeof(relay[0]); i++)
 		if (check->has_relay && unit_is_used(&check->units, relay[i])) {
 			check_socket(check, relay[i], relay[0]);

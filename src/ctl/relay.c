@@ -140,7 +140,7 @@ bool relay_is_at_rest(const char *path)
 
 	if (strcmp(path, RELAY_STATUS_PATH) != 0)
 		return false;
-	units_open(&units);
+	units_open(&units, false);
 	is_at_rest = unit_is_active(&units, "nmnotify-relay-status.socket") &&
 		     unit_is(&units, "nmnotify-relay.service", "ActiveState", "inactive");
 	units_close(&units);

@@ -13,12 +13,30 @@
 #define MANAGER         "org.freedesktop.systemd1.Manager"
 #define PATIENCE_MICROS (UINT64_C(10) * 1000 * 1000)
 
-void units_open(struct units *units)
+/* The user's systemd itself, as systemctl(1) asks it: a session bus needs not be there. */
+static int open_user(sd_bus **bus)
+{
+	char address[128];
+	struct text text = TEXT_IN(address);
+	int status = sd_bus_new(bus);
+
+	if (status < 0)
+		return status;
+	text_add(&text, "unix:path=/run/user/%u/systemd/private", (unsigned)geteuid());
+	status = sd_bus_set_address(*bus, address);
+	if (status >= 0)
+		status = sd_bus_start(*bus);
+	if (status < 0)
+		*bus = sd_bus_unref(*bus);
+	return status;
+}
+
+void units_open(struct units *units, bool is_user)
 {
 	units->is_systemd = access("/run/systemd/system", F_OK) == 0;
 	if (!units->is_systemd)
 		return;
-	if (sd_bus_open_system(&units->bus) < 0)
+	if ((is_user ? open_user(&units->bus) : sd_bus_open_system(&units->bus)) < 0)
 		units->bus = NULL;
 	else
 		(void)sd_bus_set_method_call_timeout(units->bus, PATIENCE_MICROS);

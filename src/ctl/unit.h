@@ -14,8 +14,8 @@ struct units {
 	sd_bus *bus;     /* NULL: it is not, or does not answer */
 };
 
-/* `units` must be all zeros. */
-void units_open(struct units *units);
+/* Of the system, or of the user's own systemd. `units` must be all zeros. */
+void units_open(struct units *units, bool is_user);
 void units_close(struct units *units);
 
 /* Interfaces of units. */

@@ -307,6 +307,76 @@ def older_firewall():
     ok("unknown: firewall: the kernel has rules of iptables-legacy, and it does not list them" in got.stdout, "check: older firewall: it cannot be listed") or diag(got.stdout)
 
 
+REDIRECT = "table inet test { chain in { type nat hook prerouting priority -100; tcp dport 79 redirect to :7979; }\n}"
+# What nft says of that, where the kernel has no redirection to show.
+MATCH = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 79}}
+RULE = {"rule": {"family": "inet", "table": "test", "chain": "in", "handle": 2, "expr": [MATCH, {"redirect": {"port": 7979}}]}}
+
+
+def redirected():
+    begin()
+    box.write("/etc/nmnotify.conf", f"user nobody\n{CONFIG}")
+    nft = box.root / "usr/local/sbin/nft"
+    if box.has_nat():
+        box.run("nft", REDIRECT)
+    else:
+        box.write(nft.relative_to(box.root), f"#!/bin/sh\ncat <<'E'\n{json.dumps({'nftables': [RULE]})}\nE\n", 0o755)
+    is_said("redirected to nobody", CRITICAL, "port 79: is redirected to port 7979, where nobody listens: have its user run `systemctl --user enable")
+    with process("socat", "TCP-LISTEN:7979", "-", has=":7979 "):
+        is_fine("redirected", r"port 79: is redirected to port 7979, where socat listens, process \d+$")
+    nft.unlink() if nft.exists() else box.run("nft", "flush", "ruleset")
+    is_said("no more redirected", CRITICAL, "port 79: nobody listens: ")
+
+
+class User:
+    """alice, and her own systemd."""
+
+    def __init__(self):
+        box.run("sh", "-c", "id -u alice || useradd --create-home alice")
+        self.home = box.output("sh", "-c", "echo ~alice").strip()
+        self.uid = box.output("id", "-u", "alice").strip()
+        box.run("install", "-d", "-o", "alice", f"{self.home}/.config")
+        box.write(f"{self.home}/.config/nmnotify.conf", CONFIG)
+
+    def lingers(self):
+        if box.run("loginctl", "enable-linger", "alice", check=False).returncode != 0:
+            return False
+        return until(lambda: box.run("test", "-S", f"/run/user/{self.uid}/systemd/private", check=False).returncode == 0, 20)
+
+    def systemctl(self, *words):
+        box.run("systemctl", "--quiet", "--user", *words, user="alice", check=False)
+
+    def check(self):
+        words = ("/usr/local/bin/nmnotifyctl", "-f", f"{self.home}/.config/nmnotify.conf", "check", "--verbose")
+        result = box.run(*words, user="alice", check=False)
+        return result.returncode, result.stdout.splitlines()[1:]
+
+    def is_said(self, name, status, *patterns):
+        got, lines = self.check()
+        good = got == status and all(any(re.match(pattern, line) for line in lines) for pattern in patterns)
+        return ok(good, f"check: the user's own units: {name}") or diag("\n".join([f"status {got}", *lines]))
+
+
+def user_units():
+    begin()
+    alice = User()
+    if not alice.lingers():
+        alice.is_said("none", CRITICAL, "unknown: systemd's units cannot be looked at: the user's own one does not run: run `loginctl")
+        skip("check: the user's own units", "loginctl enable-linger does not work in this container")
+        return
+    alice.systemctl("daemon-reload")
+    alice.systemctl("disable", "--now", "nmnotify.socket", "nmnotifyd.socket")
+    alice.is_said("nobody listens", CRITICAL, "critical: port 7979: nobody listens: run `systemctl --user enable --now nmnotifyd.socket`$")
+    alice.systemctl("start", "nmnotifyd.socket")
+    alice.is_said("not there at boot", WARNING, "warning: nmnotifyd.socket is not there after the next boot: run `systemctl --user enable nmnotifyd.socket`$")
+    alice.systemctl("enable", "nmnotifyd.socket")
+    alice.is_said("all is well", OK, "ok: port 7979: nmnotifyd.socket listens$", "ok: nmnotifyd.socket is enabled, and active$")
+    box.run("rm", "/var/lib/systemd/linger/alice")
+    alice.is_said("no lingering", WARNING, "warning: user alice does not linger: .*: run `loginctl enable-linger`$")
+    box.run("touch", "/var/lib/systemd/linger/alice")
+    alice.systemctl("disable", "--now", "nmnotifyd.socket")
+
+
 # ---- The relay ----
 
 
@@ -477,4 +547,4 @@ if not RELEASE:
     container.run_parts(sys.argv[0], RELEASES)
 del sys.argv[1]
 with box:
-    nmtest.run(listening, at_odds, views, fetchmail, user_namespaces, firewall, older_firewall, relay, at_rest, biff, hooks, failed, not_to_be_tried, no_bus, nothing)
+    nmtest.run(listening, at_odds, views, fetchmail, user_namespaces, firewall, older_firewall, redirected, user_units, relay, at_rest, biff, hooks, failed, not_to_be_tried, no_bus, nothing)
