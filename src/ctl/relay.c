@@ -141,8 +141,12 @@ bool relay_is_at_rest(const char *path)
 	if (strcmp(path, RELAY_STATUS_PATH) != 0)
 		return false;
 	units_open(&units, false);
-	is_at_rest = unit_is_active(&units, "nmnotify-relay-status.socket") &&
-		     unit_is(&units, "nmnotify-relay.service", "ActiveState", "inactive");
+	/* One that is about to end would be started again, for a connection that it does not take.
+	 */
+	is_at_rest =
+		unit_is_active(&units, "nmnotify-relay-status.socket") &&
+		(unit_is(&units, "nmnotify-relay.service", "ActiveState", "inactive") ||
+			unit_is(&units, "nmnotify-relay.service", "ActiveState", "deactivating"));
 	units_close(&units);
 	return is_at_rest;
 }
