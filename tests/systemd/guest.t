@@ -225,16 +225,25 @@ before=$(failures)
 announce
 check "nmnotify-tunnel(7): another key gets nothing" 'fails $before && ! [ -e /home/alice/touched ]'
 
-# SECURITY.md's hardened hosts: what can only be said of a whole machine.
-systemctl stop nmnotifyd.socket nmnotifyd.service
+# SECURITY.md's hardened hosts: what can only be said of a whole machine. The laptop's part is over.
+systemctl stop nmnotifyd.socket nmnotifyd.service nmnotify-relay.socket nmnotify-relay.service
+rm -f /etc/systemd/system/nmnotifyd.{socket,service}.d/laptop.conf /etc/systemd/system/nmnotifyd.socket.d/tunnel.conf
+systemctl daemon-reload
 cp /tmp/nmnotify.conf /etc/nmnotify.conf
+printf 'user alice 127.0.0.1\n' >/etc/nmnotify-relay.conf
 sysctl -q @SYSCTLS@
 echo integrity >/sys/kernel/security/lockdown
 check "hardened: the kernel is" 'grep -q "\[integrity\]" /sys/kernel/security/lockdown && [ $(cat /proc/sys/kernel/yama/ptrace_scope) = 3 ]'
-rm -f /home/alice/touched
-systemctl start nmnotify.socket
-line
-check "hardened: a line starts the action" 'wait_for /home/alice/touched'
+for pair in nmnotify nmnotifyd; do
+	rm -f /home/alice/touched
+	systemctl start $pair.socket
+	line
+	check "hardened: $pair: a line starts the action" 'wait_for /home/alice/touched'
+	systemctl stop $pair.socket; sleep 1.2
+done
+systemctl start nmnotify.socket nmnotify-relay.socket
+announce
+check "hardened: nmnotify-relay: what is announced comes" 'wait_for /home/alice/touched'
 say "end"
 systemctl poweroff --force --force
 """
