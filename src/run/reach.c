@@ -167,19 +167,43 @@ static void done_with(struct reach *reach, int fd)
 		reach->done = fd;
 }
 
-/* The path of what is open, without links. The kernel knows it, where there is /proc. */
-static bool path_of(int fd, const char *path, char real[static PATH_MAX])
+/* openat2(2), which libc does not have everywhere: no part of the path may be a link. */
+static int open_without_links(int directory, const char *path, int flags, uint64_t resolve)
 {
-	char link[32];
-	struct text text = TEXT_IN(link);
-	ssize_t length;
+	struct {
+		uint64_t flags, mode, resolve;
+	} how = { .flags = (uint64_t)(flags | O_CLOEXEC),
+		.resolve = RESOLVE_NO_SYMLINKS | resolve };
 
-	text_add(&text, "/proc/self/fd/%d", fd);
-	length = readlink(link, real, PATH_MAX);
-	if (length <= 0 || length == PATH_MAX || real[0] != '/')
-		return realpath(path, real) != NULL;
-	real[length] = '\0';
-	return true;
+	return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+/* Is it absolute, and each part of it a name? */
+static bool is_plain(const char *path)
+{
+	while (*path == '/') {
+		size_t length = strcspn(++path, "/");
+
+		if (length == 0 ||
+			(path[0] == '.' && (length == 1 || (length == 2 && path[1] == '.'))))
+			return false;
+		path += length;
+	}
+	return *path == '\0';
+}
+
+/* Opens it, and says what its path is without links. -1: errno says why not. */
+static int open_real(const char *path, int flags, char real[static PATH_MAX])
+{
+	int fd = -1;
+
+	if (is_plain(path) && strlen(path) < PATH_MAX)
+		fd = open_without_links(-1, path, flags, 0);
+	if (fd >= 0) {
+		memcpy(real, path, strlen(path) + 1);
+		return fd;
+	}
+	return realpath(path, real) != NULL ? openat(AT_FDCWD, real, flags | O_CLOEXEC) : -1;
 }
 
 /* Upwards: what is behind a slash has been looked at, so it can become a NUL. */
@@ -216,15 +240,15 @@ static bool own_find(struct reach *reach, struct own *own, const char *path, int
 	char *real = &reach->ways->path[reach->ways->bytes];
 	struct stat st;
 	bool is_found;
-	int fd = path != NULL ? openat(AT_FDCWD, path, flags | O_CLOEXEC) : -1;
+	int fd = path != NULL ? open_real(path, flags, real) : -1;
 
 	if (fd < 0)
 		return path == NULL || errno == EACCES || errno == ENOENT || errno == ENOTDIR ||
 		       errno == ELOOP;
-	is_found = fstat(fd, &st) == 0 && path_of(fd, path, real);
+	is_found = fstat(fd, &st) == 0;
 	done_with(reach, fd);
 	if (!is_found)
-		return true;
+		return false;
 	own->itself = identity_of(&st);
 	reach->ways->bytes += (unsigned)strlen(real) + 1;
 	return own_find_way(reach, own, real);
@@ -386,18 +410,16 @@ static bool allow_home(struct reach *reach, uint64_t rights)
 
 int reach_open(int home, const char *path)
 {
-	struct {
-		uint64_t flags, mode, resolve;
-	} how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	uint64_t resolve = 0;
 
 	if (*path == '~') {
-		how.resolve |= RESOLVE_BENEATH;
+		resolve = RESOLVE_BENEATH;
 		for (path++; *path == '/';)
 			path++;
 		if (*path == '\0')
 			path = ".";
 	}
-	return (int)syscall(SYS_openat2, home, path, &how, sizeof(how));
+	return open_without_links(home, path, O_PATH, resolve);
 }
 
 static bool is_home(const char *path)
