@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: ISC
 """nmnotifyctl reset: a fresh state while processes use it; what is owed is not lost (G1)."""
 
+import os
 import sys
 
 sys.dont_write_bytecode = True
@@ -53,6 +54,19 @@ def what_is_owed():
         equal(box.state().owed, 1, "G1: reset: and stays")
 
 
+def of_a_service_that_is_his():
+    """Root resets what a service that runs as the account's user has made."""
+    with Sandbox() as box:
+        if not is_root() or not box.user:
+            skip("reset: the user's own state, by root", "not root")
+            return
+        conf = box.config("from any\naction /bin/true\n")
+        box.state_dir.mkdir(mode=0o700, exist_ok=True)
+        os.chown(box.state_dir, box.uid, box.gid)
+        equal(reset(box, conf), (0, "default has a fresh state\n", ""), "reset: the user's own state, by root")
+        equal({path.stat().st_uid for path in box.state_dir.rglob("*")}, {box.uid}, "reset: it is his still")
+
+
 def mistakes():
     with Sandbox() as box:
         conf = box.config(f"from any\naction {box.recorder()}\n")
@@ -97,4 +111,4 @@ def no_user():
             ok("account default has no `user`: run this as the one that its unit has (User=)" in err, f"{name}: {command}: and what to do")
 
 
-nmtest.run(limit_and_counts, what_is_owed, mistakes, other_user, no_user)
+nmtest.run(limit_and_counts, what_is_owed, of_a_service_that_is_his, mistakes, other_user, no_user)
