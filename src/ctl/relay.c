@@ -136,17 +136,17 @@ const char *relay_remedy(enum relay_said said)
 bool relay_is_at_rest(const char *path)
 {
 	struct units units = { .bus = NULL };
+	char state[32];
 	bool is_at_rest;
 
 	if (strcmp(path, RELAY_STATUS_PATH) != 0)
 		return false;
 	units_open(&units, false);
+	unit_text(&units, "nmnotify-relay.service", UNIT_ANY, "ActiveState", state, sizeof(state));
 	/* One that is about to end would be started again, for a connection that it does not take.
 	 */
-	is_at_rest =
-		unit_is_active(&units, "nmnotify-relay-status.socket") &&
-		(unit_is(&units, "nmnotify-relay.service", "ActiveState", "inactive") ||
-			unit_is(&units, "nmnotify-relay.service", "ActiveState", "deactivating"));
+	is_at_rest = unit_is_active(&units, "nmnotify-relay-status.socket") &&
+		     (strcmp(state, "inactive") == 0 || strcmp(state, "deactivating") == 0);
 	units_close(&units);
 	return is_at_rest;
 }

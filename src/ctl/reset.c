@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -33,14 +32,6 @@ static int forget(const struct ctl *ctl, const struct account *account, int dire
 	return EX_OK;
 }
 
-/* Has a service that runs as the account's user made it? Then nobody else opens it. */
-static bool is_base_of(const struct ctl *ctl, const struct user *user)
-{
-	struct stat st;
-
-	return lstat(ctl->base_path, &st) == 0 && st.st_uid == user->uid;
-}
-
 static int fail_to_become(const struct ctl *ctl, const struct user *user)
 {
 	return ctl_fail(ctl, EX_OSERR, "becoming user %s: %s; run it as that user", user->name,
@@ -58,7 +49,9 @@ int ctl_reset(struct ctl *ctl, int argc, char **argv)
 		status = ctl_take_user(ctl, account, &user);
 	if (status != EX_OK)
 		return status;
-	if (geteuid() == 0 && is_base_of(ctl, &user) && !privileges_become(&user))
+	/* A service that runs as the account's user has made it. */
+	if (geteuid() == 0 && state_base_is_of(ctl->base_path, user.uid) &&
+		!privileges_become(&user))
 		return fail_to_become(ctl, &user);
 	base = state_base_open(ctl->base_path, geteuid(), &error);
 	if (base < 0)

@@ -193,9 +193,8 @@ static struct attempt *take_over(struct telling *telling, struct instant now)
 /* First of all: a process that was stopped, or a machine that slept, may come back when the kernel
  * has long made the connection. Its line would come after `timeout`, when the claim may be over and
  * another relay sends. */
-static void end_late(struct telling *telling)
+static void end_late(struct telling *telling, struct instant now)
 {
-	struct instant now = instant_now();
 	struct attempt *attempt;
 
 	while ((attempt = take_over(telling, now)) != NULL)
@@ -215,7 +214,7 @@ static int go_on(sd_event_source *source, int fd, uint32_t events, void *context
 
 	(void)source;
 	(void)events;
-	end_late(telling);
+	end_late(telling, instant_now());
 	count = epoll_wait(fd, spoken, SPOKEN_AT_ONCE, 0);
 	/* Each is there once, and none ends another. */
 	for (int i = 0; i < count; i++) {
@@ -407,7 +406,7 @@ void telling_go_on(struct telling *telling)
 	struct instant now = instant_now();
 	struct target *target = NULL;
 
-	end_late(telling);
+	end_late(telling, now);
 	expire(relay, now);
 	for (unsigned i = 0; i < AT_ONCE && (target = owed_pick(relay->owed, now)) != NULL; i++)
 		tell(telling, target);

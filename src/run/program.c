@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -504,9 +503,7 @@ void program_guard_state(struct program *program)
 
 bool program_base_is_of(struct program *program, uid_t user)
 {
-	struct stat st;
-
-	return find_base(program) && lstat(program->base_path, &st) == 0 && st.st_uid == user;
+	return find_base(program) && state_base_is_of(program->base_path, user);
 }
 
 void program_open_base(struct program *program)

@@ -83,6 +83,13 @@ const char *state_base_path(const char *configured, char *buffer, size_t size)
 	return text.cut ? NULL : buffer;
 }
 
+bool state_base_is_of(const char *base, uid_t user)
+{
+	struct stat st;
+
+	return lstat(base, &st) == 0 && st.st_uid == user;
+}
+
 int state_base_open(const char *base, uid_t self, struct state_error *error)
 {
 	struct stat st;

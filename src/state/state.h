@@ -102,6 +102,9 @@ const char *state_base_path(const char *configured, char *buffer, size_t size);
  */
 int state_base_open(const char *base, uid_t self, struct state_error *error);
 
+/* Does that user own the base directory, or what is there in its place? Then only he opens it. */
+bool state_base_is_of(const char *base, uid_t user);
+
 /*
  * The same for an account's directory below it, which must belong to `owner`. If `self`, the
  * running user, is root, a directory that is root's is given to `owner` and `group`, if it is a

@@ -14,10 +14,10 @@ sys.dont_write_bytecode = True
 import nmtest
 from ctl import CTL
 from nmtest import BUILD, Sandbox, equal, is_root, ok, skip, until
+from turn import RETRYING
 
 EX_USAGE, EX_UNAVAILABLE = 64, 69
 PYTHON = "/usr/bin/python3"
-RETRYING = 3  # the lock
 
 
 class Tried:

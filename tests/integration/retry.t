@@ -12,9 +12,7 @@ sys.dont_write_bytecode = True
 import nmtest
 from nmtest import LINE, Sandbox, equal, ok, until
 from nmnotifyd import Service
-from turn import FREE, check_runs, finish
-
-RETRYING = 3  # the lock
+from turn import FREE, RETRYING, check_runs, finish
 
 
 def failing(box, *words):

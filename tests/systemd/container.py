@@ -451,6 +451,13 @@ class Container:
 
     # -- systemd --
 
+    def lingers(self, user):
+        """Is the user's own systemd there, without a login? From systemd 256 on logind wants of a container what this
+        one has not; guest.t has a kernel of its own."""
+        may = self.run("loginctl", "enable-linger", user, check=False).returncode == 0
+        private = f"/run/user/{self.output('id', '-u', user).strip()}/systemd/private"
+        return may and until(lambda: self.run("test", "-S", private, check=False).returncode == 0, 20)
+
     def show(self, unit, what, user=None):
         manager = ["--user"] if user else []
         return self.output("systemctl", *manager, "show", "--value", "-p", what, unit, user=user).strip()

@@ -334,14 +334,8 @@ class User:
     def __init__(self):
         box.run("sh", "-c", "id -u alice || useradd --create-home alice")
         self.home = box.output("sh", "-c", "echo ~alice").strip()
-        self.uid = box.output("id", "-u", "alice").strip()
         box.run("install", "-d", "-o", "alice", f"{self.home}/.config")
         box.write(f"{self.home}/.config/nmnotify.conf", CONFIG)
-
-    def lingers(self):
-        if box.run("loginctl", "enable-linger", "alice", check=False).returncode != 0:
-            return False
-        return until(lambda: box.run("test", "-S", f"/run/user/{self.uid}/systemd/private", check=False).returncode == 0, 20)
 
     def systemctl(self, *words):
         box.run("systemctl", "--quiet", "--user", *words, user="alice", check=False)
@@ -360,7 +354,7 @@ class User:
 def user_units():
     begin()
     alice = User()
-    if not alice.lingers():
+    if not box.lingers("alice"):
         alice.is_said("none", CRITICAL, "unknown: systemd's units cannot be looked at: the user's own one does not run: run `loginctl")
         skip("check: the user's own units", "loginctl enable-linger does not work in this container")
         return

@@ -523,10 +523,7 @@ def more_room():
 
 def watched():
     fresh()
-    lingers = box.run("loginctl", "enable-linger", "alice", check=False).returncode == 0
-    uid = box.output("id", "-u", "alice").strip()
-    is_up = lambda: box.run("test", "-S", f"/run/user/{uid}/systemd/private", check=False).returncode == 0
-    if not lingers or not until(is_up, 20):
+    if not box.lingers("alice"):
         skip("watched", "loginctl enable-linger does not work in this container")
         return
     new = "/home/alice/Maildir/new"
