@@ -18,8 +18,7 @@ harden = $(foreach option,-fstack-clash-protection -ftrivial-auto-var-init=zero,
 # one knows static-pie, whatever its name.
 ifneq ($(and $(filter %musl-gcc,$(firstword $(CC))),$(if $(findstring musl,$(TARGET)),,wrapper)),)
 MUSL_DIR := $(dir $(shell sed -n 's/.*-specs "\([^"]*\)".*/\1/p' "$(shell command -v $(firstword $(CC)))"))
-MULTIARCH := $(shell $(CC) -print-multiarch)
-LIBC_INCLUDES := -idirafter /usr/include/$(MULTIARCH) -idirafter /usr/include
+LIBC_INCLUDES := $(patsubst %,-idirafter %,$(if $(CROSS),/usr/$(CROSS:%-=%)/include,/usr/include/$(shell $(CC) -print-multiarch) /usr/include))
 STATIC_PIE := -nostartfiles $(addprefix $(MUSL_DIR),rcrt1.o crti.o) -Wl,-static,-pie,--no-dynamic-linker,-z,text
 STATIC_END := $(addprefix $(MUSL_DIR),crtn.o)
 NO_RELRO := -Wl,-z,norelro

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """A static busybox of nothing but what the smallest system needs, from the source of this release's package, whose own
-programs have neither an inetd nor a size that is small. Made once, and kept."""
+programs have neither an inetd nor a size that is small. Made once for each architecture, and kept."""
 
 import re
 import shutil
@@ -22,12 +22,13 @@ SETTINGS = ("STATIC", "LFS", "USE_BB_PWD_GRP", "FEATURE_USE_INITTAB", "FEATURE_M
 SETTINGS += tuple(applet.upper() for applet in APPLETS)
 
 
-def program():
-    made = qemu.KEPT / "busybox"
-    stamp = qemu.KEPT / "busybox.settings"
+def program(kept, compiler, triplet, headers):
+    """Kept in that folder. `headers`: where the kernel's are, of which musl has none."""
+    made = kept / "busybox"
+    stamp = kept / "busybox.settings"
     if not made.exists() or not stamp.exists() or stamp.read_text() != str(SETTINGS):
-        with tempfile.TemporaryDirectory(dir=qemu.KEPT) as place:
-            shutil.copy(_make(_source(Path(place))), made)
+        with tempfile.TemporaryDirectory(dir=kept) as place:
+            shutil.copy(_make(_source(Path(place)), compiler, triplet, headers), made)
         stamp.write_text(str(SETTINGS))
     return made
 
@@ -45,8 +46,9 @@ def _source(place):
     return next(path for path in place.glob("busybox-*") if path.is_dir())
 
 
-def _make(folder):
-    environment = nmtest.environment_for_make()
+def _make(folder, compiler, triplet, headers):
+    # busybox has an ARCH of its own.
+    environment = {k: v for k, v in nmtest.environment_for_make().items() if k != "ARCH"}
 
     def make(*words, answers=None):
         words = ["make", "-s", "-C", str(folder), *words]
@@ -63,11 +65,9 @@ def _make(folder):
     missing = [setting for setting in SETTINGS if f"CONFIG_{setting}=y\n" not in config.read_text()]
     if missing:
         raise RuntimeError(f"busybox has no {missing}")
-    # musl has none of the kernel's headers.
-    headers = folder / "headers"
-    headers.mkdir()
-    multiarch = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True, check=True).stdout.strip()
-    for name, place in (("linux", "."), ("asm-generic", "."), ("asm", multiarch)):
-        (headers / name).symlink_to(Path("/usr/include") / place / name)
-    make("-j2", "CC=musl-gcc", f"CFLAGS=-idirafter {headers}", "busybox")
+    own = folder / "headers"
+    own.mkdir()
+    for name in ("linux", "asm", "asm-generic"):
+        (own / name).symlink_to(next(place / name for place in headers if (place / name).exists()))
+    make("-j2", f"CC={compiler}", f"CROSS_COMPILE={triplet}-", f"CFLAGS=-idirafter {own}", "busybox")
     return folder / "busybox"

@@ -24,9 +24,33 @@ from pathlib import Path
 KEPT = Path(__file__).resolve().parent.parent.parent / "build" / "image"
 # Debian's, with the drivers of such a machine and few others.
 KERNEL = "linux-image-cloud-amd64"
-# For each architecture, as Debian calls it: the program, and with it what it emulates; the serial line's name.
-MACHINES = {
-    "amd64": (["qemu-system-x86_64", "-nodefaults"], "ttyS0"),
+
+
+class Kind:
+    """A kind of machine. `emulator`: the program, and what it emulates. `serial`: the serial line's name. `card`: its
+    network card, with the modules that the kernel of that `package` needs for it. `release`: of the package, if this
+    machine's own release of Debian does not have it, or not in each. `architecture`: the package's."""
+
+    def __init__(self, triplet, emulator, serial, package, card="virtio-net-pci", modules=("virtio_pci", "virtio_net"), **more):
+        self.triplet, self.emulator, self.serial, self.package = triplet, emulator.split(), serial, package
+        self.card, self.modules = card, modules
+        self.release, self.architecture = more.get("release"), more.get("architecture")
+
+
+_ARM = "qemu-system-arm -M virt,highmem=off -cpu cortex-a15", "ttyAMA0", "linux-image-armmp"
+# By Debian's names of the architectures. Nobody makes a kernel for a machine of armel's that qemu has; armhf's runs
+# armel's programs.
+KINDS = {
+    "x86-64": Kind("x86_64-linux-gnu", "qemu-system-x86_64 -nodefaults -cpu max", "ttyS0", KERNEL),
+    "i386": Kind("i686-linux-gnu", "qemu-system-i386 -nodefaults -cpu max", "ttyS0", "linux-image-686", release="bookworm"),
+    "arm64": Kind("aarch64-linux-gnu", "qemu-system-aarch64 -M virt -cpu cortex-a72", "ttyAMA0", "linux-image-cloud-arm64"),
+    "armhf": Kind("arm-linux-gnueabihf", *_ARM),
+    "armel": Kind("arm-linux-gnueabi", *_ARM, architecture="armhf"),
+    "riscv64": Kind("riscv64-linux-gnu", "qemu-system-riscv64 -M virt", "ttyS0", "linux-image-riscv64", release="trixie"),
+    "mipsel": Kind("mipsel-linux-gnu", "qemu-system-mipsel -M malta", "ttyS0", "linux-image-4kc-malta", release="bookworm"),
+    "s390x": Kind(
+        "s390x-linux-gnu", "qemu-system-s390x -nodefaults -cpu max", "ttysclp0", "linux-image-s390x", "virtio-net-ccw", ("virtio_net",)
+    ),
 }
 
 
@@ -77,16 +101,26 @@ def end(out):
 
 
 class Unavailable(Exception):
-    """What apt does not have here."""
+    """What this machine does not have, or apt."""
 
 
-def apt_of(place, lines):
-    """The words with which apt knows those sources alone, as lines of its old format, by lists of its own, in that folder."""
+def require(kind=KINDS["x86-64"]):
+    program = kind.emulator[0]
+    if not shutil.which(program):
+        raise Unavailable(f"there is no {program} here")
+
+
+def apt_of(place, lines, architecture=None):
+    """The words with which apt knows those sources alone, as lines of its old format, by lists of its own, in that folder;
+    as on a machine of that architecture."""
     (place / "lists/partial").mkdir(parents=True)
     (place / "sources.list").write_text("\n".join(lines) + "\n")
     words = ["-o", "Debug::NoLocking=true", "-o", "Acquire::Languages=none", "-o", f"Dir::Etc::sourcelist={place}/sources.list"]
     words += ["-o", "Dir::Etc::sourceparts=/dev/null", "-o", f"Dir::State::lists={place}/lists"]
     words += ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "APT::Sandbox::User=root"]
+    if architecture:
+        words += ["-o", f"APT::Architecture={architecture}", "-o", f"APT::Architectures={architecture}"]
+        words += ["-o", "Dir::State::status=/dev/null"]
     subprocess.run(["apt-get", "-qq", *words, "update"], capture_output=True)  # a download will tell
     return words
 
@@ -112,13 +146,14 @@ def newest(package, apt=()):
     return name[1]
 
 
-def kernel(kept, package, modules, tools=(), lines=()):
+def kernel(kept, package, modules, tools=(), lines=(), architecture=None):
     """Kept in that folder: boot/vmlinuz-*, whose path it returns; those modules, in modules/, with the number of their
-    turn before the name; and those packages, in tools/. `lines`: of the package sources, if they are not this machine's."""
+    turn before the name; and those packages, in tools/. `lines`: of the package sources, and the architecture, if they are
+    not this machine's."""
     if not (kept / "whole").exists():
         shutil.rmtree(kept, ignore_errors=True)
         with tempfile.TemporaryDirectory() as place:
-            apt = apt_of(Path(place), lines) if lines else ()
+            apt = apt_of(Path(place), lines, architecture) if lines else ()
             unpack(newest(package, apt), kept, apt)
             for tool in tools:
                 unpack(tool, kept / "tools", apt)
@@ -161,13 +196,12 @@ class Machine:
     """It runs from `with` until it powers off, or `with` ends, as if its power were cut. `said`: the file that gets
     what it writes to its serial line, which is its console, too. `words` are for the kernel."""
 
-    def __init__(self, boot, image, said, *words, architecture="amd64", memory=1024, processors=2, options=()):
-        emulator, serial = MACHINES[architecture]
+    def __init__(self, boot, image, said, *words, kind=KINDS["x86-64"], memory=1024, processors=2, options=()):
         accelerator = "tcg" if "-icount" in options else "tcg,thread=multi"
-        self._command = [*emulator, "-m", str(memory), "-smp", str(processors), "-no-reboot", "-display", "none"]
+        self._command = [*kind.emulator, "-m", str(memory), "-smp", str(processors), "-no-reboot", "-display", "none"]
         self._command += ["-accel", accelerator, "-monitor", "none", "-serial", f"file:{said}"]
         self._command += ["-kernel", str(boot), "-initrd", str(image), *(options or ("-net", "none"))]
-        self._command += ["-append", " ".join((f"console={serial}", "panic=-1", *words))]
+        self._command += ["-append", " ".join((f"console={kind.serial}", "panic=-1", *words))]
 
     def __enter__(self):
         self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
@@ -184,7 +218,3 @@ class Machine:
         except subprocess.TimeoutExpired:
             return False
         return True
-
-
-def program(architecture="amd64"):
-    return MACHINES[architecture][0][0]
