@@ -54,6 +54,6 @@ LISTENER_TEXTS := $(foreach page,$(filter-out $(SENDER_PAGES) $(RELAY_PAGES) man
 # Profiles are loaded from there when the machine boots: only for who asks for them.
 APPARMOR ?= no
 APPARMOR_FILES := $(if $(filter yes,$(APPARMOR)),nmnotify nmnotifyd abstractions/nmnotify)
-APPARMOR_RELAY := $(if $(filter yes,$(APPARMOR)),$(if $(HAS_RELAY),nmnotify-relay))
+APPARMOR_RELAY := $(if $(filter yes,$(APPARMOR)),$(if $(HAS_RELAY),nmnotify-relay nmnotify-relay-proxy nmnotify-relay-logs))
 LISTENER_TEXTS += $(foreach file,$(APPARMOR_FILES),packaging/apparmor/$(file):$(SYSCONFDIR)/apparmor.d/$(file))
 SENDER_TEXTS += $(foreach file,$(APPARMOR_RELAY),packaging/apparmor/$(file):$(SYSCONFDIR)/apparmor.d/$(file))

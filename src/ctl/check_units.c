@@ -145,6 +145,7 @@ void check_namespaces(struct check *check)
 		{ "nmnotify.socket", "nmnotify@check.service" },
 		{ "nmnotifyd.socket", "nmnotifyd.service" },
 		{ "nmnotify-relay.socket", "nmnotify-relay.service" },
+		{ "nmnotify-relay-logs.service", "nmnotify-relay-logs.service" },
 	};
 
 	if (check->is_own_conf)

@@ -246,6 +246,9 @@ def user_namespaces():
         with drop_in("nmnotify-relay.service", "[Service]\nPrivateUsers=no\n"):
             said = box.run("nmnotifyctl", "check", check=False).stdout
             ok("namespaces" not in said, "no user namespaces, the relay: what mends it") or diag(said)
+        box.run("systemctl", "enable", "--quiet", "nmnotify-relay-logs.service")
+        is_said("no user namespaces, what reads the journal", CRITICAL, "nmnotify-relay-logs.service: has PrivateUsers=, and this kernel allows no user namespaces: run `sysctl")
+        box.run("systemctl", "disable", "--quiet", "nmnotify-relay-logs.service")
         box.run("umount", "/proc/sys/user/max_user_namespaces")
 
 

@@ -20,6 +20,7 @@ docs.shown("man/nmnotify-relay.8", "systemctl reload\n", "systemctl status\n", w
 docs.shown("man/nmnotify-relay.8", "systemctl status nmnotifyd.socket", why="what to look at on the other machine")
 docs.shown("units/nmnotify-relay-cyrus.socket", "notifysocket:", why=MAIL)
 docs.shown("units/nmnotify-relay-biff.socket", "ListenDatagram=", why="a part of what the unit has")
+docs.shown("units/nmnotify-relay-logs.service", "PrivateUsers=no", why="guest.t has it from the page")
 docs.shown("units/nmnotify-relay.service", "ProcSubset=    ", "ReadWritePaths=", why="what is not there, and why")
 docs.shown(
     "units/nmnotify-relay.conf", "   alice   last", "bob", "trust", "never", "strip-domain", "interval", "last-for", "source",

@@ -1,34 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""What a container does not have: Debian 13 on a kernel of its own, in qemu, with control groups v2 and
+"""What a container does not have: Debian 13 on a kernel of its own, in qemu, Debian 12's, with control groups v2 and
 BPF, booted without user namespaces and with a socket whose address comes later. The whole system is an
 initramfs; a service in it does what README and the pages say, and writes results to the serial line.
 Nothing of it is on a network."""
 
-import gzip
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "image"))
 import container
+import guest
 import nmtest
-import qemu
 from documents import Documents, commands
+from guest import RELEASE
 from nmtest import BUILD, PROJECT, diag, ok
 
-RELEASE = "trixie"
-KEPT = PROJECT / "build" / "guest"
-# What no container has: the module, and what loads it and tells it. Of this machine's release, as the kernel is.
-TOOLS = ("wireguard-tools", "kmod")
-MODULES = ("wireguard", "veth")
-# Far more than it takes: other tests run beside it.
-SECONDS = 900
+KERNEL = "bookworm"
 # Of the tree: fetchers and what belongs to them is for the container.
 LEFT_OUT = re.compile(
     r"usr/(share/(doc|man|locale|info|perl|perl5|i18n|zoneinfo|dovecot|offlineimap3)|lib/(python3|dovecot|apt|locale)|"
@@ -36,25 +27,6 @@ LEFT_OUT = re.compile(
     r"var/(cache|lib/(apt|dpkg))|boot|opt/|tmp/|proc/|sys/|dev/|run/"
 )
 SILENT, WATCH_SECONDS = 200, 16
-
-
-def base():
-    """The system without what is tested; kept."""
-    archive = KEPT / "base.gz"
-    stamp = KEPT / "stamp"
-    wanted = f"{container.STAMP}{LEFT_OUT.pattern}"
-    if not archive.exists() or not stamp.exists() or stamp.read_text() != wanted:
-        with gzip.open(archive, "wb", 1) as out:
-            qemu.add_tree(out, container.tree(RELEASE) / "root", LEFT_OUT)
-            qemu.add_mount_points(out)
-            qemu.end(out)
-        stamp.write_text(wanted)
-    return archive
-
-
-def kernel():
-    """It, and beside it TOOLS and MODULES; kept."""
-    return qemu.kernel(KEPT / "kernel", qemu.KERNEL, MODULES, TOOLS)
 
 
 # ---- What happens in there ----
@@ -156,7 +128,7 @@ check "nmnotify-units(7): the user's own units work" 'wait_for /home/alice/touch
 
 # packaging/apparmor, enforced from here on: the tunnel is under it, too.
 for profile in /usr/local/lib/apparmor/*; do cat $profile >/sys/kernel/security/apparmor/.replace; done
-check "AppArmor: profiles are enforced" '[ $(grep -c "^nmnotify.*(enforce)" /sys/kernel/security/apparmor/profiles) = 3 ]'
+check "AppArmor: profiles are enforced" '[ $(grep -c "^nmnotify.*(enforce)" /sys/kernel/security/apparmor/profiles) = 5 ]'
 cat >/usr/local/bin/tries <<'END'
 #!/bin/bash
 cat /proc/self/attr/current >~/profile
@@ -211,6 +183,21 @@ fails() { for i in $(seq 600); do [ $(failures) -gt $1 ] && return 0; sleep 0.2;
 told() { journalctl --sync; journalctl -q -o cat -t nmnotify-relay | grep -q "$1"; }
 announce
 check "nmnotify-tunnel(7): a line comes through WireGuard" 'wait_longer /home/alice/touched && told "told=done user=alice to=10.79.0.2:79"'
+# All that has come this far has come through them.
+in_profile() { grep -qx "$1 (enforce)" /proc/$(systemctl show --value -p MainPID $1.service)/attr/current; }
+check "AppArmor: the relay and its proxy are in their profiles" 'in_profile nmnotify-relay && in_profile nmnotify-relay-proxy'
+systemctl start nmnotify-relay-logs.service
+check "nmnotify-relay-logs(8): without user namespaces it is status=217/USER" \
+	'[ "$(systemctl show --value -p ExecMainStatus nmnotify-relay-logs.service)" = 217 ]'
+mkdir -p /etc/systemd/system/nmnotify-relay-logs.service.d
+printf '%s\n' '@LOGS_PUBLIC@' >/etc/systemd/system/nmnotify-relay-logs.service.d/users.conf
+systemctl daemon-reload; systemctl restart nmnotify-relay-logs.service
+systemd-run -q --wait --unit=dovecot.service -p SyslogIdentifier=dovecot \
+	echo 'imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.99, lip=192.0.2.25, mpid=1, TLS, session=<x>'
+handed() { for i in $(seq 100); do systemctl show -p StatusText nmnotify-relay-logs.service | grep -q '=1 logins handed over' && return 0; sleep 0.2; done; return 1; }
+check "AppArmor: so is nmnotify-relay-logs, and hands a login over" 'handed && in_profile nmnotify-relay-logs'
+check "AppArmor: none of them wanted more" '! dmesg | grep "apparmor=.DENIED.*profile=.nmnotify-relay" >/dev/ttyS0'
+systemctl stop nmnotify-relay-logs.service
 check "nmnotify-tunnel(7): and by no other way" '! timeout 2 bash -c "</dev/tcp/192.0.2.79/79" 2>/dev/null'
 # Its address in the network is another one, as that of a router's, and the server knows only the old one.
 ip link set mx down
@@ -262,12 +249,10 @@ def tunnel(root):
         # The action is not what this is about. What runs on the laptop are units, which know their namespace.
         block = block.replace("/usr/bin/mbsync -q -a", "/usr/bin/touch /home/alice/touched")
         (typed / f"{number}").write_text("".join(f"{command}\n" for command in commands(block, block.split()[0])))
-    shutil.copytree(KEPT / "kernel/modules", root / "usr/local/lib/modules")
-    tools = KEPT / "kernel/tools"
+    tools = guest.KEPT / KERNEL / "tools"
     (root / "usr/bin").mkdir()
     for tool in ("usr/bin/wg", "usr/bin/wg-quick"):
         shutil.copy(tools / tool, root / "usr/bin")
-    shutil.copy(next(tools.rglob("bin/kmod")), root / "usr/local/bin/insmod")
     shutil.copy(tools / "lib/systemd/system/wg-quick@.service", root / "etc/systemd/system")
     (root / "etc/wireguard").mkdir(mode=0o700)
 
@@ -293,6 +278,7 @@ def own_files(root):
     text = text.replace("@ADDRESS@", re.search(r"([\d.]+):79", address)[1])
     text = text.replace("@PRIVATE@", private.strip()).replace("@PUBLIC@", public.strip())
     text = text.replace("@RELAY_PUBLIC@", docs.take("man/nmnotify-relay.8", "PrivateUsers=no").strip())
+    text = text.replace("@LOGS_PUBLIC@", docs.take("man/nmnotify-relay-logs.8", "PrivateUsers=no").strip())
     hardened = next(line for line in (PROJECT / "src/SECURITY.md").read_text().splitlines() if "ptrace_scope" in line)
     text = text.replace("@SYSCTLS@", " ".join(re.findall(r"`([a-z_.]+=\d)`", hardened)))
     user = docs.take("README.md", "[Service]\nUser=alice")
@@ -306,10 +292,8 @@ def own_files(root):
         "etc/systemd/system/nmnotifyd.socket.d/override.conf": firewall,
         "etc/nmnotify-relay.conf": "user alice 127.0.0.1\n",
         "etc/systemd/system/nmnotify-relay.service.d/taken.conf": container.taken_over("/var/lib/outside", True),
-        "etc/systemd/system/guest.service": "[Service]\nType=oneshot\nExecStart=/usr/local/bin/guest\nTimeoutStartSec=infinity\n",
         "etc/systemd/system/nmnotifyd.socket.d/address.conf": address,
         "etc/sysctl.d/namespaces.conf": "user.max_user_namespaces = 0\n",
-        "etc/hostname": "guest\n",
     }
     for name, content in files.items():
         path = root / name
@@ -322,40 +306,16 @@ def own_files(root):
     tunnel(root)
     apparmor(root)
     shutil.copy(container.relay(RELEASE, "tests/relay_taken"), root / "usr/local/sbin/nmnotify-relay")
-    wants = root / "etc/systemd/system/multi-user.target.wants"
-    wants.mkdir()
-    (wants / "guest.service").symlink_to("../guest.service")
     sockets = root / "etc/systemd/system/sockets.target.wants"
     sockets.mkdir()
     (sockets / "nmnotifyd.socket").symlink_to("/usr/lib/systemd/system/nmnotifyd.socket")
-    # Nobody is there to log in, and the serial line is the test's.
-    for unit in ("serial-getty@ttyS0.service", "getty@tty1.service", "systemd-firstboot.service"):
-        (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
 
 
-def install(root):
-    environment = nmtest.environment_for_make()
-    words = [f"BUILD={BUILD}", f"DESTDIR={root}", "SYSTEMD_VERSION=257", "SYSTEMDUNITDIR=/usr/lib/systemd/system"]
-    subprocess.run(["make", "-s", "-C", str(PROJECT), "install", *words], check=True, stdout=subprocess.DEVNULL, env=environment)
-
-
-def guest():
-    with tempfile.TemporaryDirectory(dir=BUILD) as place:
-        root, image, said = Path(place) / "root", Path(place) / "image", Path(place) / "serial"
-        root.mkdir()
-        install(root)
-        own_files(root)
-        with open(image, "wb") as out:
-            out.write(base().read_bytes())
-            out.write(b"\0" * (-out.tell() % 512))
-            qemu.add_tree(out, root)
-            qemu.end(out)
-        words = ("rdinit=/sbin/init", "systemd.show_status=no", "systemd.unit=multi-user.target")
-        begun = time.monotonic()
-        with qemu.Machine(kernel(), image, said, *words, memory=2048) as machine:
-            if not machine.wait(SECONDS):
-                diag(f"it is not done after {SECONDS} s")
-        report(said.read_text(errors="replace"), time.monotonic() - begun)
+def machine():
+    with guest.Guest("base", LEFT_OUT, KERNEL) as place:
+        own_files(place.root)
+        place.add_modules()
+        report(*place.run(memory=2048))
 
 
 def report(text, seconds):
@@ -371,12 +331,5 @@ def report(text, seconds):
 
 
 if __name__ == "__main__":
-    if not shutil.which(qemu.program()):
-        container.give_up(f"there is no {qemu.program()} here")
-    container.require(RELEASE)
-    KEPT.mkdir(parents=True, exist_ok=True)
-    try:
-        kernel()
-    except qemu.Unavailable as why:
-        container.give_up(why)
-    nmtest.run(guest)
+    guest.require(KERNEL)
+    nmtest.run(machine)
