@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
-from nmtest import BUILD, PROJECT, equal, ok, run, skip
+from nmtest import BUILD, PROJECT, equal, is_root, ok, run, skip
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 MOMENT = "1700000000"
@@ -74,6 +74,12 @@ def same_bytes():
               {(0, 0, 0o755, int(call(one, "git", "log", "-1", "--format=%ct")))}, "the tarball: one owner, one time")
         ok(not any("never-added" in name for name in names), "the tarball: nothing that git does not track")
         unpacked = scratch / Path(first.name).name.removesuffix(".tar.gz")
+        # Somebody else's, and with something built.
+        (unpacked / "build").mkdir()
+        (unpacked / "build/left").write_text("built\n")
+        if is_root():
+            for path in unpacked.rglob("*"):
+                os.chown(path, 65534, 65534)
         equal(digest(dist(unpacked, unpacked / "build", umask=0o002)), digest(first), "the tarball: makes itself, without git")
         other = dist(one, scratch / "dated", SOURCE_DATE_EPOCH=MOMENT)
         with tarfile.open(other) as tar:
