@@ -24,7 +24,7 @@ import busybox
 import container
 import nmtest
 import qemu
-from nmtest import BUILD, LINE, PROJECT, diag, ok, until
+from nmtest import BUILD, LINE, PROJECT, diag, ok, skip, until
 
 # By architecture.
 KEPT = qemu.KEPT
@@ -72,26 +72,25 @@ SERVERS = {
 
 
 class System:
-    """What such a system is made of, for an architecture."""
+    """What such a system is made of, for an architecture. `release`: the kernel's, if it is not the usual one."""
 
-    def __init__(self, architecture):
+    def __init__(self, architecture, release=None):
         self.architecture, self.kind = architecture, qemu.KINDS[architecture]
         self.kept = KEPT / architecture
         self.kept.mkdir(parents=True, exist_ok=True)
         # Before anything is made that takes long.
         qemu.require(self.kind)
-        self.kernel = self._kernel()
-        self.modules = sorted((self.kept / "kernel/modules").iterdir())
+        kernel = self.kept / (release or "kernel")
+        self.kernel = self._kernel(kernel, release or self.kind.release)
+        self.modules = sorted((kernel / "modules").iterdir())
         self.compiler = "musl-gcc" if architecture == "x86-64" else self._compiler()
         headers = (Path("/usr") / self.kind.triplet / "include", Path("/usr/include") / self.kind.triplet, Path("/usr/include"))
         self.busybox = busybox.program(self.kept, self.compiler, self.kind.triplet, headers)
 
-    def _kernel(self):
-        kind, kernel = self.kind, self.kept / "kernel"
-        if self.architecture == "x86-64":
-            return qemu.kernel(kernel, kind.package, kind.modules)
-        lines = container.sources(kind.release or container.own_release())
-        return qemu.kernel(kernel, kind.package, kind.modules, lines=lines, architecture=kind.architecture or self.architecture)
+    def _kernel(self, kept, release):
+        architecture = self.kind.architecture or self.architecture.replace("x86-64", "amd64")
+        lines = container.sources(release or container.own_release())
+        return qemu.kernel(kept, self.kind.package, self.kind.modules, lines=lines, architecture=architecture)
 
     def _compiler(self):
         """musl's, for that architecture: what is unpacked knows only where it would be installed."""
@@ -263,6 +262,25 @@ def boots(system, name, image, said):
         diag(f"{name}: {box.begins_after()} s from init to inetd, at 500 million instructions a second")
 
 
+def older_kernel():
+    """The oldest that Debian's archive has: 11's, without Landlock and what else ARCHITECTURE.md says."""
+    try:
+        system = System("x86-64", "bullseye")
+    except qemu.Unavailable as why:
+        skip("Linux 5.10", " ".join(str(why).split()))
+        return
+    for name in SERVERS:
+        with tempfile.TemporaryDirectory(dir=BUILD) as place:
+            image, said = Path(place) / "image", Path(place) / "serial"
+            system.write(image, name)
+            with Booted(system, image, said) as box:
+                ok(box.tell(again=True), f"Linux 5.10: {name}: it boots, and a line makes the action run") or diag(box.text()[-3000:])
+                ok("Linux version 5.10." in box.text(), f"Linux 5.10: {name}: it is")
+                box.connect(b"x\r\n")
+                ok(until(lambda: "verdict=malformed" in box.text(), SECONDS), f"Linux 5.10: {name}: another one does not")
+                ok(box.tell(), f"Linux 5.10: {name}: and the next one does")
+
+
 def parts_of(system):
     """nmnotify's, and nmnotifyd's."""
     for name in SERVERS:
@@ -271,6 +289,8 @@ def parts_of(system):
 
         part.__name__ = f"{system.architecture}:{name}"
         yield part
+    if system.architecture == "x86-64":
+        yield older_kernel
 
 
 if __name__ == "__main__":
