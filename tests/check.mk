@@ -6,7 +6,7 @@
 # make check-image     Debian 12 and 13, booted, and the smallest images: ten minutes; takes root, installs likewise
 # make check-image ARCH='i386 s390x'   those alone of: x86-64 i386 arm64 armhf armel riscv64 mipsel s390x
 # make check-unit      the unit tests alone: half a minute
-# make check-long      millions of corruptions, ten thousand kills, larger models: half an hour
+# make check-long      millions of corruptions, ten thousand kills, larger models, all in the guest: half an hour
 # make coverage        which lines of src/ the tests reach; needs clang, and llvm's tools: ten minutes
 
 # ---- Tests ----
@@ -41,7 +41,7 @@ HELPERS := $(filter-out $(if $(filter no,$(RELAY)),$(RELAY_HELPERS) $(LOGS_HELPE
 SCRIPTS := $(wildcard tests/model/*.t tests/integration/*.t tests/fuzz/*.t tests/bench/*.t)
 # With LONG=1 these go on for as long as it is worth while.
 LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/integration/storm_nmnotifyd.t \
-	tests/integration/relay_refused.t tests/integration/relay_storm.t tests/model/model.t
+	tests/integration/relay_refused.t tests/integration/relay_storm.t tests/model/model.t tests/systemd/guest_scripts.t
 # G1, G2 and G4; G3; G5; G6; G7; and the configuration. The longest first.
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file)
 # Most tests wait for something most of the time: one more at a time than there are processors.
@@ -72,7 +72,7 @@ check-mail check-image:
 	$(Q)$(if $(ARCH),ARCH='$(ARCH)') $(PROVE) $(THESE)
 
 check-long:
-	$(Q)tests/packages build test fuzz
+	$(Q)tests/packages build test image fuzz
 	$(Q)$(MAKE) --no-print-directory all test-programs fuzz-programs
 	$(Q)LONG=1 $(PROVE) $(LONG_SCRIPTS)
 

@@ -178,7 +178,7 @@ class Village:
         bad = f"/usr/bin/python3 -I -S {script} {box.state_dir}/bad {box.out}/bad {box.state_dir}/good"
         conf = box.config(
             # What holds where the kernel keeps no action from its user's processes (confine.t: isolate).
-            f"{FREE}interval 0s\ntimeout 3s\nisolate no\n"
+            f"{FREE}interval 0s\ntimeout {3 * nmtest.SLOW:.0f}s\nisolate no\n"
             f"account bad\nuser {box.user}\nfrom 127.0.0.3\naction {bad}\n"
             f"account good\nuser {box.other.pw_name}\nfrom 127.0.0.2\n"
             f"action {box.recorder(account='good', out=box.out / 'good')}\n"

@@ -73,8 +73,13 @@ def intrude(pid):
         except OSError:
             pass
 
+    def look(file):
+        # Some can be opened by anybody, and have nothing in them.
+        if not Path(f"/proc/{pid}/{file}").open("rb").read(1):
+            raise OSError
+
     for file in ("mem", "environ", "maps", "auxv", "syscall", "stack", "pagemap", "timers", "clear_refs"):
-        attempt(file, lambda: Path(f"/proc/{pid}/{file}").open("rb").read(1))
+        attempt(file, lambda: look(file))
     attempt("fd", lambda: os.listdir(f"/proc/{pid}/fd"))
     for link in ("cwd", "root", "exe", "ns/net"):
         attempt(link, lambda: os.readlink(f"/proc/{pid}/{link}"))

@@ -50,7 +50,7 @@ PARTS = {f"{release}-{name}": (release, name) for release in RELEASES for name i
 # This process's; without, it is the one that starts the others.
 RELEASE, PAIR = PARTS.get("".join(sys.argv[1:2]), (None, None))
 
-box = container.Container(RELEASE)
+box = (container.Machine if container.IS_MACHINE else container.Container)(RELEASE)
 
 
 # ---- Sending and looking ----
