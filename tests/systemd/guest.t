@@ -27,6 +27,13 @@ LEFT_OUT = re.compile(
     r"var/(cache|lib/(apt|dpkg))|boot|opt/|tmp/|proc/|sys/|dev/|run/"
 )
 SILENT, WATCH_SECONDS = 200, 16
+# In its place what says that somebody has logged in.
+DOVECOT = """\
+[Service]
+Type=oneshot
+SyslogIdentifier=dovecot
+ExecStart=/bin/echo 'imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.99, lip=192.0.2.25, mpid=1, TLS, session=<x>'
+"""
 
 
 # ---- What happens in there ----
@@ -192,8 +199,7 @@ check "nmnotify-relay-logs(8): without user namespaces it is status=217/USER" \
 mkdir -p /etc/systemd/system/nmnotify-relay-logs.service.d
 printf '%s\n' '@LOGS_PUBLIC@' >/etc/systemd/system/nmnotify-relay-logs.service.d/users.conf
 systemctl daemon-reload; systemctl restart nmnotify-relay-logs.service
-systemd-run -q --wait --unit=dovecot.service -p SyslogIdentifier=dovecot \
-	echo 'imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.99, lip=192.0.2.25, mpid=1, TLS, session=<x>'
+systemctl start dovecot.service
 handed() { for i in $(seq 100); do systemctl show -p StatusText nmnotify-relay-logs.service | grep -q '=1 logins handed over' && return 0; sleep 0.2; done; return 1; }
 check "AppArmor: so is nmnotify-relay-logs, and hands a login over" 'handed && in_profile nmnotify-relay-logs'
 check "AppArmor: none of them wanted more" '! dmesg | grep "apparmor=.DENIED.*profile=.nmnotify-relay" >/dev/ttyS0'
@@ -293,6 +299,7 @@ def own_files(root):
         "etc/nmnotify-relay.conf": "user alice 127.0.0.1\n",
         "etc/systemd/system/nmnotify-relay.service.d/taken.conf": container.taken_over("/var/lib/outside", True),
         "etc/systemd/system/nmnotifyd.socket.d/address.conf": address,
+        "etc/systemd/system/dovecot.service": DOVECOT,
         "etc/sysctl.d/namespaces.conf": "user.max_user_namespaces = 0\n",
     }
     for name, content in files.items():
