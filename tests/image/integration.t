@@ -8,7 +8,6 @@ takes minutes for each; so without LONG=1 it is skipped.
     LONG=1 ARCH=s390x integration.t integration/line.t      that one alone"""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "systemd"))
 import container
 import nmtest
 import qemu
-from nmtest import BUILD, PROJECT, diag, ok, skip
+import scripts
+from nmtest import BUILD, PROJECT, diag
 from system import System
 
 CHOSEN = sys.argv[1:]
 PACKAGES = "python3,dash,coreutils,util-linux,mount,procps,grep,sed,libcap2-bin,iproute2,netbase"
-PLACE = "srv/nmnotify"
 # Of those whose subject is another on another architecture (locks, atomics, the order of bytes, what starts what) these end in
 # minutes; turn_killed.t, log.t and confine.t were not over after four, emulated.
 SCRIPTS = """\
@@ -39,7 +38,7 @@ integration/turn_limit.t
 integration/state_files.t
 integration/start.t
 """
-PARTS = [part for part in SCRIPTS.splitlines() if not CHOSEN or part.split()[0] in CHOSEN]
+PARTS = scripts.chosen(SCRIPTS, CHOSEN)
 MOST_SECONDS = 3600
 INIT = r"""#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
@@ -69,7 +68,7 @@ def tree(system):
     stamp = system.kept / "tree.stamp"
     if not stamp.exists() or stamp.read_text() != PACKAGES:
         shutil.rmtree(made, ignore_errors=True)
-        release = "trixie" if system.architecture == "riscv64" else "bookworm"
+        release = system.kind.release or container.own_release()
         words = ["mmdebstrap", "--mode=root", "--variant=extract", f"--architectures={system.architecture}", "--quiet"]
         words += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*", f"--include={PACKAGES}"]
         got = subprocess.run([*words, release, str(made), *container.sources(release)], capture_output=True, text=True)
@@ -79,7 +78,7 @@ def tree(system):
     return made
 
 
-def build(system, place):
+def build(system):
     """Programs and helpers, all of them static; what needs a library, the relay, is not there."""
     built = BUILD / "image" / system.architecture / "static"
     words = ["make", "-s", "-k", "-C", str(PROJECT), f"BUILD={built}", "SYSTEMD=no", f"CROSS={system.kind.triplet}-",
@@ -88,29 +87,19 @@ def build(system, place):
     environment = nmtest.environment_for_make()
     subprocess.run([*words, "all"], check=True, env=environment)
     subprocess.run([*words, f"HOSTCC={system.kind.triplet}-gcc -static", *helpers], env=environment, capture_output=True)
-    (place / "build/tests").mkdir(parents=True)
-    for source, target in ((built, place / "build"), (built / "tests", place / "build/tests")):
-        for path in source.iterdir():
-            if path.is_file() and path.suffix not in (".d", ".map", ".c"):
-                shutil.copy(path, target / path.name)
+    return built
 
 
 def write(system, image, scratch):
     root = scratch / "root"
-    place = root / PLACE
-    for folder in ("man", "src", "tests", "units"):
-        shutil.copytree(PROJECT / folder, place / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "README.md"):
-        shutil.copy(PROJECT / name, place / name)
-    build(system, place)
-    (place / "parts").write_text("".join(f"{number} {part}\n" for number, part in enumerate(PARTS)))
+    scripts.put(root, build(system), PARTS)
     (root / "etc").mkdir()
     for name in ("passwd", "group", "nsswitch.conf"):
         shutil.copy(container.tree("trixie") / "root/etc" / name, root / "etc")
     (root / "etc/shadow").write_text("root:*:::::::\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
     init = root / "init"
-    init.write_text(INIT.replace("@PLACE@", PLACE).replace("@SERIAL@", system.kind.serial))
+    init.write_text(INIT.replace("@PLACE@", scripts.PLACE).replace("@SERIAL@", system.kind.serial))
     init.chmod(0o755)
     with open(image, "wb") as out:
         qemu.add_tree(out, tree(system))
@@ -126,26 +115,8 @@ def integration(system):
         begun = time.monotonic()
         with qemu.Machine(system.kernel, image, said, kind=system.kind, memory=1536) as machine:
             machine.wait(MOST_SECONDS)
-        report(system.architecture, said.read_text(errors="replace"))
+        scripts.report(said.read_text(errors="replace"), PARTS, system.architecture)
         diag(f"{system.architecture}: {time.monotonic() - begun:.0f} s")
-
-
-def report(architecture, text):
-    said = re.findall(r"GUEST (.*?)\r*\n", text)
-    for number, part in enumerate(PARTS):
-        lines = [line.removeprefix(f"{number} ") for line in said if line.startswith(f"{number} ")]
-        for line in lines:
-            result = re.fullmatch(r"(not )?ok \d+ - (.*)", line)
-            if not result:
-                diag(line.removeprefix("# ")) if line.startswith("# ") else None
-            elif " # SKIP " in result[2]:
-                skip(*result[2].split(" # SKIP ", 1))
-            else:
-                ok(not result[1], f"{architecture}: {part.split()[0]}: {result[2]}", tell=False)
-        if not ok(lines[-1:] == ["ended 0"], f"{architecture}: {part}: it came to its end", tell=False):
-            diag("\n".join(lines[-30:]))
-    if not ok(said[-1:] == ["end"], f"{architecture}: it came to its end", tell=False):
-        diag(text[-1500:])
 
 
 def parts():

@@ -130,6 +130,19 @@ def diag(text):
         print(f"# {line}", flush=True)
 
 
+def pass_on(lines, name):
+    """Another test's TAP as one's own, under that name; but for its plan."""
+    for line in lines:
+        result = re.fullmatch(r"(not )?ok \d+ - (.*)", line)
+        if not result:
+            print(line, flush=True) if line.startswith("#") else None
+        elif " # SKIP " in result[2]:
+            what, why = result[2].split(" # SKIP ", 1)
+            skip(f"{name}: {what}", why)
+        else:
+            ok(not result[1], result[2] if result[2].startswith(name) else f"{name}: {result[2]}", tell=False)
+
+
 def done():
     """The plan, last of all; ends the process."""
     print(f"1..{_count}", flush=True)

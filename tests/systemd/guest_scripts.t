@@ -11,13 +11,13 @@ import os
 import re
 import shutil
 import sys
-from pathlib import Path
 
 sys.dont_write_bytecode = True
 import container
 import guest
 import nmtest
-from nmtest import BUILD, PROJECT, diag, ok, skip
+import scripts
+from nmtest import BUILD, diag
 
 LONG = bool(os.environ.get("LONG"))
 CHOSEN = sys.argv[1:]
@@ -29,8 +29,6 @@ LEFT_OUT = re.compile(
 )
 # Of one of them.
 MOST_SECONDS = 1200
-# Where the project is, in there.
-PLACE = "srv/nmnotify"
 BRIEF = """\
 integration/confine.t
 integration/reach.t
@@ -59,7 +57,7 @@ systemd/services_sockets.t trixie-nmnotifyd
 systemd/services_nmnotifyd.t trixie-nmnotifyd
 systemd/services_start.t trixie-nmnotify
 """
-PARTS = [part for part in (ALL if LONG or CHOSEN else BRIEF).splitlines() if not CHOSEN or part.split()[0] in CHOSEN]
+PARTS = scripts.chosen(ALL if LONG or CHOSEN else BRIEF, CHOSEN)
 
 SCRIPT = r"""#!/bin/bash
 for module in /usr/local/lib/modules/*; do insmod $module; done
@@ -91,57 +89,22 @@ systemctl poweroff --force --force
 """
 
 
-def fill(root):
-    """The project as it stands, with what is built of it, and the list of parts."""
-    place = root / PLACE
-    for folder in ("man", "packaging", "src", "tests", "units"):
-        shutil.copytree(PROJECT / folder, place / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "README.md"):
-        shutil.copy(PROJECT / name, place / name)
-    (place / "build").mkdir()
-    for path in BUILD.iterdir():
-        if path.is_file() and not path.suffix:
-            shutil.copy(path, place / "build" / path.name)
-    (place / "build/tests").mkdir()
-    for path in (BUILD / "tests").iterdir():
-        if path.is_file() and path.suffix != ".d":
-            shutil.copy(path, place / "build/tests" / path.name)
-    for program in ("nmnotify-relay", "nmnotify-relay-logs"):
-        for target in (place / "build" / program, root / "usr/local/sbin" / program):
-            shutil.copy(container.relay(guest.RELEASE, program), target)
-    (place / "parts").write_text("".join(f"{number} {part}\n" for number, part in enumerate(PARTS)))
-
-
-def scripts():
+def in_the_guest():
     with guest.Guest("python", LEFT_OUT, guest.RELEASE) as place:
-        fill(place.root)
+        scripts.put(place.root, BUILD, PARTS)
+        for program in ("nmnotify-relay", "nmnotify-relay-logs"):
+            for folder in (f"{scripts.PLACE}/build", "usr/local/sbin"):
+                shutil.copy(container.relay(guest.RELEASE, program), place.root / folder / program)
         place.add_modules()
         program = place.root / "usr/local/bin/guest"
-        program.write_text(SCRIPT.replace("@PLACE@", PLACE).replace("@SECONDS@", str(MOST_SECONDS)))
+        program.write_text(SCRIPT.replace("@PLACE@", scripts.PLACE).replace("@SECONDS@", str(MOST_SECONDS)))
         program.chmod(0o755)
-        report(*place.run(memory=3072, seconds=3 * MOST_SECONDS if LONG else guest.SECONDS))
-
-
-def report(text, seconds):
-    said = re.findall(r"GUEST (.*?)\r*\n", text)
-    for number, part in enumerate(PARTS):
-        lines = [line.removeprefix(f"{number} ") for line in said if line.startswith(f"{number} ")]
-        for line in lines:
-            result = re.fullmatch(r"(not )?ok \d+ - (.*)", line)
-            if not result:
-                diag(line.removeprefix("# ")) if line.startswith("# ") else None
-            elif " # SKIP " in result[2]:
-                skip(*result[2].split(" # SKIP ", 1))
-            else:
-                ok(not result[1], f"{part.split()[0]}: {result[2]}", tell=False)
-        if not ok(lines[-1:] == ["ended 0"], f"{part}: it came to its end", tell=False):
-            diag("\n".join(lines[-30:]))
-    if not ok(said[-1:] == ["end"], "the guest came to its end"):
-        diag(text[-1500:])
+        text, seconds = place.run(memory=3072, seconds=3 * MOST_SECONDS if LONG else guest.SECONDS)
+    scripts.report(text, PARTS, "the guest")
     diag(f"the guest took {seconds:.0f} s")
 
 
 if __name__ == "__main__":
     guest.require(guest.RELEASE)
     del sys.argv[1:]
-    nmtest.run(scripts)
+    nmtest.run(in_the_guest)
