@@ -49,7 +49,7 @@ static bool connect_and_ask(
 {
 	char line[1024];
 	struct text text = TEXT_IN(line);
-	struct timeval most = { .tv_sec = patience.ms / 1000 };
+	struct timeval most = { .tv_sec = (time_t)(patience.ms / 1000) };
 
 	text_add(&text, "%s\n", question);
 	if (text.cut) {

@@ -33,12 +33,12 @@ static void begin_if_new(struct journal *journal)
 	struct journal_file *file = journal->file;
 
 	if (memcmp(file->magic, magic, sizeof(magic)) == 0 &&
-		atomic_load(&file->end) - atomic_load(&file->begin) <= JOURNAL_LOGINS)
+		file->end - file->begin <= JOURNAL_LOGINS)
 		return;
 	journal->is_new = true;
-	atomic_store(&file->begin, 0);
-	atomic_store(&file->end, 0);
-	atomic_store(&file->synced, 0);
+	__atomic_store_n(&file->begin, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&file->end, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&file->synced, 0, __ATOMIC_RELEASE);
 	memcpy(file->magic, magic, sizeof(magic));
 	(void)fdatasync(journal->fd);
 }
@@ -103,18 +103,18 @@ bool journal_add(
 	memcpy(login->user, user, length + 1);
 	login->check = check_of(login);
 	/* Pairs with journal_end() of the process after us: what is before it is whole. */
-	atomic_store_explicit(&journal->file->end, end + 1, memory_order_release);
+	__atomic_store_n(&journal->file->end, end + 1, __ATOMIC_RELEASE);
 	return true;
 }
 
 uint64_t journal_begin(const struct journal *journal)
 {
-	return atomic_load(&journal->file->begin);
+	return __atomic_load_n(&journal->file->begin, __ATOMIC_ACQUIRE);
 }
 
 uint64_t journal_end(const struct journal *journal)
 {
-	return atomic_load_explicit(&journal->file->end, memory_order_acquire);
+	return __atomic_load_n(&journal->file->end, __ATOMIC_ACQUIRE);
 }
 
 bool journal_is_full(const struct journal *journal)
@@ -136,8 +136,8 @@ const struct login *journal_at(const struct journal *journal, uint64_t number)
 /* In this order: a login that is put in once more does no harm. */
 void journal_synced(struct journal *journal, uint64_t transaction, uint64_t begin, bool waits)
 {
-	atomic_store(&journal->file->synced, transaction);
-	atomic_store(&journal->file->begin, begin);
+	__atomic_store_n(&journal->file->synced, transaction, __ATOMIC_RELEASE);
+	__atomic_store_n(&journal->file->begin, begin, __ATOMIC_RELEASE);
 	if (waits)
 		(void)fdatasync(journal->fd);
 }

@@ -12,7 +12,6 @@
 #ifndef NMNOTIFY_STORE_JOURNAL_H
 #define NMNOTIFY_STORE_JOURNAL_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,9 +31,9 @@ struct login {
 /* A ring: login number n is at n % JOURNAL_LOGINS. */
 struct journal_file {
 	char magic[16];
-	_Atomic uint64_t synced; /* transactions of the database up to this are on the disk */
-	_Atomic uint64_t begin;  /* the first that those do not have */
-	_Atomic uint64_t end;    /* behind the last that is whole */
+	uint64_t synced; /* transactions of the database up to this are on the disk */
+	uint64_t begin;  /* the first that those do not have */
+	uint64_t end;    /* behind the last that is whole */
 	struct login login[JOURNAL_LOGINS];
 };
 

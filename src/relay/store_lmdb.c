@@ -125,7 +125,7 @@ static int take_back(struct lmdb *lmdb, uint64_t *transaction)
 /* The open file is on the disk up to its last transaction, as the journal says then. */
 static int settle(struct lmdb *lmdb, uint64_t transaction)
 {
-	uint64_t on_disk = atomic_load(&lmdb->journal.file->synced);
+	uint64_t on_disk = __atomic_load_n(&lmdb->journal.file->synced, __ATOMIC_ACQUIRE);
 	int error = 0;
 
 	if (transaction > on_disk && !lmdb->journal.is_new)
@@ -191,7 +191,7 @@ static int commit(struct lmdb *lmdb)
 		return error;
 	lmdb->committed = transaction;
 	lmdb->committed_logins = journal_end(&lmdb->journal);
-	if (transaction == atomic_load(&lmdb->journal.file->synced))
+	if (transaction == __atomic_load_n(&lmdb->journal.file->synced, __ATOMIC_ACQUIRE))
 		synced(lmdb, 0); /* there was nothing */
 	else
 		sync_begin(&lmdb->sync, users_fd(&lmdb->users));
