@@ -171,7 +171,7 @@ static void redraw(char *shown)
  * time. */
 static int watch(const struct ctl *ctl, const struct request *request)
 {
-	const struct timespec rest = { .tv_sec = request->watch };
+	const struct timespec rest = { .tv_sec = (time_t)request->watch };
 
 	/* A whole one at a time: else it flickers. */
 	(void)setvbuf(stdout, NULL, _IOFBF, WATCH_BYTES);

@@ -62,13 +62,20 @@ static bool lock_is_held(const struct turn *turn, enum turn_lock which)
 }
 
 /* The older system calls take times in the machine's words. Linux has not got them on its younger
- * 32-bit architectures: there are only those with 64-bit times. */
+ * 32-bit architectures: there are only those with 64-bit times. musl has other names for some of
+ * the older ones. */
 #ifdef SYS_futex
 typedef long kernel_time;
 #define FUTEX SYS_futex
+#ifdef SYS_timer_settime
+#define TIMER_SETTIME SYS_timer_settime
+#else
+#define TIMER_SETTIME SYS_timer_settime32
+#endif
 #else
 typedef int64_t kernel_time;
-#define FUTEX SYS_futex_time64
+#define FUTEX         SYS_futex_time64
+#define TIMER_SETTIME SYS_timer_settime64
 #endif
 
 /* Sleeps while *word is `value`, at most `most`. Every return is a reason to look again. Not
@@ -479,12 +486,6 @@ bool turn_ready(struct turn *turn)
  * may come just before we sleep. The system calls are used bare: libc's timers can also start
  * threads, whose code would be a tenth of the program.
  */
-#ifdef SYS_timer_settime
-#define TIMER_SETTIME SYS_timer_settime
-#else
-#define TIMER_SETTIME SYS_timer_settime64
-#endif
-
 static bool alarm_at(int timer, struct span from_now)
 {
 	kernel_time when[4] = { 0, 10 * 1000000, /* again every 10 ms */

@@ -51,7 +51,7 @@ INITTAB = """\
 CONFIGURATION = """\
 log      kmsg
 from     10.0.2.2
-interval 0s
+interval 3s
 limit    1000/s burst 1000
 action   /bin/dd if=/etc/mail of=/dev/@SERIAL@
 read     default /etc/mail
@@ -207,6 +207,8 @@ def boots(system, name, image, said):
         actions = box.actions()
         box.connect(LINE)
         ok(until(lambda: box.actions() > actions, SECONDS), f"{name}: and the next one, too")
+        waited = "verdict=deferred" in box.text() and "verdict=error" not in box.text()
+        ok(waited, f"G1: {name}: which was within the interval, and waited") or diag(box.text()[-2000:])
     said.unlink()
     # Its clock counts instructions here, so that what else runs on this machine is not in the figure.
     with Booted(system, image, said, "-icount", "shift=1") as box:
