@@ -31,6 +31,8 @@ LOGS_TESTS := $(LOGS_TESTED:logs/%=$(BUILD)/tests/unit/%)
 ifeq ($(RELAY),no)
 UNIT_TESTS := $(filter-out $(RELAY_TESTS) $(RELAY_DEATHS) $(LOGS_TESTS),$(UNIT_TESTS))
 endif
+# make check-unit EXCEPT='one another'
+UNIT_TESTS := $(filter-out $(EXCEPT:%=$(BUILD)/tests/unit/%),$(UNIT_TESTS))
 RELAY_HELPERS := $(addprefix $(BUILD)/tests/,names names_taken relay_taken store)
 LOGS_HELPERS := $(BUILD)/tests/logs_taken
 HELPERS := $(filter-out $(if $(filter no,$(RELAY)),$(RELAY_HELPERS) $(LOGS_HELPERS)), \
@@ -84,7 +86,7 @@ test-programs: $(UNIT_TESTS) $(HELPERS)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
-	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(TEST_ARCHIVES) $(BUILD)/host/core.a $(LDFLAGS) $(TEST_LIBRARIES) -lcmocka -pthread
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(TEST_ARCHIVES) $(BUILD)/host/core.a $(LDFLAGS) $(TEST_LIBRARIES) -lcmocka -pthread $(ATOMIC)
 
 $(RELAY_TESTS): TEST_ARCHIVES = $(BUILD)/host/relay.a
 $(RELAY_TESTS): TEST_LIBRARIES = $(RELAY_END)
@@ -128,7 +130,7 @@ $(BUILD)/tests/corrupt $(BUILD)/tests/storm: $(BUILD)/tests/%: tests/fuzz/%.c $(
 
 $(BUILD)/tests/relay_storm: tests/integration/relay_storm.c $(RELAY_KEEPS) $(BUILD)/host/core.a | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
-	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(RELAY_KEEPS) $(BUILD)/host/core.a $(LDFLAGS)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(RELAY_KEEPS) $(BUILD)/host/core.a $(LDFLAGS) $(ATOMIC)
 
 # An archive, so that a test that includes a source file gets its functions from there alone.
 $(BUILD)/host/core.a: $(TESTED:%=$(BUILD)/host/%.o)

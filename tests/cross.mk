@@ -19,28 +19,28 @@ cross-all:
 
 cross-x86-64: all check-unit
 
-# The handler and the sender, static with glibc, have to start; the unit tests have to pass. One test at a time, as
-# with valgrind: emulated, they are busy and do not wait. Some have atomics of 64 bits, for which some machines need
-# a library.
+# All programs are built; the handler and the sender, static with glibc, have to start; the unit tests have to pass. One
+# test at a time, as with valgrind: emulated, they are busy and do not wait. qemu-user has no filters, which who looks up
+# names needs, and does not hand on all that the kernel says of a datagram.
 FOREIGN := $(filter-out cross-x86-64,$(ARCHITECTURES:%=cross-%))
 $(FOREIGN): cross-%:
 	$(call say,CROSS,$*)
 	$(Q)$(MAKE) -s $(BUILDS) all
 	$(Q)$(EMULATOR) $(DIR)/nmnotify -V
 	$(Q)$(EMULATOR) $(DIR)/nmnotify-send -V && $(EMULATOR) $(DIR)/nmnotify-login -V
-	$(Q)$(MAKE) -s $(BUILDS) CFLAGS=-I$(ROOT)/usr/include LDFLAGS="-L$$(echo $(ROOT)/usr/lib/*) -Wl,--as-needed -latomic" \
-		PROVEFLAGS=-j1 UNDER="$(DYNAMIC)" check-unit
+	$(Q)$(MAKE) -s $(BUILDS) PROVEFLAGS=-j1 UNDER="$(DYNAMIC)" $(EMULATOR:%=EXCEPT="inbox names") check-unit
 	$(Q)$(if $(EMULATOR),$(MAKE) -s $(BUILDS) $(STATIC_ONES:%=$(DIR)/emulated/%))
 	$(Q)BUILD=$(DIR)$(EMULATOR:%=/emulated) UNDER=$(EMULATOR) $(if $(EMULATOR),,HOSTCC='$(TRIPLET)-gcc -static') tests/prove tests/emulated.t
 $(FOREIGN): TRIPLET = $(patsubst $*:%,%,$(filter $*:%,$(TRIPLETS)))
 $(FOREIGN): DIR = $(BUILD)/cross/$*
-$(FOREIGN): BUILDS = CROSS=$(TRIPLET)- BUILD=$(DIR)
+$(FOREIGN): BUILDS = CROSS=$(TRIPLET)- BUILD=$(DIR) SYSTEMD=yes CFLAGS=--sysroot=$(CURDIR)/$(ROOT) LDFLAGS=-L$(CURDIR)/$(LIBRARIES)
 $(FOREIGN): ROOT = build/packages/$(TRIPLET)
+$(FOREIGN): LIBRARIES = $(ROOT)/usr/lib/$(TRIPLET:i686%=i386%)
 # This machine runs i386 itself: with filters, and all else.
 $(FOREIGN): EMULATOR = qemu-$(firstword $(subst -, ,$(TRIPLET)))
-$(FOREIGN): DYNAMIC = $(EMULATOR) -L /usr/$(TRIPLET) -E LD_LIBRARY_PATH=$$(echo $(ROOT)/usr/lib/*)
+$(FOREIGN): DYNAMIC = $(EMULATOR) -L $(ROOT)
 cross-i386: EMULATOR =
-cross-i386: DYNAMIC = /usr/$(TRIPLET)/lib/ld-linux.so.2 --library-path /usr/$(TRIPLET)/lib:$$(echo $(ROOT)/usr/lib/*)
+cross-i386: DYNAMIC = $(ROOT)/lib/ld-linux.so.2 --library-path $(LIBRARIES)
 
 # The handler and the senders, but for what qemu-user does not have.
 STATIC_ONES := nmnotify $(STATIC_SENDERS)

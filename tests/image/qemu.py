@@ -43,7 +43,8 @@ _ARM = "qemu-system-arm -M virt,highmem=off -cpu cortex-a15", "ttyAMA0", "linux-
 KINDS = {
     "x86-64": Kind("x86_64-linux-gnu", "qemu-system-x86_64 -nodefaults -cpu max", "ttyS0", KERNEL),
     "i386": Kind("i686-linux-gnu", "qemu-system-i386 -nodefaults -cpu max", "ttyS0", "linux-image-686", release="bookworm"),
-    "arm64": Kind("aarch64-linux-gnu", "qemu-system-aarch64 -M virt -cpu cortex-a72", "ttyAMA0", "linux-image-cloud-arm64"),
+    # Older ones make an atomic operation of several instructions, between which nobody can be stopped.
+    "arm64": Kind("aarch64-linux-gnu", "qemu-system-aarch64 -M virt -cpu neoverse-n1", "ttyAMA0", "linux-image-cloud-arm64"),
     "armhf": Kind("arm-linux-gnueabihf", *_ARM),
     "armel": Kind("arm-linux-gnueabi", *_ARM, architecture="armhf"),
     "riscv64": Kind("riscv64-linux-gnu", "qemu-system-riscv64 -M virt", "ttyS0", "linux-image-riscv64", release="trixie"),

@@ -23,7 +23,8 @@ RELAY = BUILD / "nmnotify-relay"
 QUICK = "interval 500ms\nsettle 400ms\ntimeout 1s\nnever 203.0.113.0/24\n"
 
 
-SO_TIMESTAMPNS = 35
+SO_TIMESTAMPNS = 35  # two words of the machine's
+TIMESPEC = struct.Struct("ll")
 
 
 def take(connection, most):
@@ -31,7 +32,7 @@ def take(connection, most):
     got, parts, _, _ = connection.recvmsg(most, 100)
     for level, kind, data in parts:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
-            seconds, nanoseconds = struct.unpack("qq", data[:16])
+            seconds, nanoseconds = TIMESPEC.unpack(data[:TIMESPEC.size])
             return got, seconds + nanoseconds / 1e9
     return got, time.time()
 
@@ -53,7 +54,7 @@ class Beginnings:
     def _watch(self):
         while True:
             packet, parts, _, (_, _, kind, _, _) = self.socket.recvmsg(128, 100)
-            seconds, nanoseconds = struct.unpack("qq", parts[0][2][:16])
+            seconds, nanoseconds = TIMESPEC.unpack(parts[0][2][:TIMESPEC.size])
             tcp = packet[40:] if packet[0] >> 4 == 6 else packet[(packet[0] & 15) * 4:]
             protocol = packet[6] if packet[0] >> 4 == 6 else packet[9]
             if kind == self.OUTGOING and protocol == socket.IPPROTO_TCP and tcp[13] & (self.SYN | self.ACK) == self.SYN:

@@ -59,7 +59,7 @@ struct telling {
 };
 
 struct shared {
-	_Atomic uint64_t order;
+	_Atomic uint32_t order;
 	_Atomic uint32_t events_count, tellings_count;
 	_Atomic bool stops;   /* senders do not send */
 	_Atomic bool is_calm; /* and all that is told succeeds */

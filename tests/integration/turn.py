@@ -101,6 +101,23 @@ def can_trace():
         os.waitpid(pid, WALL)
 
 
+def can_single_step():
+    """Not on every architecture, of those that have ptrace(2)."""
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    try:
+        ptrace(SEIZE, pid)
+        ptrace(INTERRUPT, pid)
+        wait_stop(pid)
+        ptrace(SINGLESTEP, pid)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        while os.WIFSTOPPED(os.waitpid(pid, WALL)[1]):
+            pass
+
+
 def can_trace_handlers():
     """Ours are open to root alone."""
     return nmtest.is_root() and can_trace()

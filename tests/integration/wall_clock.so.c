@@ -34,6 +34,6 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 	int result = (int)syscall(SYS_clock_gettime, clock, now);
 
 	if (result == 0 && clock == CLOCK_REALTIME && ahead != NULL)
-		now->tv_sec += *ahead;
+		now->tv_sec += (time_t)*ahead;
 	return result;
 }

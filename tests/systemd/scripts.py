@@ -14,8 +14,10 @@ PLACE = "srv/nmnotify"
 
 
 def chosen(parts, names):
-    """Lines, each a script and its arguments; with names of scripts, those alone."""
-    return [part for part in parts.splitlines() if not names or part.split()[0] in names]
+    """Lines, each a script and its arguments; with names of scripts, those alone, and whole if no line has them."""
+    if not names:
+        return parts.splitlines()
+    return [part for name in names for part in [part for part in parts.splitlines() if part.split()[0] == name] or [name]]
 
 
 def put(root, built, parts):
