@@ -29,12 +29,14 @@ KERNEL = "linux-image-cloud-amd64"
 class Kind:
     """A kind of machine. `emulator`: the program, and what it emulates. `serial`: the serial line's name. `card`: its
     network card, with the modules that the kernel of that `package` needs for it. `release`: of the package, if this
-    machine's own release of Debian does not have it, or not in each. `architecture`: the package's."""
+    machine's own release of Debian does not have it, or not in each. `architecture`: the package's. `memory`: the most
+    that is of use, in MiB. `words`: for the kernel."""
 
     def __init__(self, triplet, emulator, serial, package, card="virtio-net-pci", modules=("virtio_pci", "virtio_net"), **more):
         self.triplet, self.emulator, self.serial, self.package = triplet, emulator.split(), serial, package
         self.card, self.modules = card, modules
-        self.release, self.architecture = more.get("release"), more.get("architecture")
+        self.release, self.architecture, self.memory = more.get("release"), more.get("architecture"), more.get("memory", 1536)
+        self.words = more.get("words", "")
 
 
 _ARM = "qemu-system-arm -M virt,highmem=off -cpu cortex-a15", "ttyAMA0", "linux-image-armmp"
@@ -48,7 +50,10 @@ KINDS = {
     "armhf": Kind("arm-linux-gnueabihf", *_ARM),
     "armel": Kind("arm-linux-gnueabi", *_ARM, architecture="armhf"),
     "riscv64": Kind("riscv64-linux-gnu", "qemu-system-riscv64 -M virt", "ttyS0", "linux-image-riscv64", release="trixie"),
-    "mipsel": Kind("mipsel-linux-gnu", "qemu-system-mipsel -M malta", "ttyS0", "linux-image-4kc-malta", release="bookworm"),
+    # Moved at random, this kernel may come to lie over the initramfs.
+    "mipsel": Kind(
+        "mipsel-linux-gnu", "qemu-system-mipsel -M malta", "ttyS0", "linux-image-4kc-malta", release="bookworm", memory=256, words="nokaslr"
+    ),
     "s390x": Kind(
         "s390x-linux-gnu", "qemu-system-s390x -nodefaults -cpu max", "ttysclp0", "linux-image-s390x", "virtio-net-ccw", ("virtio_net",)
     ),
@@ -202,7 +207,7 @@ class Machine:
         self._command = [*kind.emulator, "-m", str(memory), "-smp", str(processors), "-no-reboot", "-display", "none"]
         self._command += ["-accel", accelerator, "-monitor", "none", "-serial", f"file:{said}"]
         self._command += ["-kernel", str(boot), "-initrd", str(image), *(options or ("-net", "none"))]
-        self._command += ["-append", " ".join((f"console={kind.serial}", "panic=-1", *words))]
+        self._command += ["-append", " ".join((f"console={kind.serial}", "panic=-1", kind.words, *words))]
 
     def __enter__(self):
         self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -220,7 +221,7 @@ class Relay:
 
     def _sleeps(self):
         try:
-            return "ep_poll" in Path(f"/proc/{self.process.pid}/wchan").read_text() or (
+            return re.search("ep_poll|epoll", Path(f"/proc/{self.process.pid}/wchan").read_text()) or (
                 self.path.exists() and "epoll" in Path(f"/proc/{self.process.pid}/stack").read_text())
         except OSError:
             # Where nobody may look: it has its sockets, and a moment.

@@ -15,7 +15,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 # How much later than it must a start may be seen here: the machine has other things to do.
 SLACK_MS = 8000
 # Between the moment that is written down as the start and the action's first instruction.
-EXEC_MS = 250
+EXEC_MS = 250 * nmtest.SLOW
 RETRYING = 3  # the lock of who sleeps for a retry
 # A limit counts from the moment just before the fork, and the interval from the one just after it.
 FORK_MS = 100

@@ -57,6 +57,10 @@ def long_runs():
                 ok(all(is_alive(p) for p in box.pids("daemon")), f"G2: {name}: no start waits for it")
 
 
+# Longer than the start of an action takes.
+TIMEOUT_MS = int(300 * nmtest.SLOW)
+
+
 def overdue_runs():
     """A run that outlives its timeout is ended, it and its process group."""
     kinds = {
@@ -75,7 +79,7 @@ def overdue_runs():
         parts = []
         for name, (words, status) in kinds.items():
             box = stack.enter_context(Sandbox())
-            conf = box.config(FREE + f"interval 200ms\ntimeout 300ms\naction {box.recorder(*words)}\n")
+            conf = box.config(FREE + f"interval 200ms\ntimeout {TIMEOUT_MS}ms\naction {box.recorder(*words)}\n")
             handler = box.start(conf, data=LINE)
             ok(box.wait_starts(1), f"G2: {name}: it runs")
             waiter = box.start(conf, data=LINE)
@@ -97,8 +101,8 @@ def overdue_runs():
                 ok(until(lambda: not is_alive(pid)), f"G2: {name}: its group is gone")
             lasted = ended[name] - box.starts()[0] // 1000000
             grace = 0 if status == 143 and not box.pids("member") else 5000
-            ok(lasted >= 300 + grace - EXEC_MS, f"G2: {name}: it was given {300 + grace} ms")
-            ok(lasted <= 300 + (grace + SLACK_MS if grace else 4500), f"G2: {name}: it was not given much more")
+            ok(lasted >= TIMEOUT_MS + grace - EXEC_MS, f"G2: {name}: it was given {TIMEOUT_MS + grace} ms")
+            ok(lasted <= TIMEOUT_MS + (grace + SLACK_MS if grace else 4500), f"G2: {name}: it was not given much more")
             ok(box.wait_starts(2), f"G1: {name}: the next start comes")
             check_runs(box, 200, name)
             waiter.kill()
