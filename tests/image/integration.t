@@ -168,8 +168,11 @@ def integration(system):
         image, said = Path(scratch) / "image", Path(scratch) / "serial"
         write(system, image, Path(scratch))
         begun = time.monotonic()
+        kind = system.kind
         # A tmpfs may have no more than half of the memory.
-        with qemu.Machine(system.kernel, image, said, "rootfstype=ramfs", kind=system.kind, memory=system.kind.memory) as machine:
+        with qemu.Machine(
+            system.kernel, image, said, "rootfstype=ramfs", kind=kind, memory=kind.memory, processors=kind.processors
+        ) as machine:
             machine.wait(MOST_SECONDS)
         scripts.report(said.read_text(errors="replace"), scripts_of(system), system.architecture)
         diag(f"{system.architecture}: {time.monotonic() - begun:.0f} s")
