@@ -103,6 +103,12 @@ static const struct machine machines[] = {
 #endif
 };
 
+/* Nobody else's numbers start elsewhere. */
+static bool is_mips(const struct machine *t)
+{
+	return t->first != 0;
+}
+
 /* What a policy calls the values in its conditions. They are the same on all architectures. */
 static const struct {
 	const char *name;
@@ -153,12 +159,19 @@ struct condition {
 
 enum answer { ALLOW, REFUSE, ABSENT, KILL, ANSWERS };
 
-static const uint32_t actions[ANSWERS] = {
-	[ALLOW] = SECCOMP_RET_ALLOW,
-	[REFUSE] = SECCOMP_RET_ERRNO | EPERM,
-	[ABSENT] = SECCOMP_RET_ERRNO | ENOSYS,
-	[KILL] = SECCOMP_RET_KILL_PROCESS,
-};
+/* errno(3)'s numbers are an architecture's own: EPERM is 1 on each, ENOSYS is not. */
+static uint32_t action(const struct machine *t, enum answer answer)
+{
+	const uint32_t enosys = is_mips(t) ? 89 : t->arch == SCMP_ARCH_PARISC ? 251 : 38;
+	const uint32_t actions[ANSWERS] = {
+		[ALLOW] = SECCOMP_RET_ALLOW,
+		[REFUSE] = SECCOMP_RET_ERRNO | EPERM,
+		[ABSENT] = SECCOMP_RET_ERRNO | enosys,
+		[KILL] = SECCOMP_RET_KILL_PROCESS,
+	};
+
+	return actions[answer];
+}
 
 struct rule {
 	char *name;
@@ -225,7 +238,7 @@ static bool machine_value(const struct machine *t, const char *name, uint32_t *v
 		{ "SOCK_DGRAM", 2, 1 },
 		{ "SOCK_NONBLOCK_CLOEXEC", 0x80800, 0x80080 },
 	};
-	bool mips = t->first != 0; /* nobody else's numbers start elsewhere */
+	bool mips = is_mips(t);
 
 	for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++) {
 		if (strcmp(name, machine[i].name) == 0) {
@@ -629,7 +642,7 @@ static label put_load(struct made_filter *p, size_t offset)
 static label put_answer(struct made_filter *p, enum answer a)
 {
 	if (!p->answers[a] || p->length - p->answers[a] > FAR)
-		p->answers[a] = put_plain(p, BPF_RET | BPF_K, actions[a]);
+		p->answers[a] = put_plain(p, BPF_RET | BPF_K, action(p->text->target, a));
 	return p->answers[a];
 }
 
