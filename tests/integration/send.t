@@ -19,7 +19,7 @@ from nmtest import Sandbox, equal, ok, skip
 from receiver import Receiver, fields, private_run_and_dev
 from sender import EX_TEMPFAIL, EX_USAGE, IGNORED, SEND, error
 
-SO_PASSCRED, SCM_CREDENTIALS = 16, 2
+SCM_CREDENTIALS = 2
 # src/lib/user_name.h, which the relay has, too.
 LONGEST = 254
 
@@ -68,7 +68,7 @@ def credentials():
         return
     with Sandbox() as box:
         relay, program = Receiver(box.dir / "socket"), box.bring(SEND)
-        relay.socket.setsockopt(socket.SOL_SOCKET, SO_PASSCRED, 1)
+        relay.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         for uid in (0, box.uid):
             silent(sender.run(program, "-s", relay.path, "-u", "alice", user=uid or None), f"by user {uid}")
             data, ancillary, _, _ = relay.socket.recvmsg(600, 100)
