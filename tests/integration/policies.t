@@ -190,7 +190,7 @@ BREAKS = [
     ("send.policy", "allow connect arg0 != 3", "allow connect", "send"),
     ("relay.policy", "allow execveat arg0 == 4 and arg4 == 0x1000", "allow execveat arg0 == 4", "relay"),
     ("relay.policy", "allow mmap arg2 == 5 and arg4 != 0xffffffff", "allow mmap arg2 == 5", "relay"),
-    ("relay.policy", "allow clone arg0 == 0x1200011", "allow clone", "relay"),
+    ("relay.policy", "allow clone arg0 == FORK", "allow clone", "relay"),
     ("relay.policy", "arg2 == NETLINK_ROUTE", "arg2 == NETLINK_ROUTE|16", "relay"),
     ("send.policy", "allow write arg0 == 2", "allow write", "send"),
     ("proxy.policy", "allow recvmsg arg0 == 0 and arg2 == 66", "allow recvmsg arg0 == 0", "proxy"),

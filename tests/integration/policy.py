@@ -32,7 +32,8 @@ class Target:
         self.is_s390 = triplet.startswith("s390")
         self.is_x86_64 = triplet.startswith("x86_64")
         self.is_arm = triplet.startswith("arm-")
-        self.enosys = 89 if self.is_mips else 251 if triplet.startswith("hppa") else 38
+        self.is_hppa = triplet.startswith("hppa")
+        self.enosys = 89 if self.is_mips else 251 if self.is_hppa else 38
         # 64 bits of an argument are two words, and this is the one with the lower bits.
         self.low, self.high = (1, 0) if big_endian else (0, 1)
 
@@ -179,14 +180,15 @@ CONSTANTS = {
     "PER_LINUX32_UNAME26": 0x20008,
     "PER_QUERY": 0xFFFFFFFF,
 }
-# Elsewhere, on mips.
+# Elsewhere, on mips, on hppa.
 MACHINE = {
-    "TIOCSTI": (0x5412, 0x5472),
-    "TIOCLINUX": (0x541C, 0x5483),
-    "TIOCSETD": (0x5423, 0x7401),
-    "SOCK_STREAM": (1, 2),
-    "SOCK_DGRAM": (2, 1),
-    "SOCK_NONBLOCK_CLOEXEC": (0x80800, 0x80080),
+    "TIOCSTI": (0x5412, 0x5472, 0x5412),
+    "TIOCLINUX": (0x541C, 0x5483, 0x541C),
+    "TIOCSETD": (0x5423, 0x7401, 0x5423),
+    "SOCK_STREAM": (1, 2, 1),
+    "SOCK_DGRAM": (2, 1, 2),
+    "SOCK_NONBLOCK_CLOEXEC": (0x80800, 0x80080, 0x40080000),
+    "FORK": (0x1200011, 0x1200012, 0x1200012),  # with SIGCHLD
 }
 
 
@@ -242,7 +244,7 @@ def is_newer(target, offset, newest):
 
 def value_of(target, word):
     if word in MACHINE:
-        return MACHINE[word][target.is_mips]
+        return MACHINE[word][1 if target.is_mips else 2 if target.is_hppa else 0]
     return CONSTANTS[word] if word in CONSTANTS else int(word, 0)
 
 

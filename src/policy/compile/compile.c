@@ -109,6 +109,11 @@ static bool is_mips(const struct machine *t)
 	return t->first != 0;
 }
 
+static bool is_hppa(const struct machine *t)
+{
+	return t->arch == SCMP_ARCH_PARISC;
+}
+
 /* What a policy calls the values in its conditions. They are the same on all architectures. */
 static const struct {
 	const char *name;
@@ -162,7 +167,7 @@ enum answer { ALLOW, REFUSE, ABSENT, KILL, ANSWERS };
 /* errno(3)'s numbers are an architecture's own: EPERM is 1 on each, ENOSYS is not. */
 static uint32_t action(const struct machine *t, enum answer answer)
 {
-	const uint32_t enosys = is_mips(t) ? 89 : t->arch == SCMP_ARCH_PARISC ? 251 : 38;
+	const uint32_t enosys = is_mips(t) ? 89 : is_hppa(t) ? 251 : 38;
 	const uint32_t actions[ANSWERS] = {
 		[ALLOW] = SECCOMP_RET_ALLOW,
 		[REFUSE] = SECCOMP_RET_ERRNO | EPERM,
@@ -224,25 +229,28 @@ static void *checked(void *memory)
 
 /* ---- Reading a policy ---- */
 
-/* Constants that differ between architectures: mips has its own. */
+/* Constants that differ between architectures: mips and hppa have their own. */
 static bool machine_value(const struct machine *t, const char *name, uint32_t *value)
 {
 	static const struct {
 		const char *name;
-		uint32_t usual, mips;
+		uint32_t usual, mips, hppa;
 	} machine[] = {
-		{ "TIOCSTI", 0x5412, 0x5472 },
-		{ "TIOCLINUX", 0x541c, 0x5483 },
-		{ "TIOCSETD", 0x5423, 0x7401 },
-		{ "SOCK_STREAM", 1, 2 },
-		{ "SOCK_DGRAM", 2, 1 },
-		{ "SOCK_NONBLOCK_CLOEXEC", 0x80800, 0x80080 },
+		{ "TIOCSTI", 0x5412, 0x5472, 0x5412 },
+		{ "TIOCLINUX", 0x541c, 0x5483, 0x541c },
+		{ "TIOCSETD", 0x5423, 0x7401, 0x5423 },
+		{ "SOCK_STREAM", 1, 2, 1 },
+		{ "SOCK_DGRAM", 2, 1, 2 },
+		{ "SOCK_NONBLOCK_CLOEXEC", 0x80800, 0x80080, 0x40080000 },
+		/* CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD, as fork(3) has it. */
+		{ "FORK", 0x1200011, 0x1200012, 0x1200012 },
 	};
-	bool mips = is_mips(t);
 
 	for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++) {
 		if (strcmp(name, machine[i].name) == 0) {
-			*value = mips ? machine[i].mips : machine[i].usual;
+			*value = is_mips(t)   ? machine[i].mips
+				 : is_hppa(t) ? machine[i].hppa
+					      : machine[i].usual;
 			return true;
 		}
 	}
