@@ -335,7 +335,7 @@ static void pattern_takes_any_bytes(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 4000; i++) {
-		size_t length = random_next(&seed) % 300;
+		size_t length = (size_t)(random_next(&seed) % 300);
 		struct pattern pattern;
 
 		assert_null(parse(&pattern, lines[i % COUNT(lines)].form));
