@@ -10,7 +10,7 @@ import shutil
 import sys
 
 sys.dont_write_bytecode = True
-from nmtest import diag, ok, skip
+from nmtest import SLOW, diag, ok, skip
 
 LINE = b"nm_notifyuser\r\n"
 
@@ -55,7 +55,7 @@ class Actions:
         conf = self.box.config(
             f"account {name}\n"
             "    from    any\n"
-            "    timeout 20s\n"
+            f"    timeout {int(20 * SLOW)}s\n"
             f"    confine {policy}\n{more}"
             + "".join(f"    env     {variable}\n" for variable in [f"HOME={home or '/'}", *env])
             + f"    action  {shlex.join(map(str, action))}\n"
