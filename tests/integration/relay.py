@@ -221,8 +221,10 @@ class Relay:
 
     def _sleeps(self):
         try:
-            return re.search("ep_poll|epoll", Path(f"/proc/{self.process.pid}/wchan").read_text()) or (
-                self.path.exists() and "epoll" in Path(f"/proc/{self.process.pid}/stack").read_text())
+            # Not epoll_ctl(2), in which it may be before.
+            waits = re.compile("ep_poll|epoll_p?wait")
+            return waits.search(Path(f"/proc/{self.process.pid}/wchan").read_text()) or (
+                self.path.exists() and waits.search(Path(f"/proc/{self.process.pid}/stack").read_text()))
         except OSError:
             # Where nobody may look: it has its sockets, and a moment.
             if self.path.exists():
