@@ -253,9 +253,10 @@ static void check_answers(const struct made_filter *p, const struct machine *tar
 		fill_arguments(words, number + run.operand);
 		words[0] = target->first + number;
 		words[1] = target->arch;
-		must(filter_run(p, words) == actions[wanted_answer(p->text, words[0], words)]);
+		must(filter_run(p, words) ==
+			action(p->text->target, wanted_answer(p->text, words[0], words)));
 		words[1] = ~target->arch;
-		must(filter_run(p, words) == actions[KILL]);
+		must(filter_run(p, words) == action(p->text->target, KILL));
 	}
 }
 
