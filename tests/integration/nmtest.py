@@ -376,11 +376,12 @@ class Handler:
         if self.status is None:
             fd = os.pidfd_open(self.pid)
             try:
-                ended, _, _ = select.select([fd], [], [], timeout) if fd < 1024 else _poll(fd, timeout)
+                most = timeout * SLOW
+                ended, _, _ = select.select([fd], [], [], most) if fd < 1024 else _poll(fd, most)
             finally:
                 os.close(fd)
             if not ended:
-                raise TimeoutError(f"process {self.pid} has not ended in {timeout} s")
+                raise TimeoutError(f"process {self.pid} has not ended in {most} s")
             self._reap(0)
         return self.status
 
