@@ -29,12 +29,17 @@ $(FOREIGN): cross-%:
 	$(Q)$(MAKE) -s $(BUILDS) all
 	$(Q)$(EMULATOR) $(DIR)/nmnotify -V
 	$(Q)$(EMULATOR) $(DIR)/nmnotify-send -V && $(EMULATOR) $(DIR)/nmnotify-login -V
-	$(Q)$(MAKE) -s $(BUILDS) PROVEFLAGS=-j1 UNDER="$(DYNAMIC)" EXCEPT="$(if $(EMULATOR),inbox store )names" check-unit
+	$(Q)$(MAKE) -s $(WHOLE) $(LINKED:%=$(DIR)/whole/%)
+	$(Q)$(MAKE) -s $(WHOLE) PROVEFLAGS=-j1 UNDER="$(DYNAMIC)" EXCEPT="$(if $(EMULATOR),inbox store )names" check-unit
 	$(Q)$(if $(EMULATOR),$(MAKE) -s $(BUILDS) $(STATIC_ONES:%=$(DIR)/emulated/%))
 	$(Q)BUILD=$(DIR)$(EMULATOR:%=/emulated) UNDER=$(EMULATOR) $(if $(EMULATOR),,HOSTCC='$(TRIPLET)-gcc -static') tests/prove tests/emulated.t
 $(FOREIGN): TRIPLET = $(patsubst $*:%,%,$(filter $*:%,$(TRIPLETS)))
 $(FOREIGN): DIR = $(BUILD)/cross/$*
-$(FOREIGN): BUILDS = CROSS=$(TRIPLET)- BUILD=$(DIR) SYSTEMD=yes CFLAGS=--sysroot=$(CURDIR)/$(ROOT) LDFLAGS=-L$(CURDIR)/$(LIBRARIES)
+$(FOREIGN): BUILDS = CROSS=$(TRIPLET)- BUILD=$(DIR)
+# What is linked with the libraries of such a machine.
+$(FOREIGN): WHOLE = CROSS=$(TRIPLET)- BUILD=$(DIR)/whole SYSTEMD=yes \
+	CFLAGS=--sysroot=$(CURDIR)/$(ROOT) LDFLAGS=-L$(CURDIR)/$(LIBRARIES)
+LINKED := nmnotifyd nmnotify-relay nmnotify-relay-logs nmnotifyctl
 $(FOREIGN): ROOT = build/packages/$(TRIPLET)
 $(FOREIGN): LIBRARIES = $(ROOT)/usr/lib/$(TRIPLET:i686%=i386%)
 # This machine runs i386 itself: with filters, and all else.
