@@ -32,8 +32,7 @@ class Target:
         self.is_s390 = triplet.startswith("s390")
         self.is_x86_64 = triplet.startswith("x86_64")
         self.is_arm = triplet.startswith("arm-")
-        self.is_hppa = triplet.startswith("hppa")
-        self.enosys = 89 if self.is_mips else 251 if self.is_hppa else 38
+        self.column = 1 if self.is_mips else 2 if triplet.startswith("hppa") else 0  # of MACHINE
         # 64 bits of an argument are two words, and this is the one with the lower bits.
         self.low, self.high = (1, 0) if big_endian else (0, 1)
 
@@ -100,8 +99,9 @@ def filters_of(target):
 
 def usual_answer(target, operation, jt, jf, k):
     """An instruction whose error is the usual number, whatever the target's is; of another one, it stays unknown."""
-    if operation == RETURN and k in (ENOSYS, 0x50000 | target.enosys):
-        k = ENOSYS if k == 0x50000 | target.enosys else WRONG_ENOSYS
+    own = 0x50000 | value_of(target, "ENOSYS")
+    if operation == RETURN and k in (ENOSYS, own):
+        k = ENOSYS if k == own else WRONG_ENOSYS
     return operation, jt, jf, k
 
 
@@ -189,6 +189,7 @@ MACHINE = {
     "SOCK_DGRAM": (2, 1, 2),
     "SOCK_NONBLOCK_CLOEXEC": (0x80800, 0x80080, 0x40080000),
     "FORK": (0x1200011, 0x1200012, 0x1200012),  # with SIGCHLD
+    "ENOSYS": (38, 89, 251),
 }
 
 
@@ -244,7 +245,7 @@ def is_newer(target, offset, newest):
 
 def value_of(target, word):
     if word in MACHINE:
-        return MACHINE[word][1 if target.is_mips else 2 if target.is_hppa else 0]
+        return MACHINE[word][target.column]
     return CONSTANTS[word] if word in CONSTANTS else int(word, 0)
 
 

@@ -103,17 +103,6 @@ static const struct machine machines[] = {
 #endif
 };
 
-/* Nobody else's numbers start elsewhere. */
-static bool is_mips(const struct machine *t)
-{
-	return t->first != 0;
-}
-
-static bool is_hppa(const struct machine *t)
-{
-	return t->arch == SCMP_ARCH_PARISC;
-}
-
 /* What a policy calls the values in its conditions. They are the same on all architectures. */
 static const struct {
 	const char *name;
@@ -163,20 +152,6 @@ struct condition {
 };
 
 enum answer { ALLOW, REFUSE, ABSENT, KILL, ANSWERS };
-
-/* errno(3)'s numbers are an architecture's own: EPERM is 1 on each, ENOSYS is not. */
-static uint32_t action(const struct machine *t, enum answer answer)
-{
-	const uint32_t enosys = is_mips(t) ? 89 : is_hppa(t) ? 251 : 38;
-	const uint32_t actions[ANSWERS] = {
-		[ALLOW] = SECCOMP_RET_ALLOW,
-		[REFUSE] = SECCOMP_RET_ERRNO | EPERM,
-		[ABSENT] = SECCOMP_RET_ERRNO | enosys,
-		[KILL] = SECCOMP_RET_KILL_PROCESS,
-	};
-
-	return actions[answer];
-}
 
 struct rule {
 	char *name;
@@ -232,25 +207,30 @@ static void *checked(void *memory)
 /* Constants that differ between architectures: mips and hppa have their own. */
 static bool machine_value(const struct machine *t, const char *name, uint32_t *value)
 {
+	enum { USUAL, MIPS, HPPA, COLUMNS };
 	static const struct {
 		const char *name;
-		uint32_t usual, mips, hppa;
+		uint32_t value[COLUMNS];
 	} machine[] = {
-		{ "TIOCSTI", 0x5412, 0x5472, 0x5412 },
-		{ "TIOCLINUX", 0x541c, 0x5483, 0x541c },
-		{ "TIOCSETD", 0x5423, 0x7401, 0x5423 },
-		{ "SOCK_STREAM", 1, 2, 1 },
-		{ "SOCK_DGRAM", 2, 1, 2 },
-		{ "SOCK_NONBLOCK_CLOEXEC", 0x80800, 0x80080, 0x40080000 },
+		{ "TIOCSTI", { 0x5412, 0x5472, 0x5412 } },
+		{ "TIOCLINUX", { 0x541c, 0x5483, 0x541c } },
+		{ "TIOCSETD", { 0x5423, 0x7401, 0x5423 } },
+		{ "SOCK_STREAM", { 1, 2, 1 } }, /* on mips the other way round */
+		{ "SOCK_DGRAM", { 2, 1, 2 } },
+		{ "SOCK_NONBLOCK_CLOEXEC", { 0x80800, 0x80080, 0x40080000 } },
 		/* CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD, as fork(3) has it. */
-		{ "FORK", 0x1200011, 0x1200012, 0x1200012 },
+		{ "FORK", { 0x1200011, 0x1200012, 0x1200012 } },
+		{ "ENOSYS", { 38, 89, 251 } }, /* EPERM is 1 everywhere */
 	};
+	unsigned column = USUAL;
 
+	if (t->first != 0) /* nobody else's numbers start elsewhere */
+		column = MIPS;
+	else if (t->arch == SCMP_ARCH_PARISC)
+		column = HPPA;
 	for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++) {
 		if (strcmp(name, machine[i].name) == 0) {
-			*value = is_mips(t)   ? machine[i].mips
-				 : is_hppa(t) ? machine[i].hppa
-					      : machine[i].usual;
+			*value = machine[i].value[column];
 			return true;
 		}
 	}
@@ -273,6 +253,17 @@ static uint32_t constant(const struct place *at, const struct machine *t, const 
 	if (end == word || *end || *word == '-' || errno || number > UINT32_MAX)
 		fail(at, "'%s' is neither a known constant nor a number of 32 bits", word);
 	return (uint32_t)number;
+}
+
+/* What the filter returns for an answer. */
+static uint32_t action(const struct machine *t, enum answer answer)
+{
+	switch (answer) {
+	case ALLOW: return SECCOMP_RET_ALLOW;
+	case REFUSE: return SECCOMP_RET_ERRNO | EPERM;
+	case ABSENT: return SECCOMP_RET_ERRNO | constant(NULL, t, "ENOSYS");
+	default: return SECCOMP_RET_KILL_PROCESS;
+	}
 }
 
 /* Reads `argN [& MASK] ==|!= A|B|C` or `argN == NULL`; returns how many words that took. */
