@@ -66,8 +66,8 @@ DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(PLACES) $(WARNINGS) $(DAEMON_HA
 # The relay is for the system's libc alone, and has more libraries. RELAY=no does without all of it.
 RELAY ?= $(SYSTEMD)
 # Some architectures of 32 bits store 64 at once by a library alone.
-ATOMIC = $(shell echo 'unsigned long long n; int main(void) { __atomic_store_n(&n, 1, 3); return 0; }' | \
-	$(DAEMON_CC) -x c -o /dev/null - 2>/dev/null || echo -latomic)
+ATOMIC = $(eval ATOMIC := $(shell echo 'unsigned long long n; int main(void) { __atomic_store_n(&n, 1, 3); return 0; }' | \
+	$(DAEMON_CC) -x c -o /dev/null - 2>/dev/null || echo -latomic))$(ATOMIC)
 RELAY_END = -lcares -lhiredis -ljansson -llmdb -lsystemd $(ATOMIC)
 
 # ---- Building ----

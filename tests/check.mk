@@ -86,8 +86,9 @@ test-programs: $(UNIT_TESTS) $(HELPERS)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/host/core.a | $(BUILD)/tests/unit
 	$(call say,TEST,$@)
-	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(TEST_ARCHIVES) $(BUILD)/host/core.a $(LDFLAGS) $(TEST_LIBRARIES) -lcmocka -pthread $(ATOMIC)
+	$(Q)$(TEST_CC) $(TEST_FLAGS) -MMD -MP -o $@ $< $(TEST_ARCHIVES) $(BUILD)/host/core.a $(LDFLAGS) $(TEST_LIBRARIES) -lcmocka -pthread
 
+TEST_LIBRARIES = $(ATOMIC)
 $(RELAY_TESTS): TEST_ARCHIVES = $(BUILD)/host/relay.a
 $(RELAY_TESTS): TEST_LIBRARIES = $(RELAY_END)
 $(RELAY_TESTS): $(BUILD)/host/relay.a

@@ -118,21 +118,13 @@ def tree(system):
     return made
 
 
-def build(system):
-    """Programs and helpers, as they are built on such a machine: by a compiler that has the tree for a system."""
+def build(system, made):
+    """Programs and helpers, as they are built on such a machine: by a compiler that has that tree for a system."""
     built = BUILD / "image" / system.architecture / "whole"
-    tools = system.kept / "tools"
-    tools.mkdir(exist_ok=True)
-    for tool in ("ar", "strip"):
-        tools.joinpath(f"{system.kind.triplet}-{tool}").unlink(missing_ok=True)
-        tools.joinpath(f"{system.kind.triplet}-{tool}").symlink_to(shutil.which(f"{system.kind.triplet}-{tool}"))
-    compiler = tools / f"{system.kind.triplet}-gcc"
-    # Its own libraries are looked for first, unless they are named.
-    libraries = tree(system) / "usr/lib" / system.kind.triplet.replace("i686", "i386")
-    compiler.write_text(f'#!/bin/sh\nexec {system.kind.triplet}-gcc --sysroot="{tree(system)}" "$@" -L"{libraries}"\n')
-    compiler.chmod(0o755)
-    words = ["make", "-s", "-C", str(PROJECT), f"BUILD={built}", "SYSTEMD=yes", f"CROSS={tools}/{system.kind.triplet}-",
-             f"CC={system.compiler}", f"LIBC_INCLUDES=-idirafter /usr/{system.kind.triplet}/include"]
+    triplet = system.kind.triplet
+    compiler = f"{triplet}-gcc --sysroot={made} -L{made}/usr/lib/{triplet.replace('i686', 'i386')}"
+    words = ["make", "-s", "-C", str(PROJECT), f"BUILD={built}", "SYSTEMD=yes", f"CROSS={triplet}-", f"CC={system.compiler}",
+             f"DAEMON_CC={compiler}", f"TEST_CC={compiler}"]
     helpers = [f"{built}/tests/{path.stem}" for path in (PROJECT / "tests/integration").glob("*.c")]
     environment = nmtest.environment_for_make()
     subprocess.run([*words, "all"], check=True, env=environment)
@@ -144,8 +136,8 @@ def build(system):
 
 
 def write(system, image, scratch):
-    root = scratch / "root"
-    built = build(system)
+    root, made = scratch / "root", tree(system)
+    built = build(system, made)
     scripts.put(root, built, scripts_of(system))
     shutil.copy(built / "there/policy-compile", root / scripts.PLACE / "build")
     (root / "etc").mkdir()
@@ -157,7 +149,7 @@ def write(system, image, scratch):
     init.write_text(INIT.replace("@PLACE@", scripts.PLACE).replace("@SERIAL@", system.kind.serial))
     init.chmod(0o755)
     with open(image, "wb") as out:
-        qemu.add_tree(out, tree(system), NOT_IN_IMAGE)
+        qemu.add_tree(out, made, NOT_IN_IMAGE)
         qemu.add_mount_points(out)
         qemu.add_tree(out, root)
         qemu.end(out)

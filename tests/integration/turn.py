@@ -88,27 +88,15 @@ def wait_stop(pid):
     return found[0] >> 16 if os.WIFSTOPPED(found[0]) else None
 
 
-def can_trace():
-    """The kernel may forbid it (Yama, containers)."""
+def can_trace(step=False):
+    """The kernel may forbid it (Yama, containers). `step`: and step by step, which not every architecture has."""
     pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
     try:
         ptrace(SEIZE, pid)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, WALL)
-
-
-def can_single_step():
-    """Not on every architecture, of those that have ptrace(2)."""
-    pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
-    try:
-        ptrace(SEIZE, pid)
-        ptrace(INTERRUPT, pid)
-        wait_stop(pid)
-        ptrace(SINGLESTEP, pid)
+        if step:
+            ptrace(INTERRUPT, pid)
+            wait_stop(pid)
+            ptrace(SINGLESTEP, pid)
         return True
     except OSError:
         return False
@@ -118,9 +106,9 @@ def can_single_step():
             pass
 
 
-def can_trace_handlers():
+def can_trace_handlers(step=False):
     """Ours are open to root alone."""
-    return nmtest.is_root() and can_trace()
+    return nmtest.is_root() and can_trace(step)
 
 
 def stopped_before_exec(box, conf, name):

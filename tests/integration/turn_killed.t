@@ -16,8 +16,8 @@ import nmtest
 from nmtest import LINE, PATIENCE, Sandbox, equal, ok, skip, until
 from turn import (
     CONT, DETACH, FORK_MS, FREE, INTERRUPT, SEIZE, SINGLESTEP, SLACK_MS, TRACE_CLONE, TRACE_EXIT, TRACE_FORK,
-    TRACE_VFORK, WALL, can_single_step, can_trace, can_trace_handlers, check_runs, ptrace, stopped_before_exec,
-    wait_stop, word_after,
+    TRACE_VFORK, WALL, can_trace, can_trace_handlers, check_runs, ptrace, stopped_before_exec, wait_stop,
+    word_after,
 )
 
 
@@ -151,8 +151,8 @@ def killed_before_exec():
 def owed_at_every_instruction():
     """From the valid line until the action is executed, one of two words says that a start is owed."""
     name = "at every instruction from the line to the fork"
-    if not can_trace_handlers() or not can_single_step():
-        skip(f"G5: {name}", "ptrace(2) is not allowed here")
+    if not can_trace_handlers(step=True):
+        skip(f"G5: {name}", "ptrace(2) is not allowed here, or has no single steps")
         return
     with Sandbox() as box:
         conf = box.config(FREE + f"interval 0s\nread-timeout 20s\naction {box.recorder()}\n")

@@ -15,9 +15,11 @@ PLACE = "srv/nmnotify"
 
 def chosen(parts, names):
     """Lines, each a script and its arguments; with names of scripts, those alone, and whole if no line has them."""
+    lines = parts.splitlines()
     if not names:
-        return parts.splitlines()
-    return [part for name in names for part in [part for part in parts.splitlines() if part.split()[0] == name] or [name]]
+        return lines
+    found = [[line for line in lines if line.split()[0] == name] or [name] for name in names]
+    return sum(found, [])
 
 
 def put(root, built, parts):
