@@ -44,8 +44,10 @@ SCRIPTS := $(wildcard tests/model/*.t tests/integration/*.t tests/fuzz/*.t tests
 # With LONG=1 these go on for as long as it is worth while.
 LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t tests/integration/storm_nmnotifyd.t \
 	tests/integration/relay_refused.t tests/integration/relay_storm.t tests/model/model.t tests/systemd/guest_scripts.t
-# G1, G2 and G4; G3; G5; G6; G7; and the configuration. The longest first.
-QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file)
+# G1, G2 and G4; G3; G5; G6; G7; the configuration; and that tests know all that the documents say to type. The longest
+# first.
+QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file) \
+	tests/systemd/documents.t
 # Most tests wait for something most of the time: one more at a time than there are processors.
 JOBS := $(shell expr $$(nproc) + 1)
 # $(call prove,BUILD): with the programs that are there. PROVEFLAGS=-j1 is one after the other.

@@ -56,6 +56,7 @@ def readme_other_pair(send):
 def readme_rest():
     docs.shown("README.md", "ssh-keygen", why="packaging/dist.t types it")
     docs.shown("README.md", "postconf", why="Postfix, which is not installed here")
+    docs.shown("README.md", "SYSTEMD=yes", why="make cross builds with it")
     targets = [line.split("  ")[0] for line in docs.take("README.md", "make demo").splitlines()]
     # And what README says of make in running text.
     targets += [word.strip() for word in docs.each(
