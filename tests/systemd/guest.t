@@ -42,7 +42,9 @@ SCRIPT = r"""#!/bin/bash
 say() { echo "GUEST $*" >/dev/ttyS0; }
 check() { if eval "$2"; then say "ok $1"; else say "not ok $1"; journalctl -q -n 6 -o cat >/dev/ttyS0; fi; }
 line() { printf 'nm_notifyuser\r\n' 2>/dev/null >/dev/tcp/127.0.0.1/${1:-79}; }
-wait_for() { for i in $(seq 100); do [ -e "$1" ] && return 0; sleep 0.1; done; return 1; }
+# Two minutes and more: the machine is emulated, and may have other work beside it.
+await() { for i in $(seq 1200); do eval "$1" && return 0; sleep 0.1; done; return 1; }
+wait_for() { await "[ -e $1 ]"; }
 accepted() { systemctl show --value -p NAccepted nmnotify.socket; }
 busy() { set -- $(cut -d')' -f2- /proc/1/stat); echo $((${12} + ${13})); }
 hold() { timeout -k 1 @SECONDS@ /usr/local/bin/load hold 127.0.0.1 79 20 $1 $1 30000 >/dev/null; }
@@ -65,7 +67,7 @@ check "nmnotifyd(8): and hears it, when it has come" 'wait_for /home/alice/touch
 
 # nmnotify-units(7), DIAGNOSTICS: what a drop-in makes of no user namespaces, and what mends it.
 drop_in=/etc/systemd/system/nmnotifyd.service.d/users.conf
-failed() { for i in $(seq 100); do [ "$(systemctl show --value -p ExecMainStatus nmnotifyd.service)" = 217 ] && return 0; sleep 0.1; done; return 1; }
+failed() { await '[ "$(systemctl show --value -p ExecMainStatus nmnotifyd.service)" = 217 ]'; }
 printf '[Service]\n%s\n' '@PRIVATE@' >$drop_in
 systemctl stop nmnotifyd.service; systemctl daemon-reload; systemctl start nmnotifyd.socket
 rm -f /home/alice/touched
@@ -106,7 +108,7 @@ systemctl daemon-reload
 systemctl start nmnotify.socket
 before=$(accepted); used=$(busy)
 hold 40
-check "without the firewall systemd starts units for silent strangers" '[ $(accepted) -gt $((before + 4)) ]'
+check "without the firewall systemd starts units for silent strangers" 'await "[ \$(accepted) -gt $((before + 4)) ]"'
 say "# first process: $(($(busy) - used)) ticks for $(($(accepted) - before)) silent connections"
 systemctl stop nmnotify.socket
 
@@ -127,7 +129,7 @@ systemctl stop nmnotify.socket nmnotify-relay.socket
 
 # User instances, which the container has on Debian 12 alone.
 loginctl enable-linger alice
-for i in $(seq 100); do [ -S /run/user/1000/systemd/private ] && break; sleep 0.1; done
+wait_for /run/user/1000/systemd/private
 rm -f /home/alice/touched
 runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000 @ENABLE@
 line 7979
@@ -182,14 +184,13 @@ for file in /usr/local/lib/typed/*; do
 	bash -e $file >/dev/ttyS0 2>&1; status=$?
 	check "nmnotify-tunnel(7): typed: $(head -n 1 $file)" "[ $status = 0 ]"
 done
-for i in $(seq 600); do ip netns exec laptop wg show wg-mail latest-handshakes | grep -qv $'\t0$' && break; sleep 0.1; done
+await "ip netns exec laptop wg show wg-mail latest-handshakes | grep -qv $'\t0$'"
 announce() { rm -f /home/alice/touched; nmnotify-send -e -u alice; }
-wait_longer() { for i in $(seq 1200); do [ -e "$1" ] && return 0; sleep 0.1; done; return 1; }
 failures() { journalctl --sync; journalctl -q -o cat -t nmnotify-relay | grep -c told=failed; }
-fails() { for i in $(seq 600); do [ $(failures) -gt $1 ] && return 0; sleep 0.2; done; return 1; }
+fails() { await "[ \$(failures) -gt $1 ]"; }
 told() { journalctl --sync; journalctl -q -o cat -t nmnotify-relay | grep -q "$1"; }
 announce
-check "nmnotify-tunnel(7): a line comes through WireGuard" 'wait_longer /home/alice/touched && told "told=done user=alice to=10.79.0.2:79"'
+check "nmnotify-tunnel(7): a line comes through WireGuard" 'wait_for /home/alice/touched && told "told=done user=alice to=10.79.0.2:79"'
 # All that has come this far has come through them.
 in_profile() { grep -qx "$1 (enforce)" /proc/$(systemctl show --value -p MainPID $1.service)/attr/current; }
 check "AppArmor: the relay and its proxy are in their profiles" 'in_profile nmnotify-relay && in_profile nmnotify-relay-proxy'
@@ -200,7 +201,7 @@ mkdir -p /etc/systemd/system/nmnotify-relay-logs.service.d
 printf '%s\n' '@LOGS_PUBLIC@' >/etc/systemd/system/nmnotify-relay-logs.service.d/users.conf
 systemctl daemon-reload; systemctl restart nmnotify-relay-logs.service
 systemctl start dovecot.service
-handed() { for i in $(seq 100); do systemctl show -p StatusText nmnotify-relay-logs.service | grep -q '=1 logins handed over' && return 0; sleep 0.2; done; return 1; }
+handed() { await 'systemctl show -p StatusText nmnotify-relay-logs.service | grep -q "=1 logins handed over"'; }
 check "AppArmor: so is nmnotify-relay-logs, and hands a login over" 'handed && in_profile nmnotify-relay-logs'
 check "AppArmor: none of them wanted more" '! dmesg | grep "apparmor=.DENIED.*profile=.nmnotify-relay" >/dev/ttyS0'
 systemctl stop nmnotify-relay-logs.service
@@ -211,7 +212,7 @@ announce
 check "nmnotify-tunnel(7): a laptop that is away is owed its line" 'fails 0 && ! [ -e /home/alice/touched ]'
 ip -n laptop address del 192.0.2.79/24 dev lap; ip -n laptop address add 192.0.2.80/24 dev lap
 ip link set mx up
-check "nmnotify-tunnel(7): and gets it, wherever it comes back" 'wait_longer /home/alice/touched'
+check "nmnotify-tunnel(7): and gets it, wherever it comes back" 'wait_for /home/alice/touched'
 # Who has another key is not heard.
 ip netns exec laptop bash -c 'wg set wg-mail private-key <(wg genkey)'
 before=$(failures)

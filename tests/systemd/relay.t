@@ -60,7 +60,13 @@ def send(*words, user=None, early=False):
 
 
 def is_told(before, name, seconds=20):
-    return ok(until(lambda: runs() > before, seconds), name)
+    return ok(until(lambda: runs() > before, seconds), name) or show_units()
+
+
+def show_units():
+    """What an administrator would look at."""
+    diag(box.output("systemctl", "status", "--no-pager", RELAY, "nmnotify-relay.socket", "nmnotifyd.service"))
+    diag(box.output("journalctl", "-q", "--no-pager", "-b", "-n", "30", "--grep", "nmnotify|cycle"))
 
 
 def typed(name, block, prompt=None, user=None):
@@ -114,8 +120,7 @@ class Carol:
                 equal(connection.recv(100), LINE, name)
         except OSError as error:
             ok(False, name) or diag(error)
-            diag(box.output("systemctl", "status", "--no-pager", RELAY, "nmnotify-relay.socket"))
-            diag(box.output("journalctl", "-q", "--no-pager", "-b", "-n", "30", "--grep", "nmnotify|cycle"))
+            show_units()
 
     def __exit__(self, *_):
         self.socket.close()
