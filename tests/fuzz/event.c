@@ -2,8 +2,9 @@
 /*
  * What local programs tell the relay. A notice is taken just if nmnotify-send would have made it, or
  * its address has another form; a datagram for comsat just if it can be taken apart by the words of
- * sender's and receiver's manuals; of Cyrus's, what is news is whole. And what it is asked, at a socket
- * of its own: just the two forms, wherever the line is cut into pieces; a name comes back in JSON.
+ * sender's and receiver's manuals; of Cyrus's, what is news is whole. Of what the proxy hands on, the
+ * notice is all that stands behind its four numbers. And what it is asked, at a socket of its own: just
+ * the two forms, wherever the line is cut into pieces; a name comes back in JSON.
  *
  * Input: a byte that says which, and the datagram.
  */
@@ -15,6 +16,7 @@
 #include "relay/status_json.h"
 #include "relay/status_request.h"
 #include "sender/notice.h"
+#include "sender/proxied.h"
 
 static bool is_user(const char *user, size_t length)
 {
@@ -99,6 +101,33 @@ static void check_notice(const char *bytes, size_t length)
 	}
 	check_event(&event);
 	check_again(&event, bytes, length);
+}
+
+/* Numbers may have zeros before them; else it is just what the proxy writes. */
+static void check_proxied(const char *bytes, size_t length)
+{
+	struct proxied proxied, again;
+	const char *notice = bytes, *copied;
+	size_t rest = length, copied_rest, head;
+	char written[PROXIED_MAX + NOTICE_MAX];
+
+	if (!proxied_take(&proxied, &notice, &rest)) {
+		must(notice == bytes && rest == length);
+		return;
+	}
+	must(notice > bytes && notice + rest == bytes + length);
+	head = proxied_write(&proxied, written);
+	must(head < PROXIED_MAX && head <= (size_t)(notice - bytes));
+	must(head < (size_t)(notice - bytes) || memcmp(written, bytes, head) == 0);
+	if (rest > NOTICE_MAX)
+		return;
+	memcpy(written + head, notice, rest);
+	copied = written;
+	copied_rest = head + rest;
+	must(proxied_take(&again, &copied, &copied_rest));
+	must(memcmp(&again, &proxied, sizeof(again)) == 0);
+	must(copied_rest == rest && memcmp(copied, notice, rest) == 0);
+	check_notice(notice, rest);
 }
 
 /* ---- comsat ---- */
@@ -212,7 +241,7 @@ static void check_request(const char *bytes, size_t length)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
-	uint8_t which = take_byte(&input) % 4;
+	uint8_t which = take_byte(&input) % 5;
 	/* Of its own size, so that the sanitizer sees a byte that is read behind it. */
 	char *bytes = malloc(input.length + (input.length == 0));
 
@@ -224,6 +253,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_biff(bytes, input.length);
 	else if (which == 2)
 		check_cyrus(bytes, input.length);
+	else if (which == 4)
+		check_proxied(bytes, input.length);
 	else
 		check_request(bytes, input.length);
 	free(bytes);

@@ -243,6 +243,9 @@ def event():
     yield b"\2" + event + b'{"event":"Login","service":"imap","clientIP":"::ffff:192.0.2.7","user":"\\u00e9"}\0'
     yield b"\2" + event + b'{"event":"MessageNew","user":"a\\u0000"}\0'
     yield b"\2" + event + b"[" * 3000 + b"\0"
+    proxied = (b"1000 100 1764265241 999999999 mail alice", b"4294967295 0 0 00 login a 192.0.2.7", b"1 1 1 1mail", b"1 1 1 1 ")
+    for text in proxied:
+        yield b"\4from " + text
     for text in (b"status\n", b"status\nx", b"user alice\n", b"user \xff\xc3\xbc\"\\ a\n", b"user \n", b"user a", b"user " + b"a" * 254 + b"\n",
                  b"user " + b"a" * 255 + b"\n"):
         yield b"\3" + text
