@@ -16,13 +16,14 @@ sys.dont_write_bytecode = True
 import container
 import documents
 import nmtest
-from nmtest import BUILD, LINE, diag, equal, ok, skip, until
+from nmtest import BUILD, LINE, PROJECT, diag, equal, ok, skip, until
+from redis_server import REDIS, Redis
 from relay import ask
 
 RELEASES = ("bookworm", "trixie")
 # This process's; without, it is the one that starts the others.
 RELEASE = "".join(sys.argv[1:2]) or None
-RELAY, SEND = "nmnotify-relay.service", "/usr/local/bin/nmnotify-send"
+RELAY, SEND, LOGIN = "nmnotify-relay.service", "/usr/local/bin/nmnotify-send", "/usr/local/sbin/nmnotify-login"
 STATUS = "nmnotify-relay-status.socket"
 PROXY, PROXIED = "nmnotify-relay-proxy.service", "/run/nmnotify-relay/proxied"
 OUT = "/var/lib/nmnotify"
@@ -499,6 +500,38 @@ def asked():
 # ---- What the page says else ----
 
 
+def shared_store():
+    """Redis's socket, which is for its own group, while to the relay all other users are nobody."""
+    if not REDIS.exists():
+        skip("shared store", "tests/packages has not unpacked redis-tools")
+        return
+    fresh()
+    place = Path(f"/proc/{box.leader}/root/run/redis")
+    place.mkdir()
+    box.run("groupadd", "--system", "redis")
+    setting = re.search(r"SupplementaryGroups=redis", (PROJECT / "man/nmnotify-relay.conf.5").read_text())[0]
+    with Redis(place, "--unixsocketperm", "770") as redis:
+        os.chown(redis.path, 0, int(box.output("getent", "group", "redis").split(":")[2]))
+        configure(f"{CONFIG}store redis+unix:/run/redis/{Path(redis.path).name}\n")
+        stored = lambda user: redis.command("EXISTS", f"nmnotify:user:{user}") == b":1\r\n"
+        before, after = runs(), time.time()
+        box.run(LOGIN, "-u", "cyril", "-a", "127.0.0.1")
+        ok(until(lambda: lines("going on from memory: Permission denied", after), 20), "shared store: another's socket is not for the relay, and it says so")
+        send("cyril")
+        is_told(before, "shared store: and goes on without")
+        equal(stored("cyril"), False, "shared store: where nothing is")
+        drop_in(f"[Service]\n{setting}\n")
+        box.run("systemctl", "restart", RELAY)
+        box.run(LOGIN, "-u", "cyril", "-a", "127.0.0.1")
+        ok(until(lambda: stored("cyril"), 20), f"shared store: {setting}: a login is there")
+        box.run("systemctl", "restart", RELAY)
+        before = runs()
+        send("cyril")
+        is_told(before, "shared store: and is known after a restart")
+    drop_in(None)
+    is_well("shared store")
+
+
 def tried():
     """The page's example, as alice types it."""
     example = docs.take("man/nmnotify-relay.8", "cat >try.conf")
@@ -582,5 +615,5 @@ with box:
     box.run("systemctl", "start", "nmnotifyd.socket")
     nmtest.run(
         activated, asked, readme, confined, taken_over, private_users, proxy_killed, idle, never_idle_in_debt, killed, killed_with_letters, stopped_with_letters, reloaded,
-        biff, cyrus, tried, more_room, watched, booted,
+        biff, cyrus, shared_store, tried, more_room, watched, booted,
     )
