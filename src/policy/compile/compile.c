@@ -103,44 +103,71 @@ static const struct machine machines[] = {
 #endif
 };
 
+/* A constant as a C compiler for the target has it, and as one for this machine does. */
+#define IS(expression) #expression, expression
+
 /* What a policy calls the values in its conditions. They are the same on all architectures. */
 static const struct {
 	const char *name;
+	const char *expression;
 	uint32_t value;
 } constants[] = {
-	{ "AF_UNIX", AF_UNIX },
-	{ "AF_INET", AF_INET },
-	{ "AF_INET6", AF_INET6 },
-	{ "AF_NETLINK", AF_NETLINK },
-	{ "NETLINK_ROUTE", NETLINK_ROUTE },
+	{ "AF_UNIX", IS(AF_UNIX) },
+	{ "AF_INET", IS(AF_INET) },
+	{ "AF_INET6", IS(AF_INET6) },
+	{ "AF_NETLINK", IS(AF_NETLINK) },
+	{ "NETLINK_ROUTE", IS(NETLINK_ROUTE) },
 	/* The kernel's: in the other bits of a type are flags (net/socket.c). */
-	{ "SOCK_TYPE_MASK", 0xf },
-	{ "IPPROTO_ICMP", IPPROTO_ICMP },
-	{ "IPPROTO_TCP", IPPROTO_TCP },
-	{ "IPPROTO_UDP", IPPROTO_UDP },
-	{ "IPPROTO_ICMPV6", IPPROTO_ICMPV6 },
-	{ "MSG_OOB", MSG_OOB },
-	{ "MSG_OOB_FASTOPEN", MSG_OOB | MSG_FASTOPEN },
-	{ "TCP_ULP", TCP_ULP },
-	{ "SIOCGIFBR", SIOCGIFBR },
-	{ "SIOCSIFBR", SIOCSIFBR },
-	{ "SIOCADDDLCI", SIOCADDDLCI },
-	{ "SIOCDELDLCI", SIOCDELDLCI },
-	{ "SIOCGIFVLAN", SIOCGIFVLAN },
-	{ "SIOCSIFVLAN", SIOCSIFVLAN },
+	{ "SOCK_TYPE_MASK", IS(0xf) },
+	{ "IPPROTO_ICMP", IS(IPPROTO_ICMP) },
+	{ "IPPROTO_TCP", IS(IPPROTO_TCP) },
+	{ "IPPROTO_UDP", IS(IPPROTO_UDP) },
+	{ "IPPROTO_ICMPV6", IS(IPPROTO_ICMPV6) },
+	{ "MSG_OOB", IS(MSG_OOB) },
+	{ "MSG_OOB_FASTOPEN", IS(MSG_OOB | MSG_FASTOPEN) },
+	{ "TCP_ULP", IS(TCP_ULP) },
+	{ "SIOCGIFBR", IS(SIOCGIFBR) },
+	{ "SIOCSIFBR", IS(SIOCSIFBR) },
+	{ "SIOCADDDLCI", IS(SIOCADDDLCI) },
+	{ "SIOCDELDLCI", IS(SIOCDELDLCI) },
+	{ "SIOCGIFVLAN", IS(SIOCGIFVLAN) },
+	{ "SIOCSIFVLAN", IS(SIOCSIFVLAN) },
 	/* Not CLONE_NEWTIME: clone() takes that bit for part of the exit signal. */
-	{ "CLONE_NEW*", CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID |
-				CLONE_NEWUSER | CLONE_NEWUTS },
-	{ "S_IFMT", S_IFMT },
-	{ "S_IFREG", S_IFREG },
-	{ "S_IFIFO", S_IFIFO },
-	{ "S_IFSOCK", S_IFSOCK },
+	{ "CLONE_NEW*", IS(CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS |
+				CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWUTS) },
+	{ "S_IFMT", IS(S_IFMT) },
+	{ "S_IFREG", IS(S_IFREG) },
+	{ "S_IFIFO", IS(S_IFIFO) },
+	{ "S_IFSOCK", IS(S_IFSOCK) },
 	/* Spelt as numbers, because the header says "this architecture's". */
-	{ "PER_LINUX32", 0x0008 },
-	{ "UNAME26", 0x20000 },
-	{ "PER_LINUX32_UNAME26", 0x20008 },
-	{ "PER_QUERY", 0xffffffff },
+	{ "PER_LINUX32", IS(0x0008) },
+	{ "UNAME26", IS(0x20000) },
+	{ "PER_LINUX32_UNAME26", IS(0x20008) },
+	{ "PER_QUERY", IS(0xffffffff) },
 };
+
+enum column { USUAL, MIPS, HPPA, COLUMNS };
+
+/* Those that differ: mips and hppa have their own. */
+static const struct {
+	const char *name;
+	const char *expression;
+	uint32_t value[COLUMNS];
+} machine_constants[] = {
+	{ "TIOCSTI", "TIOCSTI", { 0x5412, 0x5472, 0x5412 } },
+	{ "TIOCLINUX", "TIOCLINUX", { 0x541c, 0x5483, 0x541c } },
+	{ "TIOCSETD", "TIOCSETD", { 0x5423, 0x7401, 0x5423 } },
+	{ "SOCK_STREAM", "SOCK_STREAM", { 1, 2, 1 } }, /* on mips the other way round */
+	{ "SOCK_DGRAM", "SOCK_DGRAM", { 2, 1, 2 } },
+	{ "SOCK_NONBLOCK_CLOEXEC", "SOCK_NONBLOCK | SOCK_CLOEXEC",
+		{ 0x80800, 0x80080, 0x40200000 } },
+	/* As fork(3) has it. */
+	{ "FORK", "CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD",
+		{ 0x1200011, 0x1200012, 0x1200012 } },
+	{ "ENOSYS", "ENOSYS", { 38, 89, 251 } }, /* EPERM is 1 everywhere */
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct condition {
 	unsigned arg;
@@ -204,48 +231,22 @@ static void *checked(void *memory)
 
 /* ---- Reading a policy ---- */
 
-/* Constants that differ between architectures: mips and hppa have their own. */
-static bool machine_value(const struct machine *t, const char *name, uint32_t *value)
+static enum column column_of(const struct machine *t)
 {
-	enum { USUAL, MIPS, HPPA, COLUMNS };
-	static const struct {
-		const char *name;
-		uint32_t value[COLUMNS];
-	} machine[] = {
-		{ "TIOCSTI", { 0x5412, 0x5472, 0x5412 } },
-		{ "TIOCLINUX", { 0x541c, 0x5483, 0x541c } },
-		{ "TIOCSETD", { 0x5423, 0x7401, 0x5423 } },
-		{ "SOCK_STREAM", { 1, 2, 1 } }, /* on mips the other way round */
-		{ "SOCK_DGRAM", { 2, 1, 2 } },
-		{ "SOCK_NONBLOCK_CLOEXEC", { 0x80800, 0x80080, 0x40080000 } },
-		/* CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD, as fork(3) has it. */
-		{ "FORK", { 0x1200011, 0x1200012, 0x1200012 } },
-		{ "ENOSYS", { 38, 89, 251 } }, /* EPERM is 1 everywhere */
-	};
-	unsigned column = USUAL;
-
 	if (t->first != 0) /* nobody else's numbers start elsewhere */
-		column = MIPS;
-	else if (t->arch == SCMP_ARCH_PARISC)
-		column = HPPA;
-	for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++) {
-		if (strcmp(name, machine[i].name) == 0) {
-			*value = machine[i].value[column];
-			return true;
-		}
-	}
-	return false;
+		return MIPS;
+	return t->arch == SCMP_ARCH_PARISC ? HPPA : USUAL;
 }
 
 static uint32_t constant(const struct place *at, const struct machine *t, const char *word)
 {
-	uint32_t value;
 	unsigned long number;
 	char *end;
 
-	if (machine_value(t, word, &value))
-		return value;
-	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+	for (size_t i = 0; i < COUNT(machine_constants); i++)
+		if (strcmp(machine_constants[i].name, word) == 0)
+			return machine_constants[i].value[column_of(t)];
+	for (size_t i = 0; i < COUNT(constants); i++)
 		if (strcmp(constants[i].name, word) == 0)
 			return constants[i].value;
 	errno = 0;
@@ -869,6 +870,29 @@ static unsigned write_policy(const struct policy_text *text, const char *name, u
 	return p.length;
 }
 
+static void write_assertion(const char *expression, uint32_t value)
+{
+	printf("_Static_assert((%s) == 0x%x, \"\");\n", expression, value);
+}
+
+/* The target's compiler refuses what has come out of wrong constants. */
+static void write_head(const struct machine *t, const char *triplet)
+{
+	static const char *const headers[] = { "errno.h", "netinet/in.h", "netinet/tcp.h",
+		"sched.h", "signal.h", "sys/ioctl.h", "sys/socket.h", "sys/stat.h",
+		"linux/netlink.h", "linux/sockios.h" };
+
+	printf("/* Made by policy-compile for %s. */\n#include \"policy/policy.h\"\n\n", triplet);
+	printf("#if !(%s)\n#error these filters are for another target\n#endif\n\n", t->defined);
+	for (size_t i = 0; i < COUNT(headers); i++)
+		printf("#include <%s>\n", headers[i]);
+	for (size_t i = 0; i < COUNT(constants); i++)
+		write_assertion(constants[i].expression, constants[i].value);
+	for (size_t i = 0; i < COUNT(machine_constants); i++)
+		write_assertion(
+			machine_constants[i].expression, machine_constants[i].value[column_of(t)]);
+}
+
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -903,7 +927,7 @@ static unsigned compile(const struct machine *t, const char *path, unsigned inde
 
 static const struct machine *find_machine(const char *triplet)
 {
-	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+	for (size_t i = 0; i < COUNT(machines); i++) {
 		if (fnmatch(machines[i].triplet, triplet, 0) != 0)
 			continue;
 		if (machines[i].arch == 0)
@@ -921,8 +945,7 @@ int main(int argc, char **argv)
 	if (argc < 3 || count > MAX_POLICIES)
 		fail(NULL, "usage: policy-compile TARGET FILE.policy... > policies.c");
 	t = find_machine(argv[1]);
-	printf("/* Made by policy-compile for %s. */\n#include \"policy/policy.h\"\n\n", argv[1]);
-	printf("#if !(%s)\n#error these filters are for another target\n#endif\n", t->defined);
+	write_head(t, argv[1]);
 	for (unsigned i = 0; i < count; i++)
 		lengths[i] = compile(t, argv[2 + i], i);
 	printf("\nconst struct policy policies[] = {\n");
