@@ -65,9 +65,9 @@ DAEMON_FLAGS = -std=c11 $(OPTIMISE:-Os=-O2) -g $(PLACES) $(WARNINGS) $(DAEMON_HA
 
 # The relay is for the system's libc alone, and has more libraries. RELAY=no does without all of it.
 RELAY ?= $(SYSTEMD)
-# Some architectures of 32 bits store 64 at once by a library alone.
+# Some architectures of 32 bits need a library to store 64. On mips that takes it two instructions: src/relay/owed_parts.h.
 ATOMIC = $(eval ATOMIC := $(shell echo 'unsigned long long n; int main(void) { __atomic_store_n(&n, 1, 3); return 0; }' | \
-	$(DAEMON_CC) -x c -o /dev/null - 2>/dev/null || echo -latomic))$(ATOMIC)
+	$(DAEMON_CC) $(CFLAGS) $(LDFLAGS) -x c -o /dev/null - 2>/dev/null || echo -latomic))$(ATOMIC)
 RELAY_END = -lcares -lhiredis -ljansson -llmdb -lsystemd $(ATOMIC)
 
 # ---- Building ----

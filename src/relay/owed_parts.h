@@ -32,7 +32,14 @@ enum { RECORD_FREE, RECORD_USED, RECORD_BUSY };
  */
 #define STAMP_BITS 10
 
-/* What is in the files; times are stamps. */
+/*
+ * What is in the files; times are stamps.
+ *
+ * A machine of 32 bits may store a number in two halves, and a death come between them. That does
+ * no harm: an addressee's event is still in the inbox, and noted once more; a target's `began` is
+ * taken to be now, since the record is busy; and of `covered` the low half is stored first, so what
+ * is read back is never later than what was to be written.
+ */
 struct addressee_record {
 	uint32_t used, length;
 	uint64_t noted;     /* the last event */

@@ -36,9 +36,12 @@ static void begin_if_new(struct journal *journal)
 		file->end - file->begin <= JOURNAL_LOGINS)
 		return;
 	journal->is_new = true;
+	/* Each pairs with its load in the process after us. */
 	__atomic_store_n(&file->begin, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&file->end, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&file->synced, 0, __ATOMIC_RELEASE);
+	/* Who dies here leaves no file that has begun. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 	memcpy(file->magic, magic, sizeof(magic));
 	(void)fdatasync(journal->fd);
 }
@@ -109,11 +112,13 @@ bool journal_add(
 
 uint64_t journal_begin(const struct journal *journal)
 {
+	/* Pairs with journal_synced(), and with journal_end()'s of the process before us. */
 	return __atomic_load_n(&journal->file->begin, __ATOMIC_ACQUIRE);
 }
 
 uint64_t journal_end(const struct journal *journal)
 {
+	/* Pairs with journal_add(). */
 	return __atomic_load_n(&journal->file->end, __ATOMIC_ACQUIRE);
 }
 
@@ -133,7 +138,7 @@ const struct login *journal_at(const struct journal *journal, uint64_t number)
 	return login;
 }
 
-/* In this order: a login that is put in once more does no harm. */
+/* In this order: a login that is put in once more does no harm. Pairs with the loads of both. */
 void journal_synced(struct journal *journal, uint64_t transaction, uint64_t begin, bool waits)
 {
 	__atomic_store_n(&journal->file->synced, transaction, __ATOMIC_RELEASE);
