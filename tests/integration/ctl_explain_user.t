@@ -3,14 +3,19 @@
 """nmnotifyctl explain user: what the relay says of a user, in words."""
 
 import re
+import shutil
 import signal
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 import nmtest
 from ctl import NO_RELAY, ctl
-from nmtest import diag, equal, ok, until
+from nmtest import PROJECT, diag, equal, ok, skip, until
 from relay import QUICK, Asked, Machine
+
+sys.path.append(str(PROJECT / "tests/systemd"))
+from documents import Documents, commands
 
 EX_USAGE, EX_UNAVAILABLE = 64, 69
 
@@ -59,10 +64,38 @@ user nobody none
         equal(explain(relay, "x" * 5000)[1], [], "explain user: too long a name")
 
 
+def table():
+    """Made as nmnotify-relay.conf(5) says, and made anew beside the relay."""
+    if not shutil.which("mdb_load"):
+        skip("table", "lmdb-utils is not installed")
+        return
+    docs = Documents(("man/nmnotify-relay.conf.5",))
+    few, many = docs.each("man/nmnotify-relay.conf.5", "mdb_load -n -T -f users.txt", "| mdb_load -n users.new")
+    said, *few = commands(few, "#")
+    relay = Asked("")
+    relay.configure(f"{QUICK}table lmdb:{relay.dir}/users\n")
+
+    def typed(lines):
+        return subprocess.run(["bash", "-ec", "\n".join(lines)], cwd=relay.dir, capture_output=True, text=True)
+
+    (relay.dir / "users.txt").write_text(said.split("\n", 1)[1] + "\n")
+    equal(typed(few).stderr, "", "explain user: a table is made as the page says")
+    with relay:
+        has(relay, "alice", r"  192\.0\.2\.7 port 79 tcp: told", "explain user: the table says")
+        has(relay, "alice", r"  2001:db8::7 port 7979 tcp: told", "explain user: all that it says")
+        has(relay, "bob", rf"User bob: the table lmdb:{relay.dir}/users says where his line goes", "explain user: which table")
+        pairs = "".join(f"user{n}\n192.0.2.{n % 250 + 1}\n" for n in range(60000))
+        (relay.dir / "users.txt").write_text(pairs)
+        ok("MDB_MAP_FULL" in typed(few).stderr, "explain user: so many are more than that way has room for")
+        (relay.dir / "users.new").unlink(missing_ok=True)
+        equal(typed(commands(many, "#")).stderr, "", "explain user: the page's other way has room")
+        has(relay, "user59999", r"  192\.0\.2\.250 port 79 tcp: told", "explain user: without a reload")
+
+
 def away():
     status, _, err = ctl("/nonexistent", "explain", "user", "alice", relay=NO_RELAY)
     equal(status, EX_UNAVAILABLE, "explain user: no relay")
     ok("systemctl enable --now nmnotify-relay.socket" in err, "explain user: and what to do")
 
 
-nmtest.run(users, away)
+nmtest.run(users, table, away)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "integration"))
 from nmtest import PROJECT, equal
 
 PAGES = ("README.md", "man/nmnotify-units.7", "man/nmnotify.8", "man/nmnotify.conf.5", "man/nmnotifyd.8", "man/nmnotify-send.1",
-         "man/nmnotify-login.8", "man/nmnotify-relay.8", "man/nmnotify-relay-logs.8")
+         "man/nmnotify-login.8", "man/nmnotify-relay.8", "man/nmnotify-relay.conf.5", "man/nmnotify-relay-logs.8", "man/nmnotifyctl.8")
 # A shell's completion is a program, whose first comment can be for the shell.
 SHIPPED = tuple(sorted(str(p.relative_to(PROJECT)) for p in (PROJECT / "units").rglob("*") if p.is_file() and p.parent.name != "completion"))
 

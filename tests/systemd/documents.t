@@ -26,6 +26,12 @@ docs.shown(
     "units/nmnotify-relay.conf", "   alice   last", "bob", "trust", "never", "strip-domain", "interval", "last-for", "source",
     why="unit/relay_conf.c reads each line",
 )
+docs.shown(
+    "man/nmnotify-relay.conf.5", "user  alice  192.0.2.7\n", "user   dora", "never  default", "user   alice   last\n", "user   bob    home",
+    "password-file", "socket  /tmp", why="unit/relay_conf.c reads each line",
+)
+docs.shown("man/nmnotify-relay.conf.5", "warning: user:", why="what the program says")
+docs.shown("man/nmnotifyctl.8", "--metrics >", why="ctl_metrics.t reads what it writes")
 docs.shown("man/nmnotify-relay-logs.8", "login=failed user=USER", why="the form of the log")
 docs.shown("man/nmnotify-relay-logs.8", "systemctl status nmnotify-relay-logs", "journalctl -o verbose", why="what to look at")
 tests = [path for path in sorted((PROJECT / "tests").rglob("*.t")) if "python3" in path.read_text().splitlines()[0]]

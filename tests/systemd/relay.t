@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 import container
 import documents
 import nmtest
-from nmtest import BUILD, LINE, PROJECT, diag, equal, ok, skip, until
+from nmtest import BUILD, LINE, diag, equal, ok, skip, until
 from redis_server import REDIS, Redis
 from relay import ask
 
@@ -509,7 +509,7 @@ def shared_store():
     place = Path(f"/proc/{box.leader}/root/run/redis")
     place.mkdir()
     box.run("groupadd", "--system", "redis")
-    setting = re.search(r"SupplementaryGroups=redis", (PROJECT / "man/nmnotify-relay.conf.5").read_text())[0]
+    setting = docs.take("man/nmnotify-relay.conf.5", "SupplementaryGroups=redis").strip()
     with Redis(place, "--unixsocketperm", "770") as redis:
         os.chown(redis.path, 0, int(box.output("getent", "group", "redis").split(":")[2]))
         configure(f"{CONFIG}store redis+unix:/run/redis/{Path(redis.path).name}\n")
