@@ -123,7 +123,7 @@ def build(system, made):
     built = BUILD / "image" / system.architecture / "whole"
     triplet = system.kind.triplet
     compiler = f"{triplet}-gcc --sysroot={made} -L{made}/usr/lib/{triplet.replace('i686', 'i386')}"
-    words = ["make", "-s", "-C", str(PROJECT), f"BUILD={built}", "SYSTEMD=yes", f"CROSS={triplet}-", f"CC={system.compiler}",
+    words = ["make", "-s", "-C", str(PROJECT), f"BUILD={built}", "SYSTEMD=yes", "RELAY=yes", f"CROSS={triplet}-", f"CC={system.compiler}",
              f"DAEMON_CC={compiler}", f"TEST_CC={compiler}"]
     helpers = [f"{built}/tests/{path.stem}" for path in (PROJECT / "tests/integration").glob("*.c")]
     environment = nmtest.environment_for_make()
