@@ -33,7 +33,7 @@ def take(connection, most):
     got, parts, _, _ = connection.recvmsg(most, 100)
     for level, kind, data in parts:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
-            seconds, nanoseconds = TIMESPEC.unpack(data[:TIMESPEC.size])
+            seconds, nanoseconds = TIMESPEC.unpack_from(data)
             return got, seconds + nanoseconds / 1e9
     return got, time.time()
 
@@ -55,7 +55,7 @@ class Beginnings:
     def _watch(self):
         while True:
             packet, parts, _, (_, _, kind, _, _) = self.socket.recvmsg(128, 100)
-            seconds, nanoseconds = TIMESPEC.unpack(parts[0][2][:TIMESPEC.size])
+            seconds, nanoseconds = TIMESPEC.unpack_from(parts[0][2])
             tcp = packet[40:] if packet[0] >> 4 == 6 else packet[(packet[0] & 15) * 4:]
             protocol = packet[6] if packet[0] >> 4 == 6 else packet[9]
             if kind == self.OUTGOING and protocol == socket.IPPROTO_TCP and tcp[13] & (self.SYN | self.ACK) == self.SYN:
@@ -221,7 +221,7 @@ class Relay:
 
     def _sleeps(self):
         try:
-            # Not epoll_ctl(2), in which it may be before.
+            # epoll_ctl(2) does not count: it calls that before it sleeps.
             waits = re.compile("ep_poll|epoll_p?wait")
             return waits.search(Path(f"/proc/{self.process.pid}/wchan").read_text()) or (
                 self.path.exists() and waits.search(Path(f"/proc/{self.process.pid}/stack").read_text()))

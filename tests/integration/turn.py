@@ -98,7 +98,9 @@ def can_trace(step=False):
             wait_stop(pid)
             ptrace(SINGLESTEP, pid)
         return True
-    except OSError:
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise
         return False
     finally:
         os.kill(pid, signal.SIGKILL)
