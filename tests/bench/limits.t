@@ -22,7 +22,7 @@ from nmtest import diag, ok, skip
 # Log lines have a process number in them.
 INSTRUCTIONS = 0.02
 # The table has the least. A start that comes a millisecond late is charged for that, with another look at
-# the clock, which most are once.
+# the clock, which most are once: of a hundred on a busy machine one is not, on a quiet one none.
 LATE = dict.fromkeys(REACHES, 3)
 # What accepts a line runs an action, whose default depends on the machine.
 MEASURED = [*(path for path in PATHS if path != "accepted"), *REACHES, *SENDERS]
