@@ -94,8 +94,9 @@ def failing_actions(name):
     equal(ended[0].get("NMNOTIFY_STATUS"), "3", f"{name}: its status is in the log")
     ok(int(ended[0].get("PRIORITY", 7)) <= 4, f"{name}: as a warning")
     if name == "nmnotifyd":
-        shown = box.output("systemctl", "status", "--no-pager", "nmnotifyd.service")
-        ok("account=fails source=127.0.4.1 status=3" in shown, f"{name}: and in systemctl status")
+        shown = lambda: box.output("systemctl", "status", "--no-pager", "nmnotifyd.service")
+        said = until(lambda: "account=fails source=127.0.4.1 status=3" in shown(), 10)
+        ok(said, f"{name}: and in systemctl status") or diag(shown())
         ok(box.is_active("nmnotifyd.service"), f"{name}: the service goes on")
     until(lambda: not box.instances("nmnotify@*"), 10)
     equal(box.instances("nmnotify@*"), [], f"{name}: no instance stays")
