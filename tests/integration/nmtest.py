@@ -426,7 +426,8 @@ class State:
 
     def word(self, index):
         with open(self.path, "rb") as f:
-            return struct.unpack_from(f"{self.ORDER}I", f.read(self.HEADER), 4 * index)[0]
+            # It is made empty, and has its size a moment later.
+            return struct.unpack_from(f"{self.ORDER}I", f.read(self.HEADER).ljust(self.HEADER, b"\0"), 4 * index)[0]
 
     def poke(self, name_or_index, value):
         index = self.WORDS.get(name_or_index, name_or_index)
