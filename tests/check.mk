@@ -31,7 +31,8 @@ LOGS_TESTS := $(LOGS_TESTED:logs/%=$(BUILD)/tests/unit/%)
 ifeq ($(RELAY),no)
 UNIT_TESTS := $(filter-out $(RELAY_TESTS) $(RELAY_DEATHS) $(LOGS_TESTS),$(UNIT_TESTS))
 endif
-# make check-unit EXCEPT='one another'; nobody's environment says so
+# make check-unit EXCEPT='one another'   all but those
+# Said on the command line alone, not in the environment.
 EXCEPT :=
 UNIT_TESTS := $(filter-out $(EXCEPT:%=$(BUILD)/tests/unit/%),$(UNIT_TESTS))
 RELAY_HELPERS := $(addprefix $(BUILD)/tests/,names names_taken relay_taken store)
