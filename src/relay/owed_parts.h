@@ -37,8 +37,8 @@ enum { RECORD_FREE, RECORD_USED, RECORD_BUSY };
  *
  * A machine of 32 bits may store a number in two halves, and a death come between them. That does
  * no harm: an addressee's event is still in the inbox, and noted once more; a target's `began` is
- * taken to be now, since the record is busy; and of `covered` the low half is stored first, so what
- * is read back is never later than what was to be written.
+ * taken to be now, since the record is busy; and `covered` is earlier than it was to be, if its low
+ * half was stored first, or else lies beyond `began`, and is taken for none.
  */
 struct addressee_record {
 	uint32_t used, length;

@@ -112,7 +112,7 @@ bool journal_add(
 
 uint64_t journal_begin(const struct journal *journal)
 {
-	/* Pairs with journal_synced(), and with journal_end()'s of the process before us. */
+	/* Pairs with journal_synced(). */
 	return __atomic_load_n(&journal->file->begin, __ATOMIC_ACQUIRE);
 }
 
