@@ -98,9 +98,9 @@ def can_trace(step=False):
             wait_stop(pid)
             ptrace(SINGLESTEP, pid)
         return True
-    except OSError as error:
-        if isinstance(error, TimeoutError):
-            raise
+    except TimeoutError:
+        raise
+    except OSError:
         return False
     finally:
         os.kill(pid, signal.SIGKILL)

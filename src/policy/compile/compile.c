@@ -470,7 +470,7 @@ static bool known_then(const struct policy_text *text, const char *name)
 	static const char *const later[] = { "riscv_hwprobe" }; /* and without a number on x86_64 */
 	int number = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, name);
 
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+	for (size_t i = 0; i < COUNT(later); i++)
 		if (strcmp(name, later[i]) == 0)
 			return false;
 	if (number < 0)
