@@ -47,9 +47,16 @@ struct status {
 	sd_event_source *listener;
 	struct client client[CLIENTS_MAX];
 	unsigned clients;
+	bool is_leaving;
 };
 
 /* ---- The end ---- */
+
+static void listen_if_wanted(struct status *status)
+{
+	if (status->clients < CLIENTS_MAX && !status->is_leaving)
+		(void)sd_event_source_set_enabled(status->listener, SD_EVENT_ON);
+}
 
 /* Its place is free, unless the store will still answer: within a second, whatever it is. */
 static void client_free(struct client *client)
@@ -57,7 +64,7 @@ static void client_free(struct client *client)
 	if (client->asking == ASKING_STORE)
 		return;
 	client->status->clients--;
-	status_listen_again(client->status);
+	listen_if_wanted(client->status);
 }
 
 static void client_close(struct client *client)
@@ -255,8 +262,15 @@ static int on_listener(sd_event_source *source, int fd, uint32_t events, void *c
 
 void status_listen_again(struct status *status)
 {
-	if (status->clients < CLIENTS_MAX)
-		(void)sd_event_source_set_enabled(status->listener, SD_EVENT_ON);
+	status->is_leaving = false;
+	listen_if_wanted(status);
+}
+
+bool status_leave(struct status *status)
+{
+	status->is_leaving = true;
+	(void)sd_event_source_set_enabled(status->listener, SD_EVENT_OFF);
+	return status->clients == 0;
 }
 
 struct status *status_open(struct relay *relay)

@@ -15,7 +15,11 @@
 struct status *status_open(struct relay *relay);
 void status_close(struct status *status);
 
-/* Connections could not be taken: it is tried again. */
+/* Connections could not be taken, or status_leave() was called: it is tried again. */
 void status_listen_again(struct status *status);
+
+/* The relay would like to end: nobody else's connection is taken, so that the next one does. True: nobody
+ * waits for an answer of this one. */
+bool status_leave(struct status *status);
 
 #endif

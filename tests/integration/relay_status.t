@@ -302,7 +302,7 @@ def strangers():
 
 
 def ends():
-    """Who asks does not keep it from ending, and is left without an answer."""
+    """Who asks does not keep it from ending: he is answered before it does, or by the next one; not if a signal ends it."""
     with Asked(f"{QUICK}idle 1s\nuser * none\n", activated=True) as relay:
         ok("owed" in relay.ask(), "a socket that was handed over is answered at")
 
@@ -318,6 +318,17 @@ def ends():
             one.close()
         relay.start()
         ok("owed" in relay.ask(), "the next one serves who waits")
+        connected = []
+        while relay.process.poll() is None:
+            connected.append(connect(relay.status))
+            time.sleep(0.2)
+            if len(connected) > 2:
+                connected[-3].sendall(b"status\n")
+        relay.start()
+        for one in connected[-2:]:
+            one.sendall(b"status\n")
+        answers = [json.loads(answer_of(one)) for one in connected]
+        ok(all("owed" in one for one in answers), f"idle: {len(answers)} who say late what they want are answered by this one or the next")
     with Asked(f"{QUICK}user * none\n") as relay:
         quiet = connect(relay.status)
         equal(relay.kill(signal.SIGTERM), 0, "SIGTERM: it ends, while somebody is connected")
