@@ -151,7 +151,7 @@ class Booted:
 
         if not again:
             self.connect(LINE)
-        return until(told, SECONDS)
+        return until(told, SECONDS, 0.1)
 
     def flood(self):
         """Connections of all kinds that are no line, some at once. Returns how they ended, and how many did so."""
@@ -199,16 +199,17 @@ def boots(system, name, image, said):
         if not ok(sum(ends.values()) == FLOOD and set(ends) <= {b"", "ECONNRESET", "EPIPE", "ENOTCONN"}, f"G7: {name}: nothing else is answered"):
             diag(ends)
         ok(box.tell(), f"{name}: after {FLOOD} connections that are no line, a line makes the action run")
-        lines = box.text().count("verdict=malformed")
-        if not ok(0 < lines < FLOOD / 10, f"G4: {name}: the kernel's log does not grow with the flood"):
+        # The kernel may write a line of its log only when the next one comes, and so behind what an action wrote.
+        lines = lambda: box.text().count("verdict=malformed")
+        until(lambda: lines() or box.connect(b"") is None, SECONDS, 1)
+        if not ok(0 < lines() < FLOOD / 10, f"G4: {name}: the kernel's log does not grow with the flood"):
             diag(box.text()[-2000:])
-        diag(f"{name}: {lines} lines of the flood in the log")
+        diag(f"{name}: {lines()} lines of the flood in the log")
         ok(not re.search("Kernel panic|Out of memory|segfault", box.text()), f"{name}: nothing has broken")
         deferred = lambda: box.text().count("verdict=deferred")
         before = deferred()
-        ok(until(lambda: box.connect(LINE) == b"" and deferred() > before, SECONDS, 0.2), f"{name}: a line within the interval waits")
-        since = lambda: box.text().rpartition("verdict=deferred")[2]
-        ok(until(lambda: MAIL.strip() in since(), SECONDS), f"G1: {name}: and makes the action run") or diag(box.text()[-2000:])
+        ok(until(lambda: not box.tell() or deferred() > before, SECONDS), f"{name}: a line within the interval waits")
+        ok(box.tell(), f"G1: {name}: and each makes the action run") or diag(box.text()[-2000:])
         ok("verdict=error" not in box.text(), f"{name}: no line has come to an error")
     said.unlink()
     # Its clock counts instructions here, so that what else runs on this machine is not in the figure.

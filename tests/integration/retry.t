@@ -44,6 +44,18 @@ def is_at_rest(box):
     return not (state.due or state.owed or box.has_waiter() or box.is_in_run() or sleeps(box))
 
 
+def one_sleeps(box, handlers):
+    """Of these, who fail, one ends, and the other sleeps for the retry: who slept before, if it wakes so late that the
+    line's run has failed already; else the line's. Returns the one who sleeps."""
+    until(lambda: not all([handler.is_running() for handler in handlers]))
+    asleep, = [handler for handler in handlers if handler.is_running()]
+    ended, = [handler for handler in handlers if handler is not asleep]
+    equal(ended.wait(), 1, "one of the two processes ends")
+    ok(until(lambda: sleeps(box)), "the other sleeps for the retry")
+    ok(box.handlers_alive() == [asleep], "G4: it alone")
+    return asleep
+
+
 def until_it_succeeds():
     with Sandbox() as box:
         conf = box.config(
@@ -128,17 +140,33 @@ def a_line_takes_over():
         equal(len(box.starts()), 1, "what is no line changes nothing")
         second = box.start(conf, data=LINE)
         ok(box.wait_starts(2), "G1: a line does not wait for the retry")
-        equal(first.wait(), 1, "who slept for it ends")
-        ok(until(lambda: sleeps(box)), "the line's process sleeps now")
-        equal(len(box.handlers_alive()), 1, "G4: it alone")
+        asleep = one_sleeps(box, (first, second))
         heal(box)
         third = box.start(conf, data=LINE)
         equal(third.wait(), 0, "the next line's run succeeds")
-        equal(second.wait(), 1, "and nobody sleeps any more")
+        equal(asleep.wait(), 1, "and nobody sleeps any more")
         check_runs(box, 1000, "lines beside a retry")
         ok(is_at_rest(box), "retry: then nothing is owed")
         for handler in (first, second, third):
             handler.close()
+
+
+def who_sleeps_wakes_late():
+    """The line's run has failed by then."""
+    with Sandbox() as box:
+        conf = box.config(FREE + f"interval 0s\nretry 1h\naction {failing(box)}\n")
+        first = box.start(conf, data=LINE)
+        ok(until(lambda: sleeps(box)), "a process sleeps for the retry")
+        first.kill(signal.SIGSTOP)
+        second = box.start(conf, data=LINE)
+        equal(second.wait(), 1, "a line's process ends, for that one sleeps still")
+        first.kill(signal.SIGCONT)
+        ok(one_sleeps(box, (first, second)) is first, "which goes on to sleep, for the retry that is owed now")
+        heal(box)
+        finish([box.start(conf, data=LINE)], name="a last line")
+        equal(first.wait(), 1, "until nothing is owed")
+        ok(is_at_rest(box), "retry: then nothing is owed")
+        second.close()
 
 
 def a_line_during_the_run():
@@ -151,11 +179,10 @@ def a_line_during_the_run():
         ok(until(box.has_waiter), "a line during it")
         (box.out / "go").touch()
         ok(box.wait_starts(2), "G1: its start is not put off")
-        equal(first.wait(), 1, "the first process ends")
-        ok(until(lambda: sleeps(box) and len(box.handlers_alive()) == 1), "G4: one sleeps")
+        asleep = one_sleeps(box, (first, second))
         heal(box)
         finish([box.start(conf, data=LINE)], name="a last line")
-        second.wait()
+        equal(asleep.wait(), 1, "and nobody sleeps any more")
         ok(is_at_rest(box), "retry: then nothing is owed")
 
 
@@ -273,6 +300,7 @@ nmtest.run(
     not_by_default,
     what_a_failure_is,
     a_line_takes_over,
+    who_sleeps_wakes_late,
     a_line_during_the_run,
     interval_holds,
     killed,

@@ -493,7 +493,9 @@ def asked():
     equal(([one["port"] for one in carol["destinations"]], [one["port"] for one in carol["owed"]["list"]]), ([78], [78]),
           "asked: where a user's line goes, and what is owed")
     box.run("systemctl", "restart", "nmnotify-relay.socket")
-    ok("owed" in status(), "asked: after a restart of the socket")
+    # systemctl does not wait for what is restarted with it.
+    ok(until(lambda: box.is_active(STATUS), 20), "asked: its socket is restarted with the first one")
+    ok("owed" in status(), "asked: and answers")
     is_well("asked")
 
 
