@@ -441,7 +441,7 @@ static int on_clock(sd_event_source *source, uint64_t at, void *context)
 		service->worked = now;
 	if (!service->is_by_hand && idle.ms != 0 &&
 		instant_is_over(instant_add(service->worked, idle), now) &&
-		(relay->status == NULL || status_leave(relay->status)))
+		(relay->status == NULL || status_leave(relay->status, source)))
 		return sd_event_exit(relay->loop, EX_OK);
 	(void)sd_event_source_set_time_relative(source, STATUS_EVERY_MS * 1000ull);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

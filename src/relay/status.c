@@ -47,14 +47,14 @@ struct status {
 	sd_event_source *listener;
 	struct client client[CLIENTS_MAX];
 	unsigned clients;
-	bool is_leaving;
+	sd_event_source *timer; /* set off when nobody is left; NULL: all are welcome */
 };
 
 /* ---- The end ---- */
 
 static void listen_if_wanted(struct status *status)
 {
-	if (status->clients < CLIENTS_MAX && !status->is_leaving)
+	if (status->clients < CLIENTS_MAX && status->timer == NULL)
 		(void)sd_event_source_set_enabled(status->listener, SD_EVENT_ON);
 }
 
@@ -65,6 +65,8 @@ static void client_free(struct client *client)
 		return;
 	client->status->clients--;
 	listen_if_wanted(client->status);
+	if (client->status->clients == 0 && client->status->timer != NULL)
+		(void)sd_event_source_set_time_relative(client->status->timer, 0);
 }
 
 static void client_close(struct client *client)
@@ -262,15 +264,17 @@ static int on_listener(sd_event_source *source, int fd, uint32_t events, void *c
 
 void status_listen_again(struct status *status)
 {
-	status->is_leaving = false;
+	status->timer = NULL;
 	listen_if_wanted(status);
 }
 
-bool status_leave(struct status *status)
+bool status_leave(struct status *status, sd_event_source *timer)
 {
-	status->is_leaving = true;
+	if (status->clients == 0)
+		return true;
+	status->timer = timer;
 	(void)sd_event_source_set_enabled(status->listener, SD_EVENT_OFF);
-	return status->clients == 0;
+	return false;
 }
 
 struct status *status_open(struct relay *relay)

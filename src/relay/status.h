@@ -18,8 +18,8 @@ void status_close(struct status *status);
 /* Connections could not be taken, or status_leave() was called: it is tried again. */
 void status_listen_again(struct status *status);
 
-/* The relay would like to end: nobody else's connection is taken, so that the next one does. True: nobody
- * waits for an answer of this one. */
-bool status_leave(struct status *status);
+/* The relay would like to end. True: nobody waits for an answer of this one. Else nobody else's
+ * connection is taken, and this timer is set off when those that are here have gone. */
+bool status_leave(struct status *status, sd_event_source *timer);
 
 #endif
