@@ -411,7 +411,7 @@ class Container:
             return
         if self.nspawn.poll() is None and self.leader:
             self.run("systemctl", "poweroff", "--no-block", check=False)
-            until(lambda: self.nspawn.poll() is not None, 30)
+            until(lambda: self.nspawn.poll() is not None)
         if self.nspawn.poll() is None:
             self.nspawn.send_signal(signal.SIGKILL)
         self.nspawn.wait()
@@ -460,7 +460,7 @@ class Container:
         one has not; guest.t has a kernel of its own."""
         may = self.run("loginctl", "enable-linger", user, check=False).returncode == 0
         private = f"/run/user/{self.output('id', '-u', user).strip()}/systemd/private"
-        return may and until(lambda: self.run("test", "-S", private, check=False).returncode == 0, 20)
+        return may and until(lambda: self.run("test", "-S", private, check=False).returncode == 0)
 
     def show(self, unit, what, user=None):
         manager = ["--user"] if user else []

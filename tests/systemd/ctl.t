@@ -69,7 +69,7 @@ def process(*words, has):
     """A program in there, once it has the port. Input that says nothing keeps it there."""
     box.run("systemd-run", "--quiet", "--unit=test-process", "sh", "-c", f"sleep infinity | {' '.join(words)}")
     try:
-        if not until(lambda: has in box.output("ss", "-Hlntu"), 30):
+        if not until(lambda: has in box.output("ss", "-Hlntu")):
             raise RuntimeError(f"{words}: does not listen")
         yield
     finally:
@@ -220,7 +220,7 @@ def fetchmail():
         box.run("cp", "/bin/sleep", "/usr/local/bin/fetchmail")
         box.run("systemd-run", "--quiet", "--unit=test-fetchmail", "--uid=alice", "/usr/local/bin/fetchmail", "infinity")
         pid = box.show("test-fetchmail.service", "MainPID")
-        until(lambda: box.read(f"/proc/{pid}/comm") == "fetchmail\n", 30)
+        until(lambda: box.read(f"/proc/{pid}/comm") == "fetchmail\n")
         box.write("/home/alice/.fetchmail.pid", f"{pid} 300\n")
         is_said("fetchmail: a daemon, and options", WARNING, f"account default: fetchmail runs as a daemon, process {pid}, and beside it takes no options: end it with `fetchmail --quit`")
         action("")
@@ -417,7 +417,7 @@ def at_rest():
                           (("--metrics",), "\nnmnotify_relay_up 1\n"), (("--openmetrics",), "\nnmnotify_relay_told_total 0\n")):  # fmt: skip
         ok(wanted in status(*words), f"status: at rest: {wanted.strip()}")
     # It may still be on its way out.
-    ok(until(lambda: (pid(), box.show("nmnotify-relay.service", "ActiveState")) == ("0", "inactive"), 10), "status: nor starts it")
+    ok(until(lambda: (pid(), box.show("nmnotify-relay.service", "ActiveState")) == ("0", "inactive")), "status: nor starts it")
     box.run("/usr/local/bin/nmnotifyctl", "explain", "user", "alice")
     ok(pid() != "0", "explain: starts it, and is answered")
     begin("nmnotify-relay.socket")
@@ -451,7 +451,7 @@ def hooks():
     doveconf("protocols = imap")
     is_said("hook: none", WARNING, r"mail system: the configuration of Dovecot is not seen to tell of mail, and no event has come.*: do what nmnotify-mail\(7\) says of it$")
     box.run("/usr/local/bin/nmnotify-send", "-e", "-u", "alice")
-    until(lambda: check()[0] == OK, 30)
+    until(lambda: check()[0] == OK)
     is_fine("hook: none, but events come", "mail system: the relay is told of mail$")
     for path in ("/etc/dovecot/nmnotify.lua", "/etc/dovecot/nmnotify.sieve"):
         doveconf(f"x = {path}")

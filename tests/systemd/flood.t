@@ -77,7 +77,7 @@ def begin(name):
     box.write("/etc/nmnotify.conf", CONFIG)
     box.run("systemctl", "start", f"{name}.socket")
     send()
-    until(lambda: len(runs()) == 1, 20)
+    until(lambda: len(runs()) == 1)
 
 
 def flood(count, parallel, ms):
@@ -94,7 +94,7 @@ def flood(count, parallel, ms):
 
 
 def check_lines(name, lines):
-    until(lambda: runs() and runs()[-1][0] >= lines[-1][0] and runs()[-1][1], 20)
+    until(lambda: runs() and runs()[-1][0] >= lines[-1][0] and runs()[-1][1])
     delays = [late(arrived, runs()) for arrived, _, _ in lines]
     held = all(delay is not None and delay <= SLACK_MS for delay in delays)
     if not ok(held, f"G1: {name}: each of {len(lines)} lines is followed by a start in time"):
@@ -155,7 +155,7 @@ def flood_of_nmnotifyd():
 def line_in_time(name):
     arrived = boottime_ms()
     send()
-    until(lambda: late(arrived, runs()) is not None, 20)
+    until(lambda: late(arrived, runs()) is not None)
     ok(late(arrived, runs()) <= SLACK_MS, name)
     time.sleep(INTERVAL_MS / 1000)
 
@@ -191,7 +191,7 @@ def flood_of_units():
     after = time.time()
     numbers, lines = flood(1500, 40, 15000)
     report("nmnotify", numbers)
-    until(lambda: not box.instances("nmnotify@*"), 30, 0.2)
+    until(lambda: not box.instances("nmnotify@*"), step=0.2)
     equal(box.show("nmnotify.socket", "SubState"), "listening", "nmnotify: the socket listens")
     equal(box.instances("nmnotify@*"), [], "nmnotify: no instance is left")
     equal(box.failed_units(), [], "nmnotify: nothing has failed")
@@ -202,7 +202,7 @@ def flood_of_units():
     time.sleep(INTERVAL_MS / 1000)
     arrived = boottime_ms()
     send()
-    until(lambda: late(arrived, runs()) is not None, 20)
+    until(lambda: late(arrived, runs()) is not None)
     ok((late(arrived, runs()) or 0) <= SLACK_MS, "nmnotify: a line after the flood works")
     served = sum(end - begin for begin, _, end in lines) / len(lines)
     diag(f"nmnotify: the permitted source's connections took {served:.0f} ms on average")
@@ -240,7 +240,7 @@ def systemd_start_limit():
     box.run("systemctl", "start", "drain.socket")
     with socket.socket() as client:
         client.connect(("127.0.0.1", 79))
-        until(lambda: box.show("drain.socket", "ActiveState") == "failed", 20)
+        until(lambda: box.show("drain.socket", "ActiveState") == "failed")
     state, result = box.show("drain.socket", "ActiveState"), box.show("drain.socket", "Result")
     diag(f"systemd's defaults: one connection to a service that fails: the socket unit is {state}, result {result}")
     equal(state, "failed", "systemd's defaults: a service that fails takes its socket with it")

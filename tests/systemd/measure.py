@@ -57,7 +57,7 @@ def processor_ms(box):
 def settle(box):
     """Until the instances of the last measurement are gone; one of them waits for tomorrow."""
     box.run("systemctl", "stop", "nmnotify.socket", "nmnotify@*")
-    until(lambda: not box.instances("nmnotify@*"), 30, 0.1)
+    until(lambda: not box.instances("nmnotify@*"), step=0.1)
 
 
 def bare(box):

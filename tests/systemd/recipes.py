@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 import container
 import nmtest
 from documents import Documents, commands
-from nmtest import diag, equal, ok, until
+from nmtest import PATIENCE, diag, equal, ok, until
 
 RELEASES = ("bookworm", "trixie")
 PAIRS = {"nmnotify": "nmnotify@.service", "nmnotifyd": "nmnotifyd.service"}
@@ -163,7 +163,7 @@ def mail_server():
     names = " ".join(f"/srv/dovecot/{name}" for name in ("alice", "bob", *FETCHERS))
     sh(f"for d in {names}; do install -d -o mail -g mail $d $d/cur $d/new $d/tmp; done")
     sh("systemd-run --quiet --unit=test-dovecot dovecot -F -c /etc/dovecot/test.conf")
-    ok(until(lambda: "OK" in sh("exec 3<>/dev/tcp/127.0.0.1/143; head -c 4 <&3", check=False), 10), "a mail server answers")
+    ok(until(lambda: "OK" in sh("exec 3<>/dev/tcp/127.0.0.1/143; head -c 4 <&3", check=False)), "a mail server answers")
 
 
 def deliver(user, subject):
@@ -262,12 +262,12 @@ def has(pattern, subject):
     return sh(f"cd {HOME} && grep -ls 'Subject: {subject}$' {pattern}", check=False).strip() != ""
 
 
-def arrives(pattern, subject, name, seconds=20):
+def arrives(pattern, subject, name, seconds=PATIENCE):
     if not ok(until(lambda: has(pattern, subject), seconds, 0.1), name):
         diag(sh("journalctl -q -n 12 -o cat -t nmnotify -t nmnotifyd -t fetchmail", check=False))
 
 
-def touched(send, seconds=10):
+def touched(send, seconds=PATIENCE):
     """Whether what `send` does has an action touch the file."""
     sh(f"rm -f {HOME}/touched")
     send()
@@ -295,7 +295,7 @@ def often(block):
 
 def run_status(after):
     found = lambda: box.journal("NMNOTIFY_RUN=ended", after=after)
-    return [(r["NMNOTIFY_ACCOUNT"], r["NMNOTIFY_STATUS"]) for r in until(found, 20) or []]
+    return [(r["NMNOTIFY_ACCOUNT"], r["NMNOTIFY_STATUS"]) for r in until(found) or []]
 
 
 def by_unit(text, drop_in="[Service]\nUser=alice\n", complaints=()):

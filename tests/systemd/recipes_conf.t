@@ -66,7 +66,7 @@ def isolate_no(text):
     sh(f"cp -p {HOME}/.fetchmailrc-poll {HOME}/.fetchmailrc; chown alice: {HOME}/.fetchmailrc*")
     daemon = lambda: sh("pgrep -u alice -x fetchmail", check=False).strip()
     with background("fetchmail", "su - alice -c 'fetchmail --nodetach'"):
-        until(daemon, 10)
+        until(daemon)
         time.sleep(1)  # the first poll
         was = daemon()
         by_unit(text)
@@ -114,7 +114,7 @@ def failures(text):
     def five():
         for count in range(1, 6):
             notify("192.0.2.25")
-            until(lambda: len(box.journal("NMNOTIFY_RUN=ended", after=after)) >= count, 20)
+            until(lambda: len(box.journal("NMNOTIFY_RUN=ended", after=after)) >= count)
 
     after = time.time()
     good = touched(five)

@@ -49,8 +49,8 @@ def fetchers():
             deliver(name, f"{name} in {pair}")
             sh(f"printf 'nm_notifyuser\\r\\n' | nc -w 2 -s {SOURCES[name]} 127.0.0.1 79", check=False)
         for name, (_, where) in FETCHERS.items():
-            arrives(where, f"{name} in {pair}", f"{pair}: {name} delivers", 30)
-        until(lambda: len(run_status(after)) >= len(FETCHERS), 20)
+            arrives(where, f"{name} in {pair}", f"{pair}: {name} delivers")
+        until(lambda: len(run_status(after)) >= len(FETCHERS))
         bad = [(name, status) for name, status in run_status(after) if status != "0"]
         equal(bad, [], f"{pair}: all end well")
         equal(sh(f"ls -d {HOME}/.mbsync {HOME}/.local/state/isync 2>/dev/null | wc -l").strip(), "1", f"{pair}: mbsync's state is in the home")
@@ -67,7 +67,7 @@ def relay():
     def notices(wanted):
         nonlocal taken
         count = taken
-        got = until(lambda: len(all_of_them()) > count and all_of_them()[count:], 10) or []
+        got = until(lambda: len(all_of_them()) > count and all_of_them()[count:]) or []
         taken = len(all_of_them())
         return equal(got, [wanted], f"handed over: {wanted}")
 

@@ -34,7 +34,7 @@ def readme_inetd():
     sh("systemctl unmask inetd; systemctl daemon-reload; systemctl start inetd")
     type_all(docs.take("README.md", "sudo systemctl reload inetd"))
     deliver("mbsync", "by inetd")
-    until(lambda: sh("exec 3<>/dev/tcp/127.0.0.1/79", check=False) == "", 5)
+    until(lambda: sh("exec 3<>/dev/tcp/127.0.0.1/79", check=False) == "")
     type_all(docs.take("README.md", "nc -w 2 client.example.org 79"), check=False)
     arrives("Mail/mbsync/new/*", "by inetd", "README: inetd, and the other side's line, fetch mail")
     deliver("mbsync", "by nmnotify-send")
@@ -66,9 +66,9 @@ def inetd_waits():
     for kind, more in (("TCP", ""), ("UDP", "-u")):
         sh("rm -f /home/nmnotify/touched; sleep 1.1")
         notify(more=more)
-        ok(until(lambda: (box.root / "home/nmnotify/touched").exists(), 10), f"{page}: inetd hands over {kind}")
+        ok(until(lambda: (box.root / "home/nmnotify/touched").exists()), f"{page}: inetd hands over {kind}")
     gone = lambda: not sh("pgrep -x nmnotifyd", check=False)
-    ok(until(gone, 20), f"{page}: and each ends when it is idle")
+    ok(until(gone), f"{page}: and each ends when it is idle")
     # inetd is a service that tells systemd how it is; what it starts is not asked.
     noise = [r["MESSAGE"] for r in box.journal(after=after) if "notification message" in str(r.get("MESSAGE"))]
     equal(noise, [], f"{page}: systemd is told nothing in inetd's name")
@@ -76,11 +76,11 @@ def inetd_waits():
     after = time.time()
     notify()
     errors = lambda: box.journal("NMNOTIFY_VERDICT=error", after=after)
-    ok(until(errors, 10), f"{page}: a wrong configuration is in the log")
+    ok(until(errors), f"{page}: a wrong configuration is in the log")
     time.sleep(3)
     equal(len(errors()), 1, f"{page}: and does not make a loop of processes")
     sh("systemctl stop inetd; pkill -x nmnotifyd", check=False)
-    until(gone, 10)
+    until(gone)
 
 
 def pages_try():
@@ -100,16 +100,16 @@ def pages_try():
         unit = f"try{number}"
         sh(f"systemd-run --quiet --unit={unit} --uid=alice -p WorkingDirectory={HOME} bash /etc/{unit}")
         listening = lambda: "7979" in sh("ss -Hltn 'sport = :7979'")
-        until(listening, 10)
+        until(listening)
         sh("sleep 0.3; " + send, user="alice")
         wanted = "You have mail." if command in alone else "127.0.0.1"
         # On standard error, as the configuration says.
         said = lambda: sh(f"journalctl -q -o cat -u {unit}.service")
-        good = until(lambda: "verdict=accepted" in said() and "run=ended" in said() and wanted in said(), 10)
+        good = until(lambda: "verdict=accepted" in said() and "run=ended" in said() and wanted in said())
         if not ok(good, f"{page}: typed: {command.split()[0]} ... {command.split()[-1]}"):
             diag(said())
         sh(f"systemctl stop {unit}; sleep 0.1")
-        until(lambda: not listening(), 5)
+        until(lambda: not listening())
         sh("rm -rf /tmp/nmnotify-try")  # or the next one is within the interval
 
 
@@ -140,7 +140,7 @@ cat server.key server.crt >server.pem""")
     command = commands(docs.take("man/nmnotify.8", "openssl s_client"), "$")[0]
     send = lambda words: sh(f"cd /root/server && {words}", check=False)
     with background("stunnel", "stunnel4 /etc/stunnel/nmnotify.conf"):
-        until(lambda: "7980" in sh("ss -Hltn 'sport = :7980'"), 10)
+        until(lambda: "7980" in sh("ss -Hltn 'sport = :7980'"))
         without = command.replace("-cert server.pem", "")
         ok(not touched(lambda: send(without), 2), f"{page}: stunnel lets nobody in who has no certificate")
         ok(touched(lambda: send(command)), f"{page}: stunnel, typed: {one_line(command)}")

@@ -60,7 +60,7 @@ def pages_sockets():
     configure(often("from any\nuser alice\naction /usr/bin/touch /home/alice/touched\n"))
     works = lambda host="127.0.0.1", more="": (
         sh(f"rm -f {HOME}/touched; sleep 1.1; printf 'nm_notifyuser\\r\\n' | nc -w 2 {more} {host} 79", check=False),
-        until(lambda: sh(f"ls {HOME}/touched", check=False).strip() == f"{HOME}/touched", 5),
+        until(lambda: sh(f"ls {HOME}/touched", check=False).strip() == f"{HOME}/touched"),
     )[1]
     edit("systemctl edit nmnotify@.service", "[Service]\nUser=alice\n")
     page = "man/nmnotify-units.7"
@@ -101,7 +101,7 @@ def pages_many_users():
         sh(f"systemctl start {pair}.socket")
         for user, source in (("alice", "127.0.0.1"), ("bob", "127.0.0.2")):
             sh(f"rm -f /home/{user}/who; printf 'nm_notifyuser\\r\\n' | nc -w 2 -s {source} 127.0.0.1 79", check=False)
-            found = until(lambda: sh(f"cat /home/{user}/who", check=False).strip() == user, 10)
+            found = until(lambda: sh(f"cat /home/{user}/who", check=False).strip() == user)
             ok(found, f"{page}: {pair}: an account of many users runs as {user}")
         # The comment of the unit says the same.
         comment = comments[pair]
@@ -125,7 +125,7 @@ def pages_systemd():
     ok("run=ended" in sh(f"timeout 3 {look}", check=False) or True, f"typed: {look}")
     sh("sleep 0.2; printf 'nm_notifyuser\\r\\n' | nc -w 2 -s 127.0.0.9 127.0.0.1 79", check=False)
     denied = commands(docs.take("man/nmnotify.8", "NMNOTIFY_VERDICT=denied"), "$")[0]
-    ok(until(lambda: "source=127.0.0.9" in sh(denied), 5), f"{page}: typed: {denied}")
+    ok(until(lambda: "source=127.0.0.9" in sh(denied)), f"{page}: typed: {denied}")
     begin()
     docs.shown("man/nmnotify.8", "verdict=accepted account=home", why="the form of log lines: log.t")
 
@@ -137,7 +137,7 @@ def pages_in_text():
     sh("systemd-run --quiet --unit=other socat TCP6-LISTEN:79,fork,reuseaddr /dev/null; sleep 0.5")
     sh("systemctl start nmnotify.socket", check=False)
     command = docs.take("man/nmnotify-units.7", "journalctl -u nmnotify.socket").strip()
-    ok(until(lambda: "Address already in use" in sh(command), 5), f"{page}: typed: {command}")
+    ok(until(lambda: "Address already in use" in sh(command)), f"{page}: typed: {command}")
     sh("systemctl stop other; systemctl reset-failed")
     command = docs.take("man/nmnotify-units.7", "systemd-analyze security").strip()
     ok("NoNewPrivileges" in sh(f"{command} nmnotifyd.service", check=False), f"{page}: typed: {command}")
@@ -186,12 +186,12 @@ def user_instances():
             result = box.run(*session, "bash", "-c", command, check=False)
             ok(result.returncode == 0, f"{page}: typed: {command}") or diag(result.stderr)
         sh("rm -f /home/alice/touched; printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 7979", check=False)
-        if not ok(until(lambda: (box.root / "home/alice/touched").exists(), 10), f"{page}: the user's own units work"):
+        if not ok(until(lambda: (box.root / "home/alice/touched").exists()), f"{page}: the user's own units work"):
             diag(sh("journalctl -q -n 12 -o cat", check=False))
         if box.has_nat():
             sh(re.sub("^# ", "", rules[-1].strip()))
             sh("rm -f /home/alice/touched; printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79", check=False)
-            ok(until(lambda: (box.root / "home/alice/touched").exists(), 10), f"{page}: and port 79, from the machine itself")
+            ok(until(lambda: (box.root / "home/alice/touched").exists()), f"{page}: and port 79, from the machine itself")
             sh("nft delete table inet nmnotify")
         box.run("systemctl", "--user", "disable", "--now", "nmnotify.socket", "nmnotifyd.socket", user="alice", check=False)
     if not box.has_nat():
@@ -210,13 +210,13 @@ def reload():
     pid = box.show(unit, "MainPID")
     configure(often("from 127.0.0.1\naction /bin/echo second configuration\n"))
     sh(f"systemctl reload {unit}")
-    until(lambda: len(box.pids(unit)) == 2, 5)
+    until(lambda: len(box.pids(unit)) == 2)
 
     def runs_the_second():
         line()
         return said("second configuration", after)
 
-    ok(until(runs_the_second, 20, 1), "reload: after it, the second one")
+    ok(until(runs_the_second, step=1), "reload: after it, the second one")
     equal(box.show(unit, "MainPID"), pid, "reload: in the same service")
     ok(box.is_active(unit), "reload: which is active")
     configure("from 127.0.0.1\nactoin /bin/true\n")
@@ -224,8 +224,8 @@ def reload():
     sh(f"systemctl reload {unit}", check=False)
     ok(said("actoin", after), "reload: a mistake is in the journal")
     refused = lambda: "was not read again" in sh(f"systemctl status {unit}", check=False)
-    ok(until(refused, 10, 0.5), "reload: and systemctl status says that it was refused")
-    ok(until(runs_the_second, 20, 1), "reload: the second configuration stays")
+    ok(until(refused, step=0.5), "reload: and systemctl status says that it was refused")
+    ok(until(runs_the_second, step=1), "reload: the second configuration stays")
     ok(box.is_active(unit), "reload: the service is active")
     begin()
 
@@ -236,7 +236,7 @@ def line():
 
 def said(text, after):
     """In the journal, of ours."""
-    return until(lambda: any(text in str(r.get("MESSAGE")) for r in box.journal(after=after)), 10)
+    return until(lambda: any(text in str(r.get("MESSAGE")) for r in box.journal(after=after)))
 
 
 def upgrade():
@@ -248,7 +248,7 @@ def upgrade():
         sh(f"systemctl start {pair}.socket")
         for what in ("before", "after"):
             sh(f"rm -f {HOME}/touched; printf 'nm_notifyuser\\r\\n' | nc -w 2 127.0.0.1 79; sleep 1.1", check=False)
-            ok(until(lambda: (box.root / "home/alice/touched").exists(), 10), f"{pair}: make install: a line works {what}")
+            ok(until(lambda: (box.root / "home/alice/touched").exists()), f"{pair}: make install: a line works {what}")
             box.install()
             sh("systemctl daemon-reload; systemctl try-restart nmnotifyd.service; systemd-tmpfiles --create", check=False)
     begin()

@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 import container
 import documents
 import nmtest
-from nmtest import BUILD, LINE, diag, equal, ok, skip, until
+from nmtest import BUILD, LINE, PATIENCE, diag, equal, ok, skip, until
 from redis_server import REDIS, Redis
 from relay import ask
 
@@ -60,7 +60,7 @@ def send(*words, user=None, early=False):
     box.run(SEND, "-e", *(["-n"] if early else []), *(w for name in words for w in ("-u", name)), user=user)
 
 
-def is_told(before, name, seconds=20):
+def is_told(before, name, seconds=PATIENCE):
     return ok(until(lambda: runs() > before, seconds), name) or show_units()
 
 
@@ -130,7 +130,7 @@ class Carol:
 def owe_carol():
     after = time.time()
     send("carol")
-    until(lambda: lines("told=failed user=carol", after), 10)
+    until(lambda: lines("told=failed user=carol", after))
 
 
 def configure(text):
@@ -167,7 +167,7 @@ def activated():
     is_told(before, "alice announces her own mail: nmnotifyd is told")
     before, after = runs(), time.time()
     send("carol", user="alice")
-    ok(until(lambda: lines("relay=refused", after), 5), "alice announces carol's: refused, and said so")
+    ok(until(lambda: lines("relay=refused", after)), "alice announces carol's: refused, and said so")
     equal(box.show(RELAY, "User"), "nmnotify-relay", "it has a user of its own")
     is_well("activated")
 
@@ -237,7 +237,7 @@ def private_users():
     fresh()
     before = runs()
     send("alice")
-    ok(until(lambda: box.is_active(PROXY) and box.is_active(RELAY), 10), "private users: what is sent starts both")
+    ok(until(lambda: box.is_active(PROXY) and box.is_active(RELAY)), "private users: what is sent starts both")
     is_told(before, "private users: and is told")
     relay, proxy = main_pid(), main_pid(PROXY)
     ok(namespace(relay) != namespace(box.leader), "private users: the relay has a user namespace of its own")
@@ -247,10 +247,10 @@ def private_users():
     ok(refused.returncode != 0 and "Permission denied" in refused.stderr, "private users: a local user cannot write to it") or diag(refused)
     after = time.time()
     box.run(SEND, "-e", "-s", PROXIED, "-u", "alice")
-    ok(until(lambda: lines("somebody else than the proxy", after), 5), "private users: what somebody else writes there is refused")
+    ok(until(lambda: lines("somebody else than the proxy", after)), "private users: what somebody else writes there is refused")
     before, after = runs(), time.time()
     unix("/run/nmnotify-relay/socket", b"from 0 0 1 0 mail alice")
-    ok(until(lambda: lines("no notice", after), 5), "private users: nobody is believed who says himself from whom it is")
+    ok(until(lambda: lines("no notice", after)), "private users: nobody is believed who says himself from whom it is")
     equal(runs(), before, "private users: nor is anything told for it")
     equal(box.show(PROXY, "NRestarts"), "0", "private users: the proxy has not failed")
     is_exposed(f"systemd-analyze security {PROXY}", EXPOSURE_MOST_PROXY, "the proxy")
@@ -269,14 +269,14 @@ def proxy_killed():
     """Notices that the proxy has not handed on."""
     fresh()
     send("alice")
-    until(lambda: box.is_active(PROXY) and box.is_active(RELAY), 10)
+    until(lambda: box.is_active(PROXY) and box.is_active(RELAY))
     pid = main_pid(PROXY)
     os.kill(pid, signal.SIGSTOP)
     before = runs()
     send("alice", user="alice")
     os.kill(pid, signal.SIGKILL)
     is_told(before, "S5: the proxy killed: what it had not handed on is told")
-    ok(until(lambda: box.show(PROXY, "NRestarts") == "1", 10), "S5: the proxy killed: it was restarted")
+    ok(until(lambda: box.show(PROXY, "NRestarts") == "1"), "S5: the proxy killed: it was restarted")
     pid = main_pid(PROXY)
     os.kill(pid, signal.SIGSTOP)
     send("carol")
@@ -293,7 +293,7 @@ def idle():
     before = runs()
     send("alice")
     is_told(before, "idle: told")
-    down = until(lambda: box.show(RELAY, "ActiveState") == "inactive", 15)
+    down = until(lambda: box.show(RELAY, "ActiveState") == "inactive")
     ok(down, "idle: the service ends")
     equal(box.show(RELAY, "Result"), "success", "idle: well")
     equal(box.show("nmnotify-relay-proxied.socket", "SubState"), "listening", "idle: systemd listens")
@@ -310,14 +310,14 @@ def never_idle_in_debt():
     ok(box.is_active(RELAY), "idle: not while something is owed")
     with Carol() as carol:
         carol.hears("S1: it is tried until somebody answers")
-    ok(until(lambda: not box.is_active(RELAY), 15), "idle: when it is told")
+    ok(until(lambda: not box.is_active(RELAY)), "idle: when it is told")
 
 
 def killed():
     fresh()
     owe_carol()
     os.kill(main_pid(), signal.SIGKILL)
-    ok(until(lambda: box.show(RELAY, "NRestarts") == "1" and box.is_active(RELAY), 20), "S5: killed: it is restarted")
+    ok(until(lambda: box.show(RELAY, "NRestarts") == "1" and box.is_active(RELAY)), "S5: killed: it is restarted")
     with Carol() as carol:
         carol.hears("S5: killed: what was owed is told")
     before = runs()
@@ -330,7 +330,7 @@ def killed_with_letters():
     """Datagrams that nobody has read yet."""
     fresh()
     send("alice")
-    until(lambda: box.is_active(RELAY), 10)
+    until(lambda: box.is_active(RELAY))
     pid = main_pid()
     os.kill(pid, signal.SIGSTOP)
     time.sleep(0.5)
@@ -346,7 +346,7 @@ def killed_with_letters():
 def stopped_with_letters():
     fresh()
     send("alice")
-    until(lambda: box.is_active(RELAY), 10)
+    until(lambda: box.is_active(RELAY))
     time.sleep(0.5)
     os.kill(main_pid(), signal.SIGSTOP)
     send("carol")
@@ -361,20 +361,20 @@ def stopped_with_letters():
 def reloaded():
     fresh()
     send("alice")
-    until(lambda: box.is_active(RELAY), 10)
+    until(lambda: box.is_active(RELAY))
     pid, after = main_pid(), time.time()
     configure(CONFIG.replace("idle 2s", "idle 60s") + "user dora 127.0.0.1\n")
     begun = time.monotonic()
     equal(box.run("systemctl", "reload", RELAY, check=False).returncode, 0, "reload")
     ok(time.monotonic() - begun < 5, "reload: systemd has heard that it is done")
-    ok(until(lambda: lines("was read again", after), 5), "reload: the log says so")
+    ok(until(lambda: lines("was read again", after)), "reload: the log says so")
     before = runs()
     send("dora")
     is_told(before, "reload: a new user is told")
     configure("usre alice 127.0.0.1\n")
     after = time.time()
     box.run("systemctl", "reload", RELAY, check=False)
-    ok(until(lambda: lines("nmnotify-relay.conf:1", after), 5), "reload: of a broken file the log says where")
+    ok(until(lambda: lines("nmnotify-relay.conf:1", after)), "reload: of a broken file the log says where")
     ok(lines("stays as it was", after), "reload: and that the old one holds")
     before = runs()
     send("dora")
@@ -388,7 +388,7 @@ def reloaded():
     found = box.journal(f"UNIT={RELAY}", "+", "SYSLOG_IDENTIFIER=nmnotify-relay", after=after)
     ok(len(found) <= 16, f"a broken file at the start: a few lines in 12 seconds ({len(found)})") or diag(found)
     configure(CONFIG)
-    is_told(before, "a broken file, mended: what waited is told", 40)
+    is_told(before, "a broken file, mended: what waited is told")
     is_well("reload")
 
 
@@ -486,15 +486,15 @@ def asked():
     equal([(one["kind"], one["place"]) for one in said["sockets"]],
           [("event", PROXIED), ("status", "/run/nmnotify-relay/status")], "asked: its sockets")
     equal(said["configuration"]["file"], "/etc/nmnotify-relay.conf", "asked: its configuration")
-    ok(until(lambda: not box.is_active(RELAY), 20), "asked: when nothing is owed, it ends")
+    ok(until(lambda: not box.is_active(RELAY)), "asked: when nothing is owed, it ends")
     owe_carol()
-    ok(until(lambda: [one["port"] for one in status()["unreachable"]["list"]] == [78], 20), "asked: who is unreachable")
+    ok(until(lambda: [one["port"] for one in status()["unreachable"]["list"]] == [78]), "asked: who is unreachable")
     carol = status("user carol\n")
     equal(([one["port"] for one in carol["destinations"]], [one["port"] for one in carol["owed"]["list"]]), ([78], [78]),
           "asked: where a user's line goes, and what is owed")
     box.run("systemctl", "restart", "nmnotify-relay.socket")
     # systemctl does not wait for what is restarted with it.
-    ok(until(lambda: box.is_active(STATUS), 20), "asked: its socket is restarted with the first one")
+    ok(until(lambda: box.is_active(STATUS)), "asked: its socket is restarted with the first one")
     ok("owed" in status(), "asked: and answers")
     is_well("asked")
 
@@ -518,14 +518,14 @@ def shared_store():
         stored = lambda user: redis.command("EXISTS", f"nmnotify:user:{user}") == b":1\r\n"
         before, after = runs(), time.time()
         box.run(LOGIN, "-u", "cyril", "-a", "127.0.0.1")
-        ok(until(lambda: lines("going on from memory: Permission denied", after), 20), "shared store: another's socket is not for the relay, and it says so")
+        ok(until(lambda: lines("going on from memory: Permission denied", after)), "shared store: another's socket is not for the relay, and it says so")
         send("cyril")
         is_told(before, "shared store: and goes on without")
         equal(stored("cyril"), False, "shared store: where nothing is")
         drop_in(f"[Service]\n{setting}\n")
         box.run("systemctl", "restart", RELAY)
         box.run(LOGIN, "-u", "cyril", "-a", "127.0.0.1")
-        ok(until(lambda: stored("cyril"), 20), f"shared store: {setting}: a login is there")
+        ok(until(lambda: stored("cyril")), f"shared store: {setting}: a login is there")
         box.run("systemctl", "restart", RELAY)
         before = runs()
         send("cyril")
@@ -578,7 +578,7 @@ def watched():
         box.run("touch", f"/home/alice/Maildir/{number}", user="alice")
         box.run("mv", f"/home/alice/Maildir/{number}", f"{new}/{number}", user="alice")
         is_told(before, f"watched: message {number} is told")
-        until(lambda: box.show(name.replace(".path", ".service"), "ActiveState", "alice") == "inactive", 5)
+        until(lambda: box.show(name.replace(".path", ".service"), "ActiveState", "alice") == "inactive")
         time.sleep(1)
     before = runs()
     box.run("sh", "-c", f"mv {new}/* /home/alice/Maildir/cur", user="alice")

@@ -91,12 +91,12 @@ def runs(account="mail", out=OUT):
 
 def wait_runs(count, account="mail", **how):
     """That many starts at least; and a moment later there are not more."""
-    until(lambda: len(runs(account, **how)) >= count, 20)
+    until(lambda: len(runs(account, **how)) >= count)
     return len(runs(account, **how))
 
 
 def wait_ends(count, account="mail"):
-    until(lambda: sum(r[2] is not None for r in runs(account)) >= count, 20)
+    until(lambda: sum(r[2] is not None for r in runs(account)) >= count)
 
 
 def state(account="mail", base="/run/nmnotify"):
@@ -111,7 +111,7 @@ def due(account="mail", **how):
 
 
 def has_waiter(account="mail"):
-    return until(lambda: due(account) != 0, 5)
+    return until(lambda: due(account) != 0)
 
 
 def become_waiter(account="mail"):
@@ -120,7 +120,7 @@ def become_waiter(account="mail"):
     send(account)
     wait_runs(before + 1, account)
     # One start may have been due already, by a line before.
-    until(lambda: not due(account), 5)
+    until(lambda: not due(account))
     send(account)
     has_waiter(account)
     return len(runs(account))

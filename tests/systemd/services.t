@@ -24,7 +24,7 @@ from nmtest import LINE, boottime_ms, diag, equal, ok, skip, until
 
 
 def wait_ends(count, account="mail"):
-    until(lambda: sum(r[2] is not None for r in runs(account)) >= count, 20)
+    until(lambda: sum(r[2] is not None for r in runs(account)) >= count)
 
 
 def last_run(account="mail", after=None):
@@ -63,7 +63,7 @@ def line_runs(name):
     equal(wait_runs(2), 2, f"{name}: IPv6, too")
     wait_ends(2)
     unit = "nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"
-    get = lambda *m: until(lambda: box.journal(*m, after=after), 5)
+    get = lambda *m: until(lambda: box.journal(*m, after=after))
     accepted = get("NMNOTIFY_VERDICT=accepted")
     first = accepted[0] if accepted else {}
     ok(first.get("_SYSTEMD_UNIT", "").startswith(unit), f"{name}: journal: the unit")
@@ -88,17 +88,17 @@ def failing_actions(name):
     for account in ("fails", "missing"):
         send(account)
     equal(wait_runs(1, "fails"), 1, f"{name}: an action that fails is run")
-    records = until(lambda: len(box.journal("NMNOTIFY_ACCOUNT=missing", after=after)) >= 2, 10)
+    records = until(lambda: len(box.journal("NMNOTIFY_ACCOUNT=missing", after=after)) >= 2)
     ok(records, f"{name}: one that is not there is an error in the log")
-    ended = until(lambda: last_run("fails", after), 10) or [{}]
+    ended = until(lambda: last_run("fails", after)) or [{}]
     equal(ended[0].get("NMNOTIFY_STATUS"), "3", f"{name}: its status is in the log")
     ok(int(ended[0].get("PRIORITY", 7)) <= 4, f"{name}: as a warning")
     if name == "nmnotifyd":
         shown = lambda: box.output("systemctl", "status", "--no-pager", "nmnotifyd.service")
-        said = until(lambda: "account=fails source=127.0.4.1 status=3" in shown(), 10)
+        said = until(lambda: "account=fails source=127.0.4.1 status=3" in shown())
         ok(said, f"{name}: and in systemctl status") or diag(shown())
         ok(box.is_active("nmnotifyd.service"), f"{name}: the service goes on")
-    until(lambda: not box.instances("nmnotify@*"), 10)
+    until(lambda: not box.instances("nmnotify@*"))
     equal(box.instances("nmnotify@*"), [], f"{name}: no instance stays")
     send()
     equal(wait_runs(1), 1, f"{name}: another account works")
@@ -138,7 +138,7 @@ def restart_with_a_run(name):
     send("slow")
     wait_runs(1, "slow")
     box.run("systemctl", "restart", f"{name}.socket")
-    ended = until(lambda: last_run("slow", after), 10) or [{}]
+    ended = until(lambda: last_run("slow", after)) or [{}]
     if name == "nmnotify":
         equal(ended[0].get("NMNOTIFY_STATUS"), "0", f"{name}: restart: a running action goes on")
         equal(runs("slow")[0][2] is not None, True, f"{name}: restart: to its end")
@@ -233,7 +233,7 @@ def broken_configuration(name):
         client.connect(("127.0.0.1", 79))
         client.sendall(LINE)
         errors = lambda: box.journal("NMNOTIFY_VERDICT=error", f"SYSLOG_IDENTIFIER={name}", after=after)
-        wrong = until(errors, 10)
+        wrong = until(errors)
         ok(wrong and "nmnotify.conf:1" in wrong[0]["MESSAGE"], f"{name}: a broken configuration: the log says where")
         time.sleep(10)
         ok(box.is_active(f"{name}.socket"), f"{name}: a broken configuration: the socket stays")
@@ -283,13 +283,13 @@ def drop_ins(name):
         after = time.time()
         equal(with_dropin(text, conf), 1, "drop-in: less of the home: it delivers")
         seen = lambda: [r["MESSAGE"] for r in box.journal(after=after) if "there is" in str(r.get("MESSAGE"))]
-        equal(until(seen, 5), ["there is .mbsyncrc mail"], "drop-in: less of the home: and sees no more")
+        equal(until(seen), ["there is .mbsyncrc mail"], "drop-in: less of the home: and sees no more")
     text = example(unit, "accounts of many users")
     ok("StateDirectory=" in text, f"drop-in: {name}: accounts of many users: found")
     conf = USER_CONFIG.replace("from any\n", "from any\n    user alice\n")
     equal(with_dropin(text, conf), 1, f"drop-in: {name}: accounts of many users: as one of them")
     path = box.root / USER_OUT.lstrip("/") / "user/facts"
-    until(path.exists, 5)
+    until(path.exists)
     uid = box.output("id", "-u", "alice").strip()
     ok(f"\nuid {uid}\neuid {uid}\n" in path.read_text(), f"drop-in: {name}: accounts of many users: whom it names")
     capabilities = re.findall(r"status Cap(?:Prm|Eff|Inh|Amb):\s*(\w+)", path.read_text())
@@ -298,7 +298,7 @@ def drop_ins(name):
         status = Path(f"/proc/{processes()[1]}/status").read_text()
         ok("\nUid:\t0\t" not in status, "drop-in: accounts of many users: the network process is not root")
         send()
-        until(lambda: due("user"), 5)
+        until(lambda: due("user"))
         begun = time.monotonic()
         box.run("systemctl", "stop", "nmnotifyd.service")
         ok(time.monotonic() - begun < 4, "drop-in: accounts of many users: a waiter of one of them can be stopped")
@@ -325,7 +325,7 @@ def restart_steps():
     pauses = []
     for count in (1, 2, 3):
         os.kill(processes()[0], signal.SIGKILL)
-        until(lambda: restarts() == count and box.is_active("nmnotifyd.service"), 30)
+        until(lambda: restarts() == count and box.is_active("nmnotifyd.service"))
         pauses.append(milliseconds(box.show("nmnotifyd.service", "RestartUSecNext")))
     ok(pauses[0] < pauses[1] < pauses[2], "restart: each pause is longer than the one before") or diag(pauses)
     send()

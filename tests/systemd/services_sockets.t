@@ -26,12 +26,12 @@ def send_datagram(data=LINE, port=79, source="127.0.0.1"):
 def port_taken(name):
     begin()
     box.run("systemd-run", "--quiet", "--unit=other", "socat", "TCP6-LISTEN:79,fork,reuseaddr", "/dev/null")
-    until(lambda: socket.socket().connect_ex(("127.0.0.1", 79)) == 0, 10)
+    until(lambda: socket.socket().connect_ex(("127.0.0.1", 79)) == 0)
     after = time.time()
     result = box.run("systemctl", "start", f"{name}.socket", check=False)
     ok(result.returncode != 0, f"{name}: the port is another program's: the socket fails")
     lines = lambda: box.output("journalctl", "-q", "-o", "cat", f"--since=@{after:.3f}", "-u", f"{name}.socket")
-    ok(until(lambda: "Address already in use" in lines(), 5), f"{name}: and its journal says why")
+    ok(until(lambda: "Address already in use" in lines()), f"{name}: and its journal says why")
     box.run("systemctl", "stop", "other.service")
     box.run("systemctl", "reset-failed")
     box.run("systemctl", "start", f"{name}.socket")
@@ -78,7 +78,7 @@ def datagrams_are_lines():
     send_datagram(source=NOBODY)
     send_datagram()
     equal(wait_runs(1), 1, "nmnotifyd: a datagram is a line")
-    counts = until(lambda: (lambda c: c if c.get("malformed") == 2 else None)(state().counts()), 5)
+    counts = until(lambda: (lambda c: c if c.get("malformed") == 2 else None)(state().counts()))
     equal((counts or state().counts()).get("malformed"), 2, "nmnotifyd: a datagram that is not is none")
     check_well("nmnotifyd", "after datagrams")
 
@@ -100,10 +100,10 @@ def poll_limit():
             client.connect(("127.0.0.1", 79))
             client.sendall(LINE)
     took = lambda: int(box.show("nmnotify.socket", "NAccepted"))
-    ok(until(lambda: took() >= 250, 30, 0.2), "PollLimitBurst=: what is more waits, and is taken") or diag(took())
+    ok(until(lambda: took() >= 250, step=0.2), "PollLimitBurst=: what is more waits, and is taken") or diag(took())
     send()
     equal(wait_runs(1), 1, "PollLimitBurst=: and a line works")
-    until(lambda: not box.instances("nmnotify@*"), 10)
+    until(lambda: not box.instances("nmnotify@*"))
     check_well("nmnotify", "more than PollLimitBurst=")
 
 
@@ -116,7 +116,7 @@ def many_from_one():
         client.connect(("127.0.0.1", 79))
         client.sendall(b"n")
         clients.append(client)
-    until(lambda: len(box.instances("nmnotify@*")) >= 50, 10)
+    until(lambda: len(box.instances("nmnotify@*")) >= 50)
     time.sleep(0.5)
     most = len(box.instances("nmnotify@*"))
     ok(most <= 50, f"MaxConnectionsPerSource=: one host has at most 50 ({most})")
@@ -124,7 +124,7 @@ def many_from_one():
     equal(wait_runs(1), 1, "MaxConnectionsPerSource=: another has its turn")
     for client in clients:
         client.close()
-    until(lambda: not box.instances("nmnotify@*"), 10)
+    until(lambda: not box.instances("nmnotify@*"))
     check_well("nmnotify", "many from one")
 
 

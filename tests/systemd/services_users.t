@@ -72,7 +72,7 @@ def each_works(name, accounts, what):
     for account in accounts:
         before = len(home_runs(account))
         send("mail" if account == "alice" else "slow")
-        found = until(lambda: len(home_runs(account)) > before, 10)
+        found = until(lambda: len(home_runs(account)) > before)
         ok(found, f"{name}: {what}: {account}'s line works")
         gaps = [b[1] - a[1] for a, b in zip(home_runs(account), home_runs(account)[1:])]
         ok(all(gap >= 900 for gap in gaps), f"G2: {name}: {what}: {account}'s starts are an interval apart")
@@ -140,14 +140,14 @@ def user_instance(name):
     send(port=7979)
     equal(wait_runs(count + 1, "user", out=USER_OUT), count + 1, f"user instance: {name}: the line runs the action")
     path = box.root / USER_OUT.lstrip("/") / "user/facts"
-    until(path.exists, 5)
+    until(path.exists)
     facts = path.read_text()
     ok(f"\nuid {uid}\n" in facts, f"user instance: {name}: as the user")
-    found = until(lambda: box.journal("NMNOTIFY_ACCOUNT=user", "NMNOTIFY_RUN=ended", after=after), 5) or [{}]
+    found = until(lambda: box.journal("NMNOTIFY_ACCOUNT=user", "NMNOTIFY_RUN=ended", after=after)) or [{}]
     unit = found[0].get("_SYSTEMD_USER_UNIT", "")
     ok(unit.startswith("nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"), f"user instance: {name}: journal")
     says = lambda: [r for r in box.journal(after=after) if "mail for alice" in str(r.get("MESSAGE"))]
-    ok(until(says, 5), f"user instance: {name}: what the action says")
+    ok(until(says), f"user instance: {name}: what the action says")
     send(port=7979)
     send(port=7979)
     before = len(runs("user", USER_OUT))
@@ -174,7 +174,7 @@ def redirection():
     box.run("nft", rule)
     other = subprocess.Popen(["unshare", "--net", "sleep", "60"])
     try:
-        until(lambda: os.readlink(f"/proc/{other.pid}/ns/net") != os.readlink("/proc/thread-self/ns/net"), 5)
+        until(lambda: os.readlink(f"/proc/{other.pid}/ns/net") != os.readlink("/proc/thread-self/ns/net"))
         there = ["nsenter", f"--target={other.pid}", "--net"]
         for words in (
             ["ip", "link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(other.pid)],
