@@ -89,6 +89,13 @@ def runs(account="mail", out=OUT):
     return found
 
 
+def is_in_unit(unit, *match, after, field="_SYSTEMD_UNIT", **to):
+    """Whether the journal has such a line of that unit. journald looks for the unit when it reads a line, and does not find
+    it of who has ended by then: another line is sent."""
+    has_unit = lambda: any(r.get(field, "").startswith(unit) for r in box.journal(*match, after=after))
+    return until(lambda: has_unit() or send(**to), step=1)
+
+
 def wait_runs(count, account="mail", **how):
     """That many starts at least; and a moment later there are not more."""
     until(lambda: len(runs(account, **how)) >= count)

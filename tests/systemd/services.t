@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 import container
 from services import (
     CONFIG, INTERVAL_MS, NOBODY, OUT, PAIRS, SLACK_MS, SOURCES, USER_CONFIG, USER_OUT, become_waiter, begin,
-    box, check_gaps, check_well, due, example, pair, processes, restarts, run, runs, send, user_begin,
+    box, check_gaps, check_well, due, example, is_in_unit, pair, processes, restarts, run, runs, send, user_begin,
     wait_runs,
 )
 from nmtest import LINE, boottime_ms, diag, equal, ok, skip, until
@@ -66,7 +66,6 @@ def line_runs(name):
     get = lambda *m: until(lambda: box.journal(*m, after=after))
     accepted = get("NMNOTIFY_VERDICT=accepted")
     first = accepted[0] if accepted else {}
-    ok(first.get("_SYSTEMD_UNIT", "").startswith(unit), f"{name}: journal: the unit")
     equal(first.get("MESSAGE"), "verdict=accepted account=mail source=127.0.0.1", f"{name}: journal: a line")
     fields = (first.get("NMNOTIFY_ACCOUNT"), first.get("NMNOTIFY_SOURCE"), first.get("SYSLOG_IDENTIFIER"))
     equal(fields, ("mail", "127.0.0.1", name), f"{name}: journal: its fields")
@@ -79,6 +78,7 @@ def line_runs(name):
     equal(denied[0].get("NMNOTIFY_SOURCE"), NOBODY, f"{name}: journal: denied")
     said = [r for r in box.journal(after=after) if "new mail" in str(r.get("MESSAGE"))]
     ok(said and said[0]["_SYSTEMD_UNIT"].startswith(unit), f"{name}: journal: what the action says")
+    ok(is_in_unit(unit, "NMNOTIFY_VERDICT=accepted", after=after), f"{name}: journal: the unit")
     check_gaps("mail", name)
     check_well(name, "after lines")
 

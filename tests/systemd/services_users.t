@@ -12,7 +12,7 @@ import time
 sys.dont_write_bytecode = True
 from services import (
     CONFIG, OUT, PAIRS, USER_OUT, begin, box, check_well, drop_in, example, pair, run, runs, send,
-    has_user_manager, wait_runs,
+    has_user_manager, is_in_unit, wait_runs,
 )
 from nmtest import BUILD, equal, ok, skip, until
 
@@ -143,9 +143,10 @@ def user_instance(name):
     until(path.exists)
     facts = path.read_text()
     ok(f"\nuid {uid}\n" in facts, f"user instance: {name}: as the user")
-    found = until(lambda: box.journal("NMNOTIFY_ACCOUNT=user", "NMNOTIFY_RUN=ended", after=after)) or [{}]
-    unit = found[0].get("_SYSTEMD_USER_UNIT", "")
-    ok(unit.startswith("nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"), f"user instance: {name}: journal")
+    until(lambda: box.journal("NMNOTIFY_ACCOUNT=user", "NMNOTIFY_RUN=ended", after=after))
+    unit = "nmnotifyd.service" if name == "nmnotifyd" else "nmnotify@"
+    in_unit = is_in_unit(unit, "NMNOTIFY_ACCOUNT=user", after=after, field="_SYSTEMD_USER_UNIT", port=7979)
+    ok(in_unit, f"user instance: {name}: journal")
     says = lambda: [r for r in box.journal(after=after) if "mail for alice" in str(r.get("MESSAGE"))]
     ok(until(says), f"user instance: {name}: what the action says")
     send(port=7979)
