@@ -250,9 +250,11 @@ def network_user():
             with Sandbox() as box:
                 conf = box.config(f"user {user}\nfrom any\naction /bin/true\n")
                 with Service(box, conf) as service:
-                    status = Path(f"/proc/{service.network()}/status").read_text()
-                    found = int(re.search(r"Uid:\s+(\d+)", status)[1])
-                    equal(found, uids[wanted], f"nmnotifyd for {user}: the network process is {wanted}")
+                    status = Path(f"/proc/{service.network()}/status")
+                    found = lambda: int(re.search(r"Uid:\s+(\d+)", status.read_text())[1])
+                    # It may have waited for something before that.
+                    until(lambda: found() == uids[wanted])
+                    equal(found(), uids[wanted], f"nmnotifyd for {user}: the network process is {wanted}")
 
 
 nmtest.run(
