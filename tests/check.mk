@@ -50,8 +50,8 @@ LONG_SCRIPTS := tests/fuzz/fuzz.t tests/fuzz/corrupt.t tests/integration/storm.t
 # first.
 QUICK_SCRIPTS := $(patsubst %,tests/integration/%.t,state_damaged turn_killed turn_limit turn_waiter silence conf_file) \
 	tests/systemd/documents.t
-# Most tests wait for something most of the time: one more at a time than there are processors.
-JOBS := $(shell expr $$(nproc) + 1)
+# Most tests wait for something most of the time: twice as many at a time as there are processors.
+JOBS := $(shell expr 2 \* $$(nproc))
 # $(call prove,BUILD): with the programs that are there. PROVEFLAGS=-j1 is one after the other.
 prove = BUILD=$(abspath $(1)) CMOCKA_MESSAGE_OUTPUT=TAP tests/prove -j$(JOBS) --exec='$(strip tests/tap $(UNDER))' $(PROVEFLAGS)
 PROVE = $(call prove,$(BUILD))
@@ -72,6 +72,8 @@ check-mail: THESE = $(wildcard tests/mail/*.t)
 # Containers are of this machine's own architecture.
 check-image: ARCH ?= x86-64 arm64 armhf
 check-image: THESE = $(wildcard tests/image/*.t $(if $(filter x86-64,$(ARCH)),tests/systemd/*.t))
+# Of these each has several containers, or emulates a machine.
+check-mail check-image: JOBS := $(shell expr $$(nproc) + 1)
 check-mail check-image:
 	$(Q)tests/packages build $(@:check-%=%) $(patsubst %,image-%,$(filter-out x86-64,$(ARCH)))
 	$(Q)$(MAKE) --no-print-directory all test-programs

@@ -178,13 +178,16 @@ def run(*parts):
 
 
 def until(condition, timeout=PATIENCE, step=0.005):
-    """Waits until condition() is true; returns its last value."""
+    """Waits until condition() is true; returns its last value. What takes long, as a command does, is asked less often:
+    what is waited for needs the processors, too."""
     deadline = time.monotonic() + timeout * SLOW
     while True:
+        began = time.monotonic()
         value = condition()
-        if value or time.monotonic() > deadline:
+        ended = time.monotonic()
+        if value or ended > deadline:
             return value
-        time.sleep(step)
+        time.sleep(max(step, min(3 * (ended - began), 0.25)))
 
 
 def boottime_ms():
