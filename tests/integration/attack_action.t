@@ -316,7 +316,7 @@ def denies_itself(village, name, deed, left):
     for _ in range(20):
         village.front.send("127.0.0.3")
     check_good(village, name)
-    ok(until(lambda: count_of(village) <= 1), f"G4: {name}: its lines leave no more than a {left} ({count_of(village)})")
+    ok(until(lambda: count_of(village) <= 1, 10), f"G4: {name}: its lines leave no more than a {left} ({count_of(village)})")
     equal(village.said(), None, f"{name}: it has denied itself the service")
 
 
@@ -369,7 +369,7 @@ def stops_its_supervisor(village, name):
     for _ in range(10):
         village.front.send("127.0.0.3")
     check_good(village, name)
-    ok(until(lambda: count_of(village) <= 2), f"G4: {name}: its lines leave no more than a waiter ({count_of(village)})")
+    ok(until(lambda: count_of(village) <= 2, 10), f"G4: {name}: its lines leave no more than a waiter ({count_of(village)})")
     equal(village.said(), None, f"{name}: it has denied itself the service")
     for pid in list(processes_of(village.box.uid)):
         nmtest.kill(pid, signal.SIGCONT)
@@ -393,7 +393,7 @@ def bombs(village, name):
     """Its timeout ends a fork bomb that a limit of processes bounds, as it stays in its group."""
     ok(village.misdeed("bomb"), f"{name}: done")
     check_good(village, name)
-    ok(until(lambda: len(list(processes_of(village.box.uid))) <= 1, step=0.2), f"{name}: timeout ends all of them")
+    ok(until(lambda: len(list(processes_of(village.box.uid))) <= 1, 15, 0.2), f"{name}: timeout ends all of them")
     made = village.said()[1][0]
     ok(20 < made < 100, f"{name}: it made {made} processes")
     ok(village.bad_line(), f"G2: {name}: its own account goes on")

@@ -187,10 +187,10 @@ def wave(front, box, count, name):
         ok(until(lambda: has_started_since(box, begun, "good"), SOON), f"G1: {name}: a line whose last byte is late, too")
     open_ones = [c for _, c in clients if c.fileno() >= 0]
     # Within the time for a line all of them are closed. Anything that came back raises.
-    ok(until(lambda: all(is_gone(c) for c in open_ones), step=0.1), f"{name}: all attackers' connections end")
+    ok(until(lambda: all(is_gone(c) for c in open_ones), 15, 0.1), f"{name}: all attackers' connections end")
     for client in open_ones:
         client.close()
-    ok(until(front.is_calm), f"G4: {name}: no process is left of them")
+    ok(until(front.is_calm, 15), f"G4: {name}: no process is left of them")
 
 
 def from_the_port(make, count, name):

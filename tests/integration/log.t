@@ -221,7 +221,7 @@ def orphans_are_reaped():
         handler = box.start(box.config(FREE + f"action {script}\n"), data=LINE)
         ok(until((box.dir / "script.done").exists), "G4: an action with many orphans runs")
         one = lambda: len(nmtest.children_of(handler.pid)) == 1  # noqa: E731
-        ok(until(one), "G4: of orphans that have ended nothing is left while it runs")
+        ok(until(one, 5), "G4: of orphans that have ended nothing is left while it runs")
         handler.kill(signal.SIGTERM)
         handler.wait()
         # Orphans that end all the time, faster than anybody could wait for each.

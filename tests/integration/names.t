@@ -343,7 +343,7 @@ def changes():
         before = names.resolver()
         ns.put("/etc/other", "")
         etc("127.0.0.55", hosts="192.0.2.2 i.test\n")
-        ok(until(lambda: not nmtest.is_alive(before)), "changes: a process that has read what was changed ends")
+        ok(until(lambda: not nmtest.is_alive(before), 10), "changes: a process that has read what was changed ends")
         got = names.ask("b.test", "i.test")
         equal([a.addresses for a in got.values()], [["192.0.2.2"]] * 2, "changes: the next one has read it anew")
         equal(names.ask("a.test").addresses, ["192.0.2.1"], "changes: what is known stays known")
@@ -352,7 +352,7 @@ def changes():
         # Written in place, as some do.
         before = names.resolver()
         Path("/etc/hosts").write_text("192.0.2.3 j.test\n")
-        ok(until(lambda: not nmtest.is_alive(before)), "changes: a file written in place: it ends")
+        ok(until(lambda: not nmtest.is_alive(before), 10), "changes: a file written in place: it ends")
         equal(names.ask("j.test").addresses, ["192.0.2.3"], "changes: a file written in place")
         before = names.resolver()
         ns.put("/etc/other", "x")
@@ -368,7 +368,7 @@ def changes():
         ok(names.ask("b.test").wrong in (SILENT, ANYHOW), "changes: by a link")
         before = names.resolver()
         ns.put("/etc/run/resolv.conf", "nameserver 127.0.0.55\n")
-        ok(until(lambda: not nmtest.is_alive(before)), "changes: of what the link leads to: it ends")
+        ok(until(lambda: not nmtest.is_alive(before), 10), "changes: of what the link leads to: it ends")
         equal(names.ask("a.test").addresses, ["192.0.2.2"], "changes: of what the link leads to")
     os.unlink("/etc/resolv.conf")
 
@@ -491,7 +491,7 @@ def confined():
         pid = names.resolver()
         names.process.kill()
         names.process.wait()
-        ok(until(lambda: not nmtest.is_alive(pid)), f"S7: it dies with the relay, {program.name}")
+        ok(until(lambda: not nmtest.is_alive(pid), 10), f"S7: it dies with the relay, {program.name}")
 
 
 def lazily():

@@ -36,7 +36,7 @@ def shared():
                 else:
                     (service.send if way == 1 else service.send_datagram)(source=source, index=way - 1)
                 time.sleep(random.random() * 0.02)
-            ok(until(lambda: box.runs() and box.runs()[-1].start / 1e6 >= last), "G1: shared: the last line is followed by a start")
+            ok(until(lambda: box.runs() and box.runs()[-1].start / 1e6 >= last, 10), "G1: shared: the last line is followed by a start")
             until(lambda: not box.has_waiter() and not box.is_in_run(), 10)
             took = (boottime_ms() - begun) / 1000
             check_apart(box, interval_ms, "shared")

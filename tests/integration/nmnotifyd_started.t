@@ -113,7 +113,7 @@ def openbsd_inetd():
             ok(box.wait_starts(1), "openbsd-inetd: wait, tcp: the line runs the action")
             send("udp")
             ok(box.wait_starts(2), "openbsd-inetd: wait, udp: a datagram runs the action")
-            ok(until(lambda: not services()), "openbsd-inetd: idle: both end")
+            ok(until(lambda: not services(), 10), "openbsd-inetd: idle: both end")
             send("tcp")
             send("udp")
             ok(box.wait_starts(3), "openbsd-inetd: and are started again")

@@ -308,7 +308,7 @@ def sockets_refused():
             ok(words in box.log()[-1], f"nmnotifyd: a wrong socket: {words}")
             service.end()
         service = Service(box, conf, [], datagrams[1:])
-        ok(until(service.children), "nmnotifyd: as many as there may be")
+        ok(until(service.children, 5), "nmnotifyd: as many as there may be")
         service.end()
 
 

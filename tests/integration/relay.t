@@ -103,7 +103,7 @@ def unreachable():
         relay.tell("mail alice")
         ok(until(lambda: relay.said('told=failed user=alice') and relay.said('reason="Connection refused"')), "refused: it says why")
         machine = Machine(port=port)
-        ok(until(lambda: machine.lines), "S1: told when it is there")
+        ok(until(lambda: machine.lines, 5), "S1: told when it is there")
         machine.close()
 
 
@@ -171,7 +171,7 @@ def full_backlog():
             time.sleep(0.1)
             relay.tell("mail live")
             ok(until(lambda: live.lines, 2), "Fair: it delays nobody else")
-            ok(until(lambda: relay.said("user=dead")), "S1: its time is up")
+            ok(until(lambda: relay.said("user=dead"), 5), "S1: its time is up")
             ok("Connection timed out" in relay.said("user=dead")[0], "it says why")
         for holder in holders:
             holder.close()
@@ -245,7 +245,7 @@ def bounds():
             relay.tell(f"mail u{i}")
         ok(until(lambda: relay.said("relay=refused")), "S4: too many users: it says so")
         machine = Machine(port=port)
-        ok(until(lambda: machine.lines), "and those before are told")
+        ok(until(lambda: machine.lines, 5), "and those before are told")
         machine.close()
     for text, name in (("mail", "no user"), ("nonsense alice", "no word of ours"), ("mail " + "x" * 300, "too long a user"),
                        ("login alice", "no address"), ("login alice 1.2.3", "no address either"), (b"mail \xff\x01", "a control character"),

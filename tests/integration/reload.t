@@ -78,7 +78,7 @@ def mistakes_change_nothing():
                 rewrite(box, conf, text)
                 os.kill(service.pid, signal.SIGHUP)
                 told = lambda: sum("was not read again" in line for line in box.messages())
-                ok(until(lambda: told() == count), f"mistake {count}: the log says that the old one stays")
+                ok(until(lambda: told() == count, 10), f"mistake {count}: the log says that the old one stays")
                 service.send()
                 ok(box.wait_starts(count), f"mistake {count}: a line starts the action as before")
                 equal(service.network(), network, f"mistake {count}: the network process is the same")
@@ -86,7 +86,7 @@ def mistakes_change_nothing():
             equal(len(mistakes), 1, "the log says what is wrong, once")
             os.unlink(conf)
             os.kill(service.pid, signal.SIGHUP)
-            ok(until(lambda: told() == 4), "no file: likewise")
+            ok(until(lambda: told() == 4, 10), "no file: likewise")
 
 
 def runs_and_limits_go_on():
@@ -131,7 +131,7 @@ def connections_go_on():
                     lost.append(number)
                 service.manager.hear()  # else it would wait for us
             equal(lost, [], "G1: no line is lost while it is read again, 20 times")
-            ok(until(lambda: len(service.children()) == 1), "one network process is left")
+            ok(until(lambda: len(service.children()) == 1, 15), "one network process is left")
             ok(service.is_running(), "the service goes on")
 
 
@@ -153,7 +153,7 @@ def many_at_once():
             ok(box.wait_starts(1), "the last one serves")
             for client in clients:
                 client.close()
-            ok(until(lambda: len(service.children()) == 1), "the others end")
+            ok(until(lambda: len(service.children()) == 1, 10), "the others end")
             os.kill(service.pid, signal.SIGTERM)
             ok(until(lambda: not service.is_running()), "SIGTERM ends it")
 
@@ -167,7 +167,7 @@ def killed_meanwhile():
                 os.kill(service.pid, signal.SIGHUP)
                 time.sleep(0.004 * number)
                 os.kill(service.pid, signal.SIGKILL)
-                ok(until(lambda: not is_alive(network)), f"G5: round {number}: nothing is left")
+                ok(until(lambda: not is_alive(network), 5), f"G5: round {number}: nothing is left")
                 until(lambda: not service.is_running(), 5)
                 service.start()
                 before = len(box.runs())

@@ -47,8 +47,8 @@ def is_at_rest(box):
 def one_sleeps(box, handlers):
     """Of these, who fail, one ends, and the other sleeps for the retry: who slept before, if it wakes so late that the
     line's run has failed already; else the line's. Returns the one who sleeps."""
-    until(lambda: not all([handler.is_running() for handler in handlers]))
-    asleep, = [handler for handler in handlers if handler.is_running()]
+    until(lambda: len(box.handlers_alive()) == 1)
+    asleep, = box.handlers_alive()
     ended, = [handler for handler in handlers if handler is not asleep]
     equal(ended.wait(), 1, "one of the two processes ends")
     ok(until(lambda: sleeps(box)), "the other sleeps for the retry")

@@ -293,7 +293,7 @@ def inetd(box, text):
     conf = box.dir / "inetd.conf"
     conf.write_text(text)
     with running(INETD, "-i", conf) as server:
-        ok(nmtest.until(lambda: all(map(answers, FAMILIES))), "inetd: the entry is taken")
+        ok(nmtest.until(lambda: all(map(answers, FAMILIES)), 10), "inetd: the entry is taken")
         yield server
 
 

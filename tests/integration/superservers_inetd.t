@@ -32,7 +32,7 @@ def xinetd(box, text):
     conf = box.dir / "xinetd.conf"
     conf.write_text(text)
     with running(XINETD, "-dontfork", "-f", conf, "-pidfile", "/run/xinetd.pid") as server:
-        ok(nmtest.until(lambda: all(map(answers, FAMILIES))), "xinetd: the entry is taken")
+        ok(nmtest.until(lambda: all(map(answers, FAMILIES)), 10), "xinetd: the entry is taken")
         yield server
 
 

@@ -133,7 +133,7 @@ def inetd_rests():
             for i in (0, 5):
                 last = started(i)[-1]
                 os.kill(last, signal.SIGTERM)
-                ok(nmtest.until(lambda: not nmtest.is_alive(last)), f"inetd: {entries[i][0]}: a stop signal ends the rest")
+                ok(nmtest.until(lambda: not nmtest.is_alive(last), 5), f"inetd: {entries[i][0]}: a stop signal ends the rest")
             for s in held:
                 s.close()
 

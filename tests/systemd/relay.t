@@ -388,7 +388,7 @@ def reloaded():
     found = box.journal(f"UNIT={RELAY}", "+", "SYSLOG_IDENTIFIER=nmnotify-relay", after=after)
     ok(len(found) <= 16, f"a broken file at the start: a few lines in 12 seconds ({len(found)})") or diag(found)
     configure(CONFIG)
-    is_told(before, "a broken file, mended: what waited is told")
+    is_told(before, "a broken file, mended: what waited is told", 40)
     is_well("reload")
 
 

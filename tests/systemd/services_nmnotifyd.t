@@ -44,7 +44,7 @@ def watchdog():
     time.sleep(3)
     equal(restarts(), 0, "watchdog: a service that works is left alone")
     os.kill(processes()[1], signal.SIGSTOP)
-    ok(until(lambda: restarts() >= 1), "watchdog: a network process that hangs is seen")
+    ok(until(lambda: restarts() >= 1, 10), "watchdog: a network process that hangs is seen")
     before = len(runs())
     send()
     equal(wait_runs(before + 1), before + 1, "watchdog: the restarted service works")
